@@ -1,0 +1,62 @@
+# Everything starts here: `make demo` and `make test` set up .venv themselves.
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+
+# The demo: WEIGHTS=imagenet downloads and uses the real weights, at each network's own side.
+WEIGHTS ?= random
+DEMO ?= demo
+SPECIES ?= 6
+OBSERVATIONS ?= 8
+EPOCHS ?= 3
+SIDE ?= $(if $(filter random%,$(WEIGHTS)),96,)
+
+.PHONY: help install lint test demo lock clean
+
+help:
+	@echo "make demo     set up, then photographs -> features -> heads -> fine-tuning -> fused scores, offline"
+	@echo "make demo WEIGHTS=imagenet     the same with the real ImageNet weights (downloads about 350 MB)"
+	@echo "make test     set up, then run the tests"
+	@echo "make lint     formatting, types and the direction of imports"
+	@echo "make install  only set up .venv"
+	@echo "make lock     renew requirements.lock"
+
+install: $(READY)
+
+$(READY): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(0 if (3, 11) <= sys.version_info < (3, 14) else "error: Expected Python 3.11 to 3.13, got " + sys.version.split()[0] + ". Name one: make PYTHON=python3.12")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $(READY)
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+test: install
+	$(BIN)/pytest -n 2 --dist loadfile
+
+demo: install
+	$(BIN)/featstore synth $(DEMO)/photos --species $(SPECIES) --observations $(OBSERVATIONS)
+	$(BIN)/featstore build $(DEMO)/photos --store $(DEMO)/features.zarr --weights $(WEIGHTS) $(addprefix --side ,$(SIDE)) --max-failures 1
+	$(BIN)/heads compare $(DEMO)/features.zarr --out $(DEMO)/runs
+	$(BIN)/finetune run $(DEMO)/features.zarr --from $(DEMO)/runs --epochs $(EPOCHS)
+	$(BIN)/evaluate fuse $(DEMO)/runs/*-mlp $(DEMO)/runs/*-finetuned --out $(DEMO)/runs
+	@echo
+	@echo "Photographs   $(DEMO)/photos          drawn by a program, one of them damaged on purpose"
+	@echo "Features      $(DEMO)/features.zarr"
+	@echo "Runs          $(DEMO)/runs            leaderboard.csv, one folder per model, fusion-mean/scores.csv"
+	@$(if $(filter random%,$(WEIGHTS)),echo "The four networks had RANDOM weights: the figures show that everything runs and say nothing about plants.",true)
+
+lock:
+	$(PYTHON) -m venv .venv-lock
+	.venv-lock/bin/pip install --quiet uv
+	.venv-lock/bin/uv pip compile --quiet --universal --python-version 3.11 --group dev pyproject.toml \
+		--no-emit-index-url --no-emit-find-links --no-header --no-annotate --upgrade -o requirements.lock
+	rm -r .venv-lock
+
+clean:
+	rm -rf $(DEMO) .venv

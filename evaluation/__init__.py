@@ -1,0 +1,1 @@
+"""Predictions, metrics and fusion, with the observation as the unit."""

@@ -1,0 +1,226 @@
+"""Build: a data set becomes a feature store, and a second run does only what is missing."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from featstore import shell
+from featstore.backbones import ARTICLE_BACKBONES, Pooling, build_backbone, weights_sha256
+from featstore.catalog import Catalog
+from featstore.engine import load_engine
+from featstore.errors import SettingsError, StoreError, listed
+from featstore.extract import Extraction, Network
+from featstore.facts import Facts
+from featstore.identity import Identity
+from featstore.provenance import library_versions, provenance
+from featstore.readers import read_dataset
+from featstore.roi import recipe_identity
+from featstore.store import Store
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class BuildSettings:
+    """How features are made; see `featstore build --help`."""
+
+    backbones: tuple[str, ...] = ARTICLE_BACKBONES
+    weights: str = "imagenet"
+    pooling: Pooling = "avg"
+    side_px: int | None = None
+    roi: str = "article"
+    batch_size: int = 16
+    n_workers: int = 2
+    replace: bool = False
+    reader: str | None = None
+
+    def __post_init__(self) -> None:
+        if not self.backbones:
+            raise SettingsError("at least one --backbone", "none", "Name one, for example --backbone resnet50.")
+        for name, value, least in (("--batch-size", self.batch_size, 1), ("--workers", self.n_workers, 0)):
+            if value < least:
+                raise SettingsError(f"{name} of at least {least}", str(value), "Choose a larger number.")
+
+
+@dataclass(frozen=True)
+class BuildSummary:
+    """What a build found and did; `n_found` = `n_done` + `n_failed`.
+
+    Attributes
+    ----------
+    n_decoded
+        Photographs decoded in this run.
+    n_rows
+        Feature rows computed in this run, over all backbones.
+    failures
+        image_id and reason of every photograph without features.
+    fallbacks
+        Number of photographs whose whole area was taken because no region was found.
+    """
+
+    store: Path
+    dataset: str
+    backbones: tuple[str, ...]
+    n_found: int
+    n_done: int
+    n_failed: int
+    n_decoded: int
+    n_rows: int
+    seconds: float
+    failures: tuple[tuple[str, str], ...]
+    fallbacks: int
+    warnings: tuple[str, ...]
+    random_weights: bool
+
+    @property
+    def images_per_second(self) -> float:
+        """Photographs of this run per second, through every network; 0 if there was nothing to do."""
+        return self.n_decoded / self.seconds if self.n_decoded else 0.0
+
+
+def build_store(dataset: Path, path: Path, settings: BuildSettings) -> BuildSummary:
+    """Extract what is missing of a data set's features into the store at `path`.
+
+    Raises
+    ------
+    DatasetError, WeightsError, SettingsError
+        If the input cannot be used; nothing was written then.
+    StoreError
+        If the store was made differently, see `--replace`.
+    """
+    catalog = read_dataset(dataset, settings.reader)
+    store = _open_or_create(path, catalog, settings)
+    networks = _networks(store, settings)
+    facts = Facts.load(store)
+    keys = _place_rows(store, catalog, networks)
+    facts.forget_changed(catalog)
+    started = time.monotonic()
+    extraction = Extraction(store, networks, catalog, facts, recipe=settings.roi)
+    store.write_papers(facts.papers(catalog))
+    try:
+        extraction.run(keys, settings.n_workers)
+    finally:
+        papers = facts.papers(catalog)
+        store.write_papers(papers)
+    store.update_attrs(provenance=provenance())
+    return _summary(store, catalog, settings, papers, extraction, time.monotonic() - started)
+
+
+def _summary(
+    store: Store,
+    catalog: Catalog,
+    settings: BuildSettings,
+    papers: pd.DataFrame,
+    extraction: Extraction,
+    seconds: float,
+) -> BuildSummary:
+    failed = papers[papers["status"] == "failed"]
+    done = papers[papers["status"] == "done"]
+    return BuildSummary(
+        store=store.path,
+        dataset=catalog.name,
+        backbones=settings.backbones,
+        n_found=len(papers),
+        n_done=len(done),
+        n_failed=len(failed),
+        n_decoded=extraction.n_decoded,
+        n_rows=extraction.n_rows,
+        seconds=seconds,
+        failures=tuple(zip(failed["image_id"], failed["reason"], strict=True)),
+        fallbacks=int((done["reason"] != "").sum()),
+        warnings=catalog.warnings,
+        random_weights=settings.weights.startswith("random"),
+    )
+
+
+def _open_or_create(path: Path, catalog: Catalog, settings: BuildSettings) -> Store:
+    roi = recipe_identity(settings.roi)
+    if not (path / "zarr.json").exists():
+        return Store.create(path, catalog, roi)
+    store = Store.open(path)
+    if store.roi != roi:
+        raise StoreError(
+            f"--roi {store.roi.split('/')[0]}, the recipe of {path} ({store.roi})",
+            f"{settings.roi} ({roi})",
+            "Give that recipe, or build into another --store.",
+        )
+    if store.attrs["catalog"]:
+        known = set(store.papers["image_id"])
+        if not known & set(catalog.frame["image_id"]):
+            raise StoreError(f"the data set of {path} ({store.name})", f"{catalog.name}, which shares no image with it",
+                             "Build another data set into another --store.")  # fmt: skip
+    store.update_attrs(root=str(catalog.root.resolve()), dataset=catalog.name)
+    return store
+
+
+def _networks(store: Store, settings: BuildSettings) -> list[Network]:
+    """Build every network and make sure that its rows may stand in the store."""
+    engine = load_engine()
+    networks = []
+    for name in dict.fromkeys(settings.backbones):
+        shell.say(f"loading {name} ({settings.weights})")
+        model = build_backbone(name, settings.weights, settings.side_px, settings.pooling)
+        identity = Identity(
+            backbone=name,
+            weights=settings.weights,
+            weights_sha256=weights_sha256(model),
+            side_px=int(model.input_shape[1]),
+            pooling=settings.pooling,
+            preprocessing=f"keras.applications {name}",
+            roi=store.roi,
+            engine=f"keras-{engine}",
+            precision=str(model.compute_dtype),
+            versions=library_versions(("keras", engine, "numpy", "pillow", "scikit-image")),
+        )
+        _register(store, identity, replace=settings.replace)
+        networks.append(Network(name, model, settings.batch_size))
+    return networks
+
+
+def _register(store: Store, identity: Identity, *, replace: bool) -> None:
+    if identity.backbone not in store.backbones:
+        store.add_identity(identity)
+        return
+    known = store.identity(identity.backbone)
+    if identity.made_like(known):
+        return
+    if not replace:
+        old, new = known.essence(), identity.essence()
+        differing = [name for name in old if old[name] != new[name]]
+        raise StoreError(
+            f"{identity.backbone} made as in {store.path}: {_told(old, differing)}",
+            _told(new, differing),
+            "Give the same options, --replace its features, or build into another --store.",
+        )
+    store.add_identity(identity)
+    for view in store.views:
+        store.records.forget(view, identity.backbone)
+
+
+def _told(essence: dict[str, object], names: Sequence[str]) -> str:
+    return ", ".join(f"{name} {str(essence[name])[:12]}" for name in names)
+
+
+def _place_rows(store: Store, catalog: Catalog, networks: Sequence[Network]) -> dict[str, list[str]]:
+    """Give every usable photograph a row of its view; rows that exist keep their places."""
+    usable = catalog.frame[catalog.frame["problem"] == ""]
+    keys: dict[str, list[str]] = {}
+    for view, of_view in usable.groupby("view", sort=True):
+        name = str(view)
+        known = [key for key in store.row_keys(name) if key]
+        keys[name] = list(dict.fromkeys([*known, *of_view["image_id"]]))
+        if keys[name] != known:
+            store.write_row_keys(name, keys[name])
+        for network in networks:
+            store.prepare_features(name, network.name, network.dimension)
+    return keys
+
+
+def failures_told(summary: BuildSummary) -> str:
+    """The failed photographs in one line."""
+    return listed([f"{image_id}: {reason}" for image_id, reason in summary.failures], limit=10)

@@ -1,0 +1,145 @@
+"""The papers of every photograph: one row per image, checked once, whatever form they came in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from featstore.errors import DatasetError, listed
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+VIEWS = ("Branch", "Entire", "Flower", "Fruit", "Leaf", "LeafScan", "Stem", "Unknown")
+"""The seven views (`Content`) of LifeCLEF 2014, and the one for photographs without."""
+
+SPLITS = ("train", "valid", "test")
+
+TEXT_COLUMNS = (
+    "image_id", "path", "view", "observation_id", "author", "class_id", "species", "genus", "family", "date", "split",
+    "problem",
+)  # fmt: skip
+NUMBER_COLUMNS = ("vote", "latitude", "longitude")
+COLUMNS = (*TEXT_COLUMNS, *NUMBER_COLUMNS)
+
+_VIEW_OF = {view.casefold(): view for view in VIEWS} | {"leaf scan": "LeafScan", "bark": "Stem", "habit": "Entire"}
+
+
+@dataclass(frozen=True)
+class Catalog:
+    """A data set's papers.
+
+    Attributes
+    ----------
+    frame
+        One row per photograph found, with `COLUMNS`. `path` is relative to `root`; text is "" and numbers are
+        NaN where unknown; `problem` says why a photograph cannot be used, "" when it can.
+    root
+        The folder that `path` starts from.
+    name
+        What the data set is called in results.
+    warnings
+        What is doubtful but was kept, one sentence each.
+
+    Raises
+    ------
+    DatasetError
+        If two photographs share an image_id or one observation has two classes.
+    """
+
+    frame: pd.DataFrame
+    root: Path
+    name: str
+    warnings: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.frame.empty:
+            raise DatasetError("photographs", f"none in {self.root}", "Name the folder or table that lists them.")
+        _refuse_shared_ids(self.frame)
+        _refuse_two_classes(self.frame)
+
+
+def make_catalog(
+    records: Sequence[Mapping[str, object]], root: Path, name: str, warnings: Iterable[str] = ()
+) -> Catalog:
+    """Build a catalogue from one mapping per photograph; absent columns are unknown.
+
+    Adds warnings for observations with two authors or days, training images without a class and classes
+    that appear in test alone.
+    """
+    import pandas as pd
+
+    frame = pd.DataFrame.from_records(list(records), columns=list(COLUMNS))
+    for column in TEXT_COLUMNS:
+        frame[column] = frame[column].astype("object").fillna("").astype("str")
+    for column in NUMBER_COLUMNS:
+        frame[column] = pd.to_numeric(frame[column], errors="coerce").astype("float64")
+    frame["split"] = frame["split"].replace("", "train")
+    found = [*warnings, *_two_values(frame, "author", "authors"), *_two_values(frame, "date", "days")]
+    return Catalog(frame, root, name, (*found, *_class_warnings(frame)))
+
+
+def view_of(text: str) -> str:
+    """Name of the view that a metadata entry means, ``"Unknown"`` if it means none.
+
+    >>> view_of("leafscan"), view_of("bark"), view_of("")
+    ('LeafScan', 'Stem', 'Unknown')
+    """
+    return _VIEW_OF.get(text.strip().casefold(), "Unknown")
+
+
+def number_of(text: str) -> float:
+    """Number that a metadata entry holds (decimal comma allowed), NaN if it holds none."""
+    try:
+        return float(text.strip().replace(",", "."))
+    except ValueError:
+        return float("nan")
+
+
+def _refuse_shared_ids(frame: pd.DataFrame) -> None:
+    shared = frame[frame["image_id"].duplicated(keep=False)]
+    if shared.empty:
+        return
+    pairs = [f"{key}: {' and '.join(rows['path'])}" for key, rows in shared.groupby("image_id", sort=False)]
+    raise DatasetError(
+        "a different image_id for every photograph",
+        f"{len(pairs)} shared ones ({listed(pairs)})",
+        "Rename them or take one of each out; nothing was written.",
+    )
+
+
+def _refuse_two_classes(frame: pd.DataFrame) -> None:
+    known = frame[(frame["class_id"] != "") & (frame["observation_id"] != "")]
+    classes = known.groupby("observation_id", sort=False)["class_id"].unique()
+    torn = classes[classes.map(len) > 1]
+    if torn.empty:
+        return
+    cases = [f"{observation}: {', '.join(sorted(found))}" for observation, found in torn.items()]
+    raise DatasetError(
+        "one class per observation (an observation is one plant)",
+        f"{len(cases)} with several ({listed(cases)})",
+        "Correct class_id or observation_id of these images; nothing was written.",
+    )
+
+
+def _two_values(frame: pd.DataFrame, column: str, plural: str) -> list[str]:
+    known = frame[(frame[column] != "") & (frame["observation_id"] != "")]
+    values = known.groupby("observation_id", sort=False)[column].nunique()
+    several = [str(observation) for observation in values.index[values > 1]]
+    return [f"{len(several)} observations have several {plural} and were kept: {listed(several)}"] if several else []
+
+
+def _class_warnings(frame: pd.DataFrame) -> list[str]:
+    train, test = frame[frame["split"] != "test"], frame[frame["split"] == "test"]
+    nameless = train.loc[(train["class_id"] == "") & (train["problem"] == ""), "image_id"]
+    untrained = sorted(set(test["class_id"]) - set(train["class_id"]) - {""})
+    warnings = []
+    if len(nameless):
+        warnings.append(f"{len(nameless)} training images have no class and cannot train: {listed(list(nameless))}")
+    if untrained and len(train):
+        warnings.append(
+            f"{len(untrained)} test classes have no training images and cannot be found: {listed(untrained)}"
+        )
+    return warnings

@@ -1,0 +1,70 @@
+"""Errors a user can act on: what was expected, what came, what to do."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class PhytobenchError(Exception):
+    """Base of every error that the command lines show without a traceback.
+
+    Parameters
+    ----------
+    expected
+        What the program needed, as a noun phrase: ``"one class per observation"``.
+    got
+        What it met instead, naming the file, id or option.
+    remedy
+        One sentence that tells the user what to do now.
+    """
+
+    exit_code: ClassVar[int] = 1
+
+    def __init__(self, expected: str, got: str, remedy: str) -> None:
+        super().__init__(f"Expected {expected}, got {got}. {remedy}")
+        self.expected = expected
+        self.got = got
+        self.remedy = remedy
+
+
+class DatasetError(PhytobenchError):
+    """The photographs or their metadata cannot be used as they are."""
+
+
+class ImageError(PhytobenchError):
+    """One photograph cannot be read; the run goes on without it."""
+
+
+class WeightsError(PhytobenchError):
+    """The weights of a network are missing or belong to another one."""
+
+
+class StoreError(PhytobenchError):
+    """A feature store is absent, of another schema, or made differently."""
+
+
+class SplitError(PhytobenchError):
+    """A split leaks, lacks images or does not fit the store."""
+
+
+class PredictionsError(PhytobenchError):
+    """A Predictions file, run folder or set of members breaks its format."""
+
+
+class SettingsError(PhytobenchError):
+    """An option or a setting is out of range or unknown."""
+
+
+class TrainingError(PhytobenchError):
+    """Training cannot start or had to stop; what was best so far is kept."""
+
+
+def listed(items: list[str], limit: int = 5) -> str:
+    """Join up to `limit` items for a message and count the rest.
+
+    >>> listed(["a", "b", "c"], limit=2)
+    'a, b and 1 more'
+    """
+    if len(items) <= limit:
+        return ", ".join(items)
+    return f"{', '.join(items[:limit])} and {len(items) - limit} more"

@@ -1,0 +1,157 @@
+"""Pixels: the only module that opens photographs. Upright, RGB, of bounded size, or an `ImageError` that says why."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from featstore.errors import ImageError
+from featstore.roi import Box, cut
+
+WORKING_SIDE_PX = 1024
+"""Longest side at which regions are found and cut; larger photographs are reduced while they are decoded."""
+
+MAX_PIXELS = 250_000_000
+"""Photographs with more pixels than this are refused: they would take gigabytes to decode."""
+
+# Our own limit, checked before any pixel is decoded, replaces Pillow's.
+Image.MAX_IMAGE_PIXELS = None
+
+_STILL_FORMATS = {"JPEG", "MPO", "TIFF", "BMP", "PNG", "GIF", "WEBP"}
+# A second picture in these is a preview or a page, not a frame.
+_MULTI_PICTURE_FORMATS = {"MPO", "TIFF"}
+_TRANSPOSED_ORIENTATIONS = {5, 6, 7, 8}
+
+
+@dataclass(frozen=True)
+class Photograph:
+    """A decoded photograph.
+
+    Attributes
+    ----------
+    pixels
+        (h, w, 3) RGB uint8, upright, longest side at most `WORKING_SIDE_PX`.
+    full_size
+        (height, width) of the upright photograph in its file, px.
+    """
+
+    pixels: NDArray[np.uint8]
+    full_size: tuple[int, int]
+
+    def to_full(self, box: Box) -> Box:
+        """Scale a box on `pixels` to the full photograph; `to_working` undoes it exactly."""
+        return self._scale(box, self.full_size, self.pixels.shape[:2])
+
+    def to_working(self, box: Box) -> Box:
+        """Scale a box on the full photograph to `pixels`."""
+        return self._scale(box, self.pixels.shape[:2], self.full_size)
+
+    @staticmethod
+    def _scale(box: Box, target: tuple[int, ...], source: tuple[int, ...]) -> Box:
+        rows, columns = target[0] / source[0], target[1] / source[1]
+        top, left, bottom, right = box
+        return round(top * rows), round(left * columns), round(bottom * rows), round(right * columns)
+
+
+def decode(data: bytes, name: str) -> Photograph:
+    """Decode the bytes of one image file.
+
+    Rotation by EXIF is applied; transparency is laid over white; CMYK, grey, palette and 16-bit images become
+    8-bit RGB.
+
+    Raises
+    ------
+    ImageError
+        If the bytes are empty, truncated, no image, an animation or more than `MAX_PIXELS` pixels.
+    """
+    if not data:
+        raise ImageError("a photograph", f"an empty file: {name}", "Copy it again from its source.")
+    try:
+        # Pillow warns of odd EXIF entries; pixels are all that matters here.
+        with warnings.catch_warnings(action="ignore"), Image.open(io.BytesIO(data)) as image:
+            return _decode(image, name)
+    except UnidentifiedImageError as error:
+        raise ImageError("a photograph", f"a file that is no image: {name}", "Remove or replace it.") from error
+    except (OSError, SyntaxError, ValueError, EOFError, MemoryError) as error:
+        # Pillow reports damage by these; SyntaxError is what its PNG reader raises on a broken chunk.
+        raise ImageError("a whole photograph", f"a damaged one: {name} ({error})", "Copy it again.") from error
+
+
+def _decode(image: Image.Image, name: str) -> Photograph:
+    width, height = image.size
+    if image.format not in _STILL_FORMATS:
+        raise ImageError(
+            f"one of {', '.join(sorted(_STILL_FORMATS))}", f"{image.format}: {name}", "Convert it to JPEG."
+        )
+    if width * height > MAX_PIXELS:
+        size = f"{width} x {height} px: {name}"
+        raise ImageError(f"at most {MAX_PIXELS / 1e6:.0f} megapixels", size, "Save it smaller; 1024 px suffice.")
+    if image.format not in _MULTI_PICTURE_FORMATS and getattr(image, "n_frames", 1) > 1:
+        frames = f"an animation of {getattr(image, 'n_frames', 0)} frames: {name}"
+        raise ImageError("a still photograph", frames, "Save the frame that shows the plant.")
+    orientation = image.getexif().get(0x0112, 1)
+    scale = max(1.0, max(width, height) / WORKING_SIDE_PX)
+    # JPEG decodes at 1/2, 1/4 or 1/8 for a fraction of the price; the rest is done below.
+    image.draft("RGB", (max(1, int(width / scale)), max(1, int(height / scale))))
+    upright = ImageOps.exif_transpose(image)
+    upright.thumbnail((WORKING_SIDE_PX, WORKING_SIDE_PX), Image.Resampling.BICUBIC, reducing_gap=2.0)
+    full_size = (width, height) if orientation in _TRANSPOSED_ORIENTATIONS else (height, width)
+    return Photograph(np.asarray(_to_rgb(upright), dtype=np.uint8), full_size)
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I"):
+        # Pillow would clip 16-bit greys at 255 instead of scaling them.
+        grey = (np.asarray(image, dtype=np.float64) / 257.0).clip(0, 255).round().astype(np.uint8)
+        return Image.fromarray(grey, mode="L").convert("RGB")
+    if image.mode == "F":
+        raise ValueError("its pixels are floating-point numbers without a known range")
+    if "transparency" in image.info or image.mode in {"RGBA", "LA", "PA", "RGBa", "La"}:
+        layer = image.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer).convert("RGB")
+    return image.convert("RGB")
+
+
+def load_photograph(path: Path) -> Photograph:
+    """Read and decode a file; see `decode`."""
+    return decode(read_bytes(path), path.name)
+
+
+def read_bytes(path: Path) -> bytes:
+    """Read a photograph's file; a file that cannot be read is an `ImageError`."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ImageError("a readable photograph", f"{path.name}: {error.strerror}", "Restore the file.") from error
+
+
+def resize(image: NDArray[np.uint8], side_px: int) -> NDArray[np.uint8]:
+    """Resize (h, w, 3) to (side, side, 3), bilinear with anti-aliasing; the aspect ratio is not kept."""
+    if image.shape[:2] == (side_px, side_px):
+        return image
+    resized = Image.fromarray(image).resize((side_px, side_px), Image.Resampling.BILINEAR)
+    return np.asarray(resized, dtype=np.uint8)
+
+
+def load_crop(path: Path, view: str, box: Box, side_px: int, recipe: str) -> NDArray[np.uint8]:
+    """Cut the region that a feature store knows: the very pixels that its backbones saw.
+
+    Parameters
+    ----------
+    box
+        Top, left, bottom, right in px of the full upright photograph, as the store keeps it.
+    recipe
+        The store's ROI recipe; it decides whether the ground of a leaf scan is whitened.
+
+    Returns
+    -------
+    (side_px, side_px, 3) RGB uint8.
+    """
+    photograph = load_photograph(path)
+    return resize(cut(photograph.pixels, view, photograph.to_working(box), recipe), side_px)

@@ -1,0 +1,44 @@
+"""Readers: whatever form a data set has, one `Catalog` comes out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from featstore.catalog import Catalog
+from featstore.errors import DatasetError
+from featstore.readers import folders, plantclef, table
+from featstore.readers.reader import Reader
+
+READERS: dict[str, Reader] = {reader.name: reader for reader in (plantclef.READER, table.READER, folders.READER)}
+"""Every known form, in the order in which it is looked for."""
+
+
+def read_dataset(root: Path, reader: str | None = None) -> Catalog:
+    """Read the papers of a data set.
+
+    Parameters
+    ----------
+    root
+        A folder of photographs, or a CSV or Parquet table.
+    reader
+        One of `READERS`; None chooses by looking.
+
+    Raises
+    ------
+    DatasetError
+        If nothing is there, no reader recognises it, or its records contradict each other.
+    """
+    if not root.exists():
+        raise DatasetError("a folder or table of photographs", f"no such path: {root}", "Check the spelling.")
+    if reader is not None:
+        if reader not in READERS:
+            raise DatasetError(f"a reader among {', '.join(READERS)}", repr(reader), "Choose one of these.")
+        return READERS[reader].read(root)
+    for candidate in READERS.values():
+        if candidate.recognises(root):
+            return candidate.read(root)
+    forms = "; ".join(f"{known.name}: {known.description}" for known in READERS.values())
+    raise DatasetError(f"one of these forms ({forms})", f"none of them in {root}", "See docs/datasets.md.")
+
+
+__all__ = ["READERS", "Reader", "read_dataset"]

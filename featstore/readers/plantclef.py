@@ -1,0 +1,196 @@
+"""LifeCLEF/PlantCLEF packages: one XML record beside each photograph (tags of 2013 to 2015)."""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ET
+from dataclasses import dataclass
+from pathlib import Path
+
+from featstore.catalog import Catalog, make_catalog, number_of, view_of
+from featstore.errors import DatasetError, listed
+from featstore.readers.reader import Reader, is_photograph, walk
+
+# Ours -> theirs, first present wins. 2013 calls the plant `IndividualPlantId` and the place `Locality`.
+TAGS: dict[str, tuple[str, ...]] = {
+    "image_id": ("MediaId", "ImageId", "ImageID"),
+    "file_name": ("FileName",),
+    "observation_id": ("ObservationId", "IndividualPlantId"),
+    "view": ("Content",),
+    "background": ("Type", "Acquisition"),
+    "author": ("Author",),
+    "class_id": ("ClassId",),
+    "species": ("Species",),
+    "genus": ("Genus",),
+    "family": ("Family",),
+    "vote": ("Vote",),
+    "date": ("Date",),
+    "latitude": ("Latitude", "GPSLatitude"),
+    "longitude": ("Longitude", "GPSLongitude"),
+}
+TAXA = ("class_id", "species", "genus", "family")
+
+
+@dataclass(frozen=True)
+class Record:
+    """One XML file: where it lies, its fields by our names, and what is wrong with it ("" if nothing)."""
+
+    xml: Path
+    fields: dict[str, str]
+    problem: str = ""
+
+    @property
+    def image_id(self) -> str:
+        """MediaId, or the file's name where the tag is missing."""
+        return self.fields.get("image_id") or self.xml.stem
+
+
+class _NoDoctype(ET.TreeBuilder):
+    """Refuses a document type before any entity of it is read."""
+
+    def doctype(self, name: str, pubid: str | None, system: str | None) -> None:  # noqa: ARG002  # TreeBuilder's signature
+        raise ValueError(f"it declares a document type ({name}), which no PlantCLEF record does")
+
+
+def parse_record(path: Path) -> Record:
+    """Read one XML file; a file that cannot be used says so in `problem` instead of raising.
+
+    Tags are found by name at any depth; order, absence and emptiness do not matter, except that a record needs
+    ObservationId.
+    """
+    try:
+        root = ET.fromstring(path.read_bytes(), parser=ET.XMLParser(target=_NoDoctype()))  # noqa: S314  # see _NoDoctype
+    except (ET.ParseError, ValueError, OSError) as error:
+        return Record(path, {}, f"its XML cannot be read: {error}")
+    if root.tag != "Image":
+        return Record(path, {}, f"its XML has root <{root.tag}> instead of <Image>")
+    texts: dict[str, str] = {}
+    for element in root.iter():
+        texts.setdefault(element.tag, (element.text or "").strip())
+    fields = {ours: next((texts[tag] for tag in tags if texts.get(tag)), "") for ours, tags in TAGS.items()}
+    if not fields["observation_id"]:
+        found = ", ".join(sorted(tag for tag, text in texts.items() if text)) or "no filled tag"
+        return Record(path, fields, f"its XML lacks ObservationId (it has {found})")
+    return Record(path, fields)
+
+
+def read(root: Path) -> Catalog:
+    """Read a package: train, test and truth folders are told apart by their names.
+
+    The deepest folder whose name contains ``truth``, ``test`` or ``train`` decides; without any, `root` does,
+    and then it is train. Records of a truth folder fill in the taxa of the test records of the same MediaId.
+
+    Raises
+    ------
+    DatasetError
+        If a truth record contradicts its test record, or the catalogue's own checks fail.
+    """
+    files = list(walk(root))
+    records: dict[str, list[Record]] = {"train": [], "test": [], "truth": []}
+    for path in files:
+        if path.suffix.casefold() == ".xml":
+            records[_role(path, root)].append(parse_record(path))
+    photographs = {path for path in files if is_photograph(path)}
+    # Some packages pack the photographs with the truth: those records then stand for test.
+    tested = {record.image_id for record in records["test"]}
+    alone = [
+        record for record in records["truth"] if record.image_id not in tested and _photograph(record, photographs)
+    ]
+    entries = [_entry(record, split, root, photographs) for split in ("train", "test") for record in records[split]]
+    entries += [_entry(record, "test", root, photographs) for record in alone]
+    warnings = _fill_truth(entries, [record for record in records["truth"] if record not in alone])
+    orphans = _orphans(photographs, [*records["train"], *records["test"], *records["truth"]], root)
+    warnings += _unknown_views(entries)
+    return make_catalog([*entries, *orphans], root, root.resolve().name, warnings)
+
+
+def _role(path: Path, root: Path) -> str:
+    folders = [*reversed(path.relative_to(root).parts[:-1]), root.resolve().name]
+    for folder in folders:
+        for word in ("truth", "test", "train"):
+            if word in folder.casefold():
+                return word
+    return "train"
+
+
+def _photograph(record: Record, photographs: set[Path]) -> Path | None:
+    names = [Path(record.fields.get("file_name", "")).name, record.xml.with_suffix(".jpg").name]
+    beside = [record.xml.parent / name for name in names if name]
+    return next((path for path in beside if path in photographs), None)
+
+
+def _entry(record: Record, split: str, root: Path, photographs: set[Path]) -> dict[str, object]:
+    photograph = _photograph(record, photographs)
+    path = photograph or record.xml.with_suffix(".jpg")
+    missing = "" if photograph else f"no photograph {path.name} beside {record.xml.name}"
+    view = view_of(record.fields.get("view", ""))
+    # 2013 has no LeafScan: a leaf on a sheet is one.
+    if view == "Leaf" and record.fields.get("background", "").casefold().startswith("sheet"):
+        view = "LeafScan"
+    return {
+        **{name: record.fields.get(name, "") for name in ("observation_id", "author", "date", *TAXA)},
+        **{name: number_of(record.fields.get(name, "")) for name in ("vote", "latitude", "longitude")},
+        "image_id": record.image_id,
+        "path": path.relative_to(root).as_posix(),
+        "view": view,
+        "split": split,
+        "problem": record.problem or missing,
+    }
+
+
+def _fill_truth(entries: list[dict[str, object]], truth: list[Record]) -> list[str]:
+    by_id = {entry["image_id"]: entry for entry in entries if entry["split"] == "test"}
+    unused, broken = [], []
+    for record in truth:
+        entry = by_id.get(record.image_id)
+        if record.problem:
+            broken.append(f"{record.xml.name}: {record.problem}")
+        elif entry is None:
+            unused.append(record.image_id)
+        else:
+            _agree(entry, record)
+            entry.update({name: record.fields[name] for name in TAXA})
+            if record.fields["vote"]:
+                entry["vote"] = number_of(record.fields["vote"])
+    warnings = [f"{len(unused)} truth records have no test record: {listed(unused)}"] if unused else []
+    return warnings + ([f"{len(broken)} truth records are unusable: {listed(broken)}"] if broken else [])
+
+
+def _agree(entry: dict[str, object], record: Record) -> None:
+    for name in ("observation_id", "class_id"):
+        test, truth = entry[name], record.fields[name]
+        if test and truth and test != truth:
+            raise DatasetError(
+                f"one {name} for test image {record.image_id}",
+                f"{test!r} in the test record and {truth!r} in {record.xml.name}",
+                "Take the truth folder of the same package.",
+            )
+
+
+def _orphans(photographs: set[Path], records: list[Record], root: Path) -> list[dict[str, object]]:
+    described = {photograph for record in records if (photograph := _photograph(record, photographs))}
+    return [
+        {
+            "image_id": path.relative_to(root).as_posix(),
+            "path": path.relative_to(root).as_posix(),
+            "view": "Unknown",
+            "split": "test" if _role(path, root) != "train" else "train",
+            "problem": f"no XML record beside {path.name}",
+        }
+        for path in sorted(photographs - described)
+    ]
+
+
+def _unknown_views(entries: list[dict[str, object]]) -> list[str]:
+    unknown = [str(entry["image_id"]) for entry in entries if entry["view"] == "Unknown" and not entry["problem"]]
+    return (
+        [f"{len(unknown)} images have no known view (Content) and are kept as Unknown: {listed(unknown)}"]
+        if unknown
+        else []
+    )
+
+
+def _recognises(root: Path) -> bool:
+    return root.is_dir() and any(path.suffix.casefold() == ".xml" for path in walk(root))
+
+
+READER = Reader("plantclef", "folders of photographs with one XML record beside each", _recognises, read)

@@ -1,0 +1,56 @@
+"""What a reader is, and the files that all readers look for."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from featstore.catalog import Catalog
+
+PHOTOGRAPH_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".gif", ".webp"})
+
+
+@dataclass(frozen=True)
+class Reader:
+    """One form of data set.
+
+    Attributes
+    ----------
+    name
+        What `--reader` calls it.
+    description
+        The form in a few words, for messages and help.
+    recognises
+        Whether a path has this form; looks at names only.
+    read
+        Turns the path into a catalogue; raises `DatasetError`.
+    """
+
+    name: str
+    description: str
+    recognises: Callable[[Path], bool]
+    read: Callable[[Path], Catalog]
+
+
+def is_photograph(path: Path) -> bool:
+    """Whether a file's name says that it is a photograph."""
+    return path.suffix.casefold() in PHOTOGRAPH_SUFFIXES
+
+
+def walk(root: Path) -> Iterator[Path]:
+    """Yield the files below `root` in a fixed order, hidden files and folders left out."""
+    for folder, subfolders, names in os.walk(root):
+        subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
+        for name in sorted(names):
+            if not name.startswith("."):
+                yield Path(folder, name)
+
+
+def others_warning(paths: list[Path]) -> list[str]:
+    """Say which files were passed over because their names are not those of photographs."""
+    if not paths:
+        return []
+    suffixes = sorted({path.suffix or path.name for path in paths})
+    return [f"{len(paths)} files are not photographs by their names and were passed over ({', '.join(suffixes[:8])})"]

@@ -1,0 +1,114 @@
+"""A CSV, TSV or Parquet table with one row per photograph."""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from featstore.catalog import COLUMNS, NUMBER_COLUMNS, SPLITS, Catalog, make_catalog, number_of, view_of
+from featstore.errors import DatasetError, listed
+from featstore.readers.reader import Reader
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SUFFIXES = (".csv", ".tsv", ".parquet")
+REQUIRED = ("path", "class_id")
+DEFAULT_NAMES = ("catalog", "metadata", "images")
+_SPLIT_OF = {"val": "valid", "validation": "valid", "training": "train", "": "train"}
+
+
+def read(root: Path) -> Catalog:
+    """Read a table; photographs' paths are relative to its folder.
+
+    Needs `path` and `class_id` (which may be empty in test rows); every other catalogue column is optional. Without
+    `image_id` the path is the key; without `observation_id` each image is a plant of its own.
+
+    Raises
+    ------
+    DatasetError
+        If the table cannot be read, lacks a column, leaves a path empty or names an unknown split.
+    """
+    path = root if root.is_file() else _table_in(root)
+    if path is None:
+        raise DatasetError("a .csv, .tsv or .parquet table", f"none in {root}", "Name the table itself.")
+    frame = _load(path)
+    _check_columns(frame, path)
+    records = []
+    for number, row in enumerate(frame.to_dict(orient="records"), start=2):
+        texts = {str(name): str(value).strip() for name, value in row.items()}
+        if not texts["path"]:
+            raise DatasetError(f"a path in every row of {path.name}", f"none in line {number}", "Fill it in.")
+        records.append(_entry(texts, path, number))
+    ignored = [name for name in frame.columns if name not in COLUMNS]
+    warnings = [f"{path.name}: unknown columns are not kept: {listed(ignored)}"] if ignored else []
+    return make_catalog(records, path.parent, path.resolve().stem, warnings)
+
+
+def _load(path: Path) -> pd.DataFrame:
+    import pandas as pd
+
+    try:
+        if path.suffix.casefold() == ".parquet":
+            frame = pd.read_parquet(path)
+            return frame.astype("object").where(frame.notna(), "")
+        separator = "\t" if path.suffix.casefold() == ".tsv" else ","
+        return pd.read_csv(path, sep=separator, dtype="str", keep_default_na=False, encoding="utf-8-sig")
+    except (ValueError, OSError) as error:
+        raise DatasetError(
+            f"a readable table in {path}", str(error), "Save it again as UTF-8 CSV or Parquet."
+        ) from error
+
+
+def _check_columns(frame: pd.DataFrame, path: Path) -> None:
+    columns = [str(name) for name in frame.columns]
+    missing = [name for name in REQUIRED if name not in columns]
+    if not missing:
+        return
+    near = {name: difflib.get_close_matches(name, columns, n=1, cutoff=0.5) for name in missing}
+    hints = [f"rename {found[0]!r} to {name!r}" for name, found in near.items() if found]
+    raise DatasetError(
+        f"the columns {', '.join(REQUIRED)} in {path.name}",
+        f"{', '.join(columns)} (missing: {', '.join(missing)})",
+        f"Perhaps {' and '.join(hints)}." if hints else "Add them; docs/datasets.md lists all columns.",
+    )
+
+
+def _entry(texts: dict[str, str], path: Path, line: int) -> dict[str, object]:
+    split = texts.get("split", "").casefold()
+    split = _SPLIT_OF.get(split, split)
+    if split not in SPLITS:
+        raise DatasetError(
+            f"a split among {', '.join(SPLITS)}", f"{split!r} in line {line} of {path.name}", "Correct it."
+        )
+    image_id = texts.get("image_id") or texts["path"]
+    file = path.parent / texts["path"]
+    entry: dict[str, object] = {name: texts.get(name, "") for name in COLUMNS if name not in NUMBER_COLUMNS}
+    entry |= {name: number_of(texts.get(name, "")) for name in NUMBER_COLUMNS}
+    return entry | {
+        "image_id": image_id,
+        "path": texts["path"],
+        "observation_id": texts.get("observation_id") or image_id,
+        "view": view_of(texts.get("view", "")),
+        "species": texts.get("species") or texts["class_id"],
+        "split": split,
+        "problem": "" if file.is_file() else f"no photograph at {texts['path']}",
+    }
+
+
+def _table_in(root: Path) -> Path | None:
+    tables = sorted(path for path in root.iterdir() if path.suffix.casefold() in SUFFIXES)
+    named = [path for path in tables if path.stem.casefold() in DEFAULT_NAMES]
+    if len(named) == 1:
+        return named[0]
+    return tables[0] if len(tables) == 1 else None
+
+
+def _recognises(root: Path) -> bool:
+    if root.is_file():
+        return root.suffix.casefold() in SUFFIXES
+    return _table_in(root) is not None
+
+
+READER = Reader("table", "a CSV, TSV or Parquet table with the columns path and class_id", _recognises, read)

@@ -1,0 +1,167 @@
+"""Splits: train and valid, divided by observation and by equal files, so that no plant is on both sides."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+from sklearn.model_selection import StratifiedGroupKFold
+
+from featstore.catalog import SPLITS
+from featstore.errors import SplitError, listed
+from featstore.provenance import write_text
+
+COLUMNS = ("image_id", "observation_id", "split", "fold")
+NO_FOLD = -1
+
+
+@dataclass(frozen=True)
+class Split:
+    """Which images train, validate and test.
+
+    Attributes
+    ----------
+    frame
+        Columns image_id, observation_id, split (train, valid or test) and fold (0 is valid; -1 for test).
+
+    Raises
+    ------
+    SplitError
+        If columns or split names are unknown, an image is named twice, or an observation is in two splits.
+    """
+
+    frame: pd.DataFrame
+
+    def __post_init__(self) -> None:
+        if tuple(self.frame.columns) != COLUMNS:
+            raise SplitError(f"the columns {', '.join(COLUMNS)}", ", ".join(self.frame.columns), "Delete the file.")
+        unknown = sorted(set(self.frame["split"]) - set(SPLITS))
+        if unknown:
+            raise SplitError(f"splits among {', '.join(SPLITS)}", listed(unknown), "Correct these rows.")
+        twice = self.frame.loc[self.frame["image_id"].duplicated(), "image_id"]
+        if len(twice):
+            raise SplitError("each image once", f"{listed(list(twice))} twice", "Correct these rows.")
+        split_count = self.frame.groupby("observation_id")["split"].nunique()
+        torn = [str(observation) for observation in split_count.index[split_count > 1]]
+        if torn:
+            raise SplitError(
+                "each observation in one split", f"{listed(torn)} in several", "Move their images together."
+            )
+
+    def of(self, papers: pd.DataFrame) -> NDArray[np.str_]:
+        """Split of each row of `papers`, in its order.
+
+        Raises
+        ------
+        SplitError
+            If an image of `papers` is not in the split.
+        """
+        known = self.frame.set_index("image_id")["split"]
+        missing = papers.loc[~papers["image_id"].isin(known.index), "image_id"]
+        if len(missing):
+            raise SplitError(
+                "every image of the store in the split",
+                f"{len(missing)} that are not ({listed(list(missing))})",
+                "The store has grown: delete split.csv (or choose another --out) to draw a new split.",
+            )
+        return np.asarray(known.loc[papers["image_id"]], dtype=np.str_)
+
+
+def make_split(papers: pd.DataFrame, seed: int, n_folds: int = 4) -> Split:
+    """Divide the images that are not test into `n_folds` folds; the first is valid, the rest train.
+
+    Images of one observation, and images whose files are equal (`sha256`), stay together. Folds are stratified
+    by class. A class that would be left without training images goes to train whole. Images that the data set
+    itself calls valid are taken as they are, and then nothing is drawn.
+
+    Parameters
+    ----------
+    papers
+        Columns image_id, observation_id, class_id, split and sha256, one row per image.
+    seed
+        Seed of the division.
+
+    Raises
+    ------
+    SplitError
+        If fewer than two groups of images can be divided.
+    """
+    frame = papers[["image_id", "observation_id", "split"]].copy().reset_index(drop=True)
+    frame["fold"] = NO_FOLD
+    learn = np.flatnonzero((frame["split"] != "test").to_numpy())
+    if (frame["split"] == "valid").any():
+        frame.loc[learn, "fold"] = np.where(frame.loc[learn, "split"] == "valid", 0, 1)
+        return Split(frame)
+    folds = _draw_folds(papers.iloc[learn], seed, n_folds)
+    frame.loc[learn, "fold"] = folds
+    frame.loc[learn, "split"] = np.where(folds == 0, "valid", "train")
+    return Split(frame)
+
+
+def _draw_folds(papers: pd.DataFrame, seed: int, n_folds: int) -> NDArray[np.int64]:
+    group = groups_of(papers)
+    first = np.unique(group, return_index=True)[1]
+    if len(first) < 2:
+        raise SplitError("at least two observations to divide into train and valid", str(len(first)), "Add plants.")
+    # One row per group: 3:1 is counted in plants, not in photographs.
+    class_of_group = papers["class_id"].to_numpy()[first]
+    most_plants = int(np.unique(class_of_group, return_counts=True)[1].max())
+    if most_plants < 2:
+        raise SplitError("a class with at least two observations", "one in each", "Add plants, or mark some as valid.")
+    division = StratifiedGroupKFold(min(n_folds, most_plants), shuffle=True, random_state=seed)
+    fold_of_group = np.zeros(len(first), dtype=np.int64)
+    with warnings.catch_warnings():
+        # Classes with fewer plants than folds are expected; they are seen to below.
+        warnings.filterwarnings("ignore", message="The least populated class", category=UserWarning)
+        for fold, (_, held_out) in enumerate(division.split(first[:, None], class_of_group, np.arange(len(first)))):
+            fold_of_group[held_out] = fold
+    fold = fold_of_group[group]
+    classes = papers["class_id"].to_numpy()
+    untrained = set(classes) - set(classes[fold != 0])
+    # Whole groups move, so that what belongs together stays together.
+    return np.where(np.isin(group, group[np.isin(classes, list(untrained))]), 1, fold)
+
+
+def groups_of(papers: pd.DataFrame) -> NDArray[np.int64]:
+    """Number of each image's group: images linked by an observation or by equal bytes share one.
+
+    Returns
+    -------
+    (n,) group numbers from 0, in order of first appearance.
+    """
+    n_images = len(papers)
+    observation = pd.factorize(papers["observation_id"])[0]
+    # A photograph without a digest equals none.
+    content = papers["sha256"].where(papers["sha256"] != "", papers["image_id"])
+    equal_bytes = pd.factorize(content)[0]
+    n_observations = int(observation.max(initial=-1)) + 1
+    links = coo_array(
+        (np.ones(n_images, dtype=np.int8), (observation, n_observations + equal_bytes)),
+        shape=(n_observations + n_images, n_observations + n_images),
+    )
+    label = connected_components(links, directed=False)[1]
+    return np.asarray(pd.factorize(label[observation])[0], dtype=np.int64)
+
+
+def write_split(split: Split, path: Path) -> None:
+    """Write `split.csv`, whole or not at all."""
+    write_text(path, split.frame.to_csv(index=False, lineterminator="\n"))
+
+
+def read_split(path: Path) -> Split:
+    """Read `split.csv`; a missing or unreadable one is a `SplitError`."""
+    try:
+        frame = pd.read_csv(
+            path, dtype={"image_id": "str", "observation_id": "str", "split": "str"}, keep_default_na=False
+        )
+    except (OSError, ValueError) as error:
+        raise SplitError(
+            "a split.csv written by `heads compare`", f"{path}: {error}", "Run `heads compare` first."
+        ) from error
+    return Split(frame)

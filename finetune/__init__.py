@@ -1,0 +1,1 @@
+"""Whole networks, trained from a backbone and its fitted head."""

@@ -1,0 +1,1 @@
+"""Classifiers on stored features, compared fairly."""

@@ -1,0 +1,47 @@
+"""Fixtures that several rooms share: real data where present, small photographs and packages made on the spot."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+SHARED = Path(__file__).resolve().parents[1].parent / "shared"
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """Folder of real photographs, scores and weights; tests that need it skip where it is absent."""
+    if not (SHARED / "data").is_dir():
+        pytest.skip("needs the real data that lies beside the checkout")
+    return SHARED
+
+
+@pytest.fixture
+def write_photo() -> Callable[..., Path]:
+    """A function that writes a small JPEG of seeded colours and returns its path."""
+
+    def write(path: Path, *, seed: int = 0, size: tuple[int, int] = (64, 48), **options: object) -> Path:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # Smooth colours: noise would not survive JPEG.
+        corners = np.random.default_rng(seed).integers(0, 256, (2, 3, 3), dtype=np.uint8)
+        Image.fromarray(corners).resize(size, Image.Resampling.BICUBIC).save(path, quality=95, **options)
+        return path
+
+    return write
+
+
+@pytest.fixture
+def write_record() -> Callable[..., Path]:
+    """A function that writes one PlantCLEF XML record with the given tags."""
+
+    def write(path: Path, **tags: object) -> Path:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        body = "".join(f"<{tag}>{text}</{tag}>" for tag, text in tags.items())
+        path.write_text(f'<?xml version="1.0" encoding="UTF-8"?>\n<Image>{body}</Image>\n', encoding="utf-8")
+        return path
+
+    return write

@@ -1,0 +1,219 @@
+"""Build: every photograph done or failed, nothing computed twice, nothing stale, and the same bits after a break."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from featstore import extract
+from featstore.backbones import build_backbone, preprocess
+from featstore.build import BuildSettings, build_store
+from featstore.cli import main
+from featstore.errors import StoreError
+from featstore.images import load_crop
+from featstore.store import Store
+from featstore.table import load_table
+
+SETTINGS = BuildSettings(("mobilenet",), "random", side_px=32, batch_size=4, n_workers=0)
+
+
+@pytest.fixture
+def dataset(tmp_path: Path, write_photo: Callable[..., Path], write_record: Callable[..., Path]) -> Path:
+    """Eleven photographs in three views; number 4 is truncated."""
+    folder = tmp_path / "photos" / "train"
+    for n in range(11):
+        path = write_photo(folder / f"{n}.jpg", seed=n, size=(80, 60))
+        view = ("Flower", "Leaf", "Entire")[n % 3]
+        write_record(
+            folder / f"{n}.xml", ObservationId=n // 2 * 2, MediaId=n, FileName=path.name, Content=view, ClassId=n // 6
+        )
+    (folder / "4.jpg").write_bytes((folder / "4.jpg").read_bytes()[:-300])
+    return folder.parent
+
+
+def test_found_is_done_plus_failed(tmp_path: Path, dataset: Path) -> None:
+    summary = build_store(dataset, tmp_path / "f.zarr", SETTINGS)
+    assert (summary.n_found, summary.n_done, summary.n_failed, summary.n_decoded, summary.n_rows) == (11, 10, 1, 11, 10)
+    ((failed, reason),) = summary.failures
+    assert failed == "4"
+    assert "a damaged one: 4.jpg" in reason
+    papers = Store.open(tmp_path / "f.zarr").papers.set_index("image_id")
+    assert papers.loc["4", "status"] == "failed"
+    assert "a damaged one" in papers.loc["4", "reason"]
+    assert (papers.drop("4")["status"] == "done").all()
+
+
+def test_rows_are_what_the_network_sees(tmp_path: Path, dataset: Path) -> None:
+    """Every row equals the bare network on the crop that the store's box describes."""
+    build_store(dataset, tmp_path / "f.zarr", SETTINGS)
+    store = Store.open(tmp_path / "f.zarr")
+    network = build_backbone("mobilenet", "random", 32)
+    table = load_table(store, ["mobilenet"])
+    for row, paper in zip(table.features, table.papers.itertuples(), strict=True):
+        box = (paper.box_top, paper.box_left, paper.box_bottom, paper.box_right)
+        crop = load_crop(store.photograph(paper.image_id), paper.view, box, 32, "article")
+        expected = np.asarray(network.predict_on_batch(preprocess("mobilenet", crop[None])))[0]
+        np.testing.assert_allclose(row, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_a_second_run_does_nothing(tmp_path: Path, dataset: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    build_store(dataset, tmp_path / "f.zarr", SETTINGS)
+
+    def never(*_: object) -> None:
+        raise AssertionError("decoded again")
+
+    monkeypatch.setattr("featstore.prepare.decode", never)
+    summary = build_store(dataset, tmp_path / "f.zarr", SETTINGS)
+    assert (summary.n_found, summary.n_done, summary.n_failed, summary.n_decoded, summary.n_rows) == (11, 10, 1, 0, 0)
+
+
+def test_another_backbone_reuses_the_boxes(tmp_path: Path, dataset: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    build_store(dataset, tmp_path / "f.zarr", SETTINGS)
+
+    def never(*_: object) -> None:
+        raise AssertionError("searched again")
+
+    monkeypatch.setattr("featstore.prepare.find_box", never)
+    both = BuildSettings(("mobilenet", "vgg16"), "random", side_px=32, batch_size=4, n_workers=0)
+    summary = build_store(dataset, tmp_path / "f.zarr", both)
+    assert (summary.n_decoded, summary.n_rows) == (10, 10)
+    assert load_table(Store.open(tmp_path / "f.zarr"), ["mobilenet", "vgg16"]).features.shape == (10, 1024 + 512)
+
+
+def test_new_changed_touched_repaired_and_deleted_photographs(
+    tmp_path: Path, dataset: Path, write_photo: Callable[..., Path]
+) -> None:
+    path = tmp_path / "f.zarr"
+    build_store(dataset, path, SETTINGS)
+    before = load_table(Store.open(path), ["mobilenet"])
+    folder = dataset / "train"
+    write_photo(folder / "1.jpg", seed=99, size=(80, 60))  # changed
+    write_photo(folder / "4.jpg", seed=4, size=(80, 60))  # repaired
+    os.utime(folder / "5.jpg", ns=(1, 1))  # touched
+    for name in ("6.jpg", "6.xml"):
+        (folder / name).unlink()  # deleted
+    shutil.copy(folder / "7.jpg", folder / "70.jpg")  # new
+    shutil.copy(folder / "7.xml", folder / "70.xml")
+    text = (folder / "70.xml").read_text().replace("<MediaId>7<", "<MediaId>70<").replace("7.jpg", "70.jpg")
+    (folder / "70.xml").write_text(text)
+
+    summary = build_store(dataset, path, SETTINGS)
+    assert (summary.n_found, summary.n_done, summary.n_failed) == (11, 11, 0)
+    assert summary.n_decoded == 4
+    assert summary.n_rows == 3  # the touched one has its row already
+    after = load_table(Store.open(path), ["mobilenet"])
+    assert set(after.papers["image_id"]) == (set(before.papers["image_id"]) | {"4", "70"}) - {"6"}
+    fresh = build_store(dataset, tmp_path / "fresh.zarr", SETTINGS)
+    assert fresh.n_done == 11
+    expected = load_table(Store.open(tmp_path / "fresh.zarr"), ["mobilenet"])
+    assert expected.papers["image_id"].tolist() == after.papers["image_id"].tolist()
+    np.testing.assert_array_equal(after.features, expected.features)
+
+
+@pytest.mark.parametrize("n_batches", [0, 1, 2])
+def test_an_interrupted_build_continues_to_the_same_bits(
+    tmp_path: Path, dataset: Path, monkeypatch: pytest.MonkeyPatch, n_batches: int
+) -> None:
+    build_store(dataset, tmp_path / "whole.zarr", SETTINGS)
+    real, calls = extract.Network.features, []
+
+    def breaks(self: extract.Network, images: np.ndarray) -> np.ndarray:
+        if len(calls) == n_batches:
+            raise KeyboardInterrupt
+        calls.append(len(images))
+        return real(self, images)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(extract.Network, "features", breaks)
+        with pytest.raises(KeyboardInterrupt):
+            build_store(dataset, tmp_path / "broken.zarr", SETTINGS)
+    statuses = set(Store.open(tmp_path / "broken.zarr").papers["status"])
+    assert "pending" in statuses or n_batches == 2
+    summary = build_store(dataset, tmp_path / "broken.zarr", SETTINGS)
+    assert (summary.n_done, summary.n_failed) == (10, 1)
+    whole, broken = (load_table(Store.open(tmp_path / name), ["mobilenet"]) for name in ("whole.zarr", "broken.zarr"))
+    np.testing.assert_array_equal(whole.features, broken.features)
+
+
+def test_workers_give_the_same_bits(tmp_path: Path, dataset: Path) -> None:
+    build_store(dataset, tmp_path / "here.zarr", SETTINGS)
+    apart = BuildSettings(("mobilenet",), "random", side_px=32, batch_size=4, n_workers=2)
+    build_store(dataset, tmp_path / "apart.zarr", apart)
+    here, there = (load_table(Store.open(tmp_path / name), ["mobilenet"]) for name in ("here.zarr", "apart.zarr"))
+    np.testing.assert_array_equal(here.features, there.features)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"weights": "random:1"}, "weights_sha256"),
+        ({"side_px": 48}, r"side_px 32, got side_px 48"),
+        ({"pooling": "max"}, r"pooling avg, got pooling max"),
+        ({"roi": "none"}, r"--roi article.*got none"),
+    ],
+)
+def test_features_made_differently_are_refused(
+    tmp_path: Path, dataset: Path, change: dict[str, object], message: str
+) -> None:
+    path = tmp_path / "f.zarr"
+    build_store(dataset, path, SETTINGS)
+    before = load_table(Store.open(path), ["mobilenet"]).features
+    other = BuildSettings(**{**SETTINGS.__dict__, **change})
+    with pytest.raises(StoreError, match=message):
+        build_store(dataset, path, other)
+    np.testing.assert_array_equal(load_table(Store.open(path), ["mobilenet"]).features, before)
+
+
+def test_replace_makes_every_row_again(tmp_path: Path, dataset: Path) -> None:
+    path = tmp_path / "f.zarr"
+    build_store(dataset, path, SETTINGS)
+    before = load_table(Store.open(path), ["mobilenet"]).features
+    summary = build_store(
+        dataset, path, BuildSettings(("mobilenet",), "random:1", side_px=32, n_workers=0, replace=True)
+    )
+    assert summary.n_rows == 10
+    after = load_table(Store.open(path), ["mobilenet"])
+    assert after.features.shape == before.shape
+    assert (after.features != before).any(axis=1).all()
+    assert Store.open(path).identity("mobilenet").weights == "random:1"
+
+
+def test_another_data_set_is_refused(tmp_path: Path, dataset: Path, write_photo: Callable[..., Path]) -> None:
+    build_store(dataset, tmp_path / "f.zarr", SETTINGS)
+    write_photo(tmp_path / "other" / "rose" / "a.jpg")
+    with pytest.raises(StoreError, match="shares no image with it"):
+        build_store(tmp_path / "other", tmp_path / "f.zarr", SETTINGS)
+
+
+def command(*words: object) -> int:
+    with pytest.raises(SystemExit) as ended:
+        main([str(word) for word in words])
+    return int(ended.value.code or 0)
+
+
+def test_the_command_line_tells_by_table_json_and_exit_code(
+    tmp_path: Path, dataset: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--backbone", "mobilenet", "--weights", "random", "--side", "32", "--workers", "0"]
+    words = ["build", dataset, "--store", tmp_path / "f.zarr", *options]
+    assert command(*words) == 3
+    captured = capsys.readouterr()
+    assert "found" in captured.out
+    assert "1 photographs cannot be used: 4: Expected a whole photograph" in captured.err
+    assert "random weights" in captured.err
+    assert command(*words, "--max-failures", "1", "--json") == 0
+    result = json.loads(capsys.readouterr().out)
+    assert (result["found"], result["done"], result["failed"], result["decoded"]) == (11, 10, 1, 0)
+    assert result["failures"][0]["image_id"] == "4"
+
+
+def test_the_command_line_refuses_with_what_to_do(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert command("build", tmp_path / "typo", "--store", tmp_path / "f.zarr") == 1
+    assert "error: Expected a folder or table of photographs, got no such path" in capsys.readouterr().err
+    assert not (tmp_path / "f.zarr").exists()

@@ -1,0 +1,70 @@
+"""The catalogue's own checks: contradictions are refused, doubts are kept and told."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from featstore.catalog import make_catalog, number_of, view_of
+from featstore.errors import DatasetError
+
+
+def record(image_id: str, **fields: object) -> dict[str, object]:
+    return {"image_id": image_id, "path": f"{image_id}.jpg", "observation_id": image_id, "class_id": "7", **fields}
+
+
+def test_unknown_fields_are_empty_or_nan() -> None:
+    frame = make_catalog([record("1")], Path(), "set").frame
+    assert frame.loc[0, "author"] == ""
+    assert np.isnan(frame.loc[0, "vote"])
+    assert frame.loc[0, "split"] == "train"
+
+
+def test_no_photographs_at_all() -> None:
+    with pytest.raises(DatasetError, match="none in folder"):
+        make_catalog([], Path("folder"), "set")
+
+
+def test_shared_ids_name_both_files() -> None:
+    records = [record("1"), record("2"), record("1", path="elsewhere/1.jpg")]
+    with pytest.raises(DatasetError, match=r"1: 1.jpg and elsewhere/1.jpg"):
+        make_catalog(records, Path(), "set")
+
+
+def test_an_observation_with_two_classes_is_refused() -> None:
+    records = [record("1", observation_id="o"), record("2", observation_id="o", class_id="8")]
+    with pytest.raises(DatasetError, match=r"o: 7, 8"):
+        make_catalog(records, Path(), "set")
+
+
+def test_unknown_classes_contradict_nothing() -> None:
+    records = [record("1", observation_id="o"), record("2", observation_id="o", class_id="")]
+    assert len(make_catalog(records, Path(), "set").frame) == 2
+
+
+@pytest.mark.parametrize(("field", "word"), [("author", "authors"), ("date", "days")])
+def test_two_authors_or_days_are_kept_and_told(field: str, word: str) -> None:
+    records = [record("1", observation_id="o", **{field: "a"}), record("2", observation_id="o", **{field: "b"})]
+    catalog = make_catalog(records, Path(), "set")
+    assert len(catalog.frame) == 2
+    assert catalog.warnings == (f"1 observations have several {word} and were kept: o",)
+
+
+def test_classes_without_training_images_are_told() -> None:
+    records = [record("1"), record("2", class_id="9", split="test"), record("3", class_id="")]
+    warnings = make_catalog(records, Path(), "set").warnings
+    assert any("1 test classes have no training images" in text and text.endswith(": 9") for text in warnings)
+    assert any("1 training images have no class" in text and text.endswith(": 3") for text in warnings)
+
+
+def test_views_and_numbers_are_read_leniently() -> None:
+    assert [view_of(text) for text in (" flower", "LEAFSCAN", "Bark", "root")] == [
+        "Flower",
+        "LeafScan",
+        "Stem",
+        "Unknown",
+    ]
+    assert number_of("3,67") == 3.67
+    assert np.isnan(number_of(""))

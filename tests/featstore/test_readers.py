@@ -1,0 +1,256 @@
+"""Readers: three forms of data set, their variants, and what is wrong with each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from featstore.errors import DatasetError
+from featstore.readers import READERS, read_dataset
+
+TAGS = {
+    "ObservationId": 11, "MediaId": 1, "FileName": "1.jpg", "Vote": 2.5, "Content": "Flower", "ClassId": 30001,
+    "Family": "Rosaceae", "Species": "Rosa canina L.", "Genus": "Rosa", "Author": "an author", "Date": "2013-3-21",
+    "Latitude": "42.9", "Longitude": "3.0",
+}  # fmt: skip
+
+
+@pytest.fixture
+def add(write_photo: Callable[..., Path], write_record: Callable[..., Path]) -> Callable[..., None]:
+    """Write one photograph with its record; tags override `TAGS`, None leaves one out."""
+
+    def write(folder: Path, media: int, **tags: object) -> None:
+        write_photo(folder / f"{media}.jpg", seed=media)
+        merged = {**TAGS, "MediaId": media, "FileName": f"{media}.jpg", "ObservationId": media + 10, **tags}
+        write_record(folder / f"{media}.xml", **{tag: text for tag, text in merged.items() if text is not None})
+
+    return write
+
+
+def test_a_package_with_truth(tmp_path: Path, add: Callable[..., None], write_record: Callable[..., Path]) -> None:
+    add(tmp_path / "PlantCLEF2014train" / "train", 1)
+    taxa = dict.fromkeys(("ClassId", "Family", "Species", "Genus", "Vote"))
+    add(tmp_path / "PlantCLEF2014test" / "test", 2, **taxa)
+    write_record(
+        tmp_path / "PlantCLEF2014test" / "testwithgroundtruthxml" / "2.xml",
+        **{**TAGS, "MediaId": 2, "ObservationId": 12},
+    )
+    frame = read_dataset(tmp_path).frame.set_index("image_id")
+    assert frame.loc["1", "split"] == "train"
+    assert frame.loc["2", "split"] == "test"
+    assert frame.loc["2", "class_id"] == "30001"
+    assert frame.loc["2", "species"] == "Rosa canina L."
+    assert frame.loc["1", "path"] == "PlantCLEF2014train/train/1.jpg"
+    assert frame.loc["1", ["vote", "latitude", "longitude"]].tolist() == [2.5, 42.9, 3.0]
+    assert (frame["problem"] == "").all()
+
+
+def test_photographs_that_lie_with_the_truth_are_test(tmp_path: Path, add: Callable[..., None]) -> None:
+    add(tmp_path / "train", 1)
+    add(tmp_path / "test_truth", 2)
+    frame = read_dataset(tmp_path).frame.set_index("image_id")
+    assert frame["split"].to_dict() == {"1": "train", "2": "test"}
+
+
+def test_truth_of_another_package_is_refused(
+    tmp_path: Path, add: Callable[..., None], write_record: Callable[..., Path]
+) -> None:
+    add(tmp_path / "test", 2, ObservationId=5, ClassId=None)
+    write_record(tmp_path / "truth" / "2.xml", **{**TAGS, "MediaId": 2, "ObservationId": 6})
+    with pytest.raises(DatasetError, match=r"'5' in the test record and '6' in 2.xml"):
+        read_dataset(tmp_path)
+
+
+def test_tags_of_2013(tmp_path: Path, write_photo: Callable[..., Path]) -> None:
+    write_photo(tmp_path / "train" / "9.jpg")
+    (tmp_path / "train" / "9.xml").write_text(
+        "<Image><IndividualPlantId>77</IndividualPlantId><FileName>9.jpg</FileName><Content>Leaf</Content>"
+        "<Type>SheetAsBackground</Type><ClassId>Acer campestre</ClassId><Author>x</Author><Date>1/6/12</Date>"
+        "<Taxon><Species>campestre</Species><Genus>Acer</Genus><Family>Aceraceae</Family></Taxon>"
+        "<GPSLocality><GPSLatitude>43.6</GPSLatitude><GPSLongitude>3.8</GPSLongitude></GPSLocality></Image>",
+        encoding="utf-8",
+    )
+    row = read_dataset(tmp_path).frame.iloc[0]
+    assert row["image_id"] == "9"
+    assert row["observation_id"] == "77"
+    assert row["view"] == "LeafScan"
+    assert row["genus"] == "Acer"
+    assert row["latitude"] == 43.6
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("<Image><Content>Leaf</Content></Image>", "lacks ObservationId (it has Content)"),
+        ("<Image/>", "lacks ObservationId (it has no filled tag)"),
+        ("<Image><Content>", "cannot be read"),
+        ("", "cannot be read"),
+        ("<Annotation><ObservationId>1</ObservationId></Annotation>", "root <Annotation> instead of <Image>"),
+        ('<!DOCTYPE Image [<!ENTITY a "b">]><Image><ObservationId>&a;</ObservationId></Image>', "document type"),
+    ],
+)
+def test_unusable_records_fail_alone(tmp_path: Path, add: Callable[..., None], text: str, problem: str) -> None:
+    add(tmp_path / "train", 1)
+    add(tmp_path / "train", 2)
+    (tmp_path / "train" / "2.xml").write_text(text, encoding="utf-8")
+    frame = read_dataset(tmp_path).frame.set_index("image_id")
+    assert frame.loc["1", "problem"] == ""
+    assert problem in frame.loc["2", "problem"]
+
+
+def test_entities_are_never_expanded(tmp_path: Path, add: Callable[..., None]) -> None:
+    add(tmp_path / "train", 1)
+    bomb = "".join(f'<!ENTITY e{n} "{f"&e{n - 1};" * 10}">' for n in range(1, 12))
+    document = f'<!DOCTYPE x [<!ENTITY e0 "ha">{bomb}]><Image><ObservationId>&e11;</ObservationId></Image>'
+    (tmp_path / "train" / "1.xml").write_bytes(document.encode("utf-16"))
+    assert "document type" in read_dataset(tmp_path).frame.loc[0, "problem"]
+
+
+def test_what_has_no_partner_is_listed(
+    tmp_path: Path, add: Callable[..., None], write_photo: Callable[..., Path]
+) -> None:
+    add(tmp_path / "train", 1)
+    add(tmp_path / "train", 2)
+    (tmp_path / "train" / "2.jpg").unlink()
+    write_photo(tmp_path / "train" / "3.jpg")
+    frame = read_dataset(tmp_path).frame
+    assert frame["problem"].tolist() == ["", "no photograph 2.jpg beside 2.xml", "no XML record beside 3.jpg"]
+
+
+def test_unknown_content_is_kept_and_told(tmp_path: Path, add: Callable[..., None]) -> None:
+    add(tmp_path / "train", 1, Content="Roots")
+    catalog = read_dataset(tmp_path)
+    assert catalog.frame.loc[0, "view"] == "Unknown"
+    assert "1 images have no known view (Content) and are kept as Unknown: 1" in catalog.warnings
+
+
+@pytest.mark.shared_data
+def test_all_700_real_records_parse(shared: Path) -> None:
+    frame = read_dataset(shared / "data" / "plantclef2015_xml").frame
+    assert frame["split"].value_counts().to_dict() == {"train": 568, "test": 132}
+    assert frame["problem"].str.startswith("no photograph").all()
+    assert (frame["observation_id"] != "").all()
+    assert (frame["author"] != "").all()
+    assert set(frame["view"]) == {"Branch", "Entire", "Flower", "Fruit", "Leaf", "LeafScan", "Stem"}
+    train = frame[frame["split"] == "train"]
+    assert (train[["class_id", "species", "genus", "family"]] != "").all(axis=None)
+    assert {2.5, 3.67} <= set(train["vote"].round(2))
+    assert frame["latitude"].isna().sum() == 361
+
+
+@pytest.mark.shared_data
+def test_the_real_package(shared: Path) -> None:
+    catalog = read_dataset(shared / "data" / "plants39")
+    frame = catalog.frame
+    assert (len(frame), frame["class_id"].nunique(), frame["observation_id"].nunique()) == (2462, 39, 1713)
+    assert frame["split"].value_counts().to_dict() == {"train": 1645, "test": 817}
+    assert frame["view"].value_counts().to_dict() == {"Flower": 1523, "LeafScan": 800, "Leaf": 139}
+    assert (frame["problem"] == "").all()
+    assert catalog.warnings == ()
+
+
+def table(file: Path, **columns: list[object]) -> Path:
+    frame = pd.DataFrame(columns)
+    if file.suffix == ".parquet":
+        frame.to_parquet(file)
+    else:
+        frame.to_csv(file, index=False, sep="\t" if file.suffix == ".tsv" else ",")
+    return file
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".tsv", ".parquet"])
+def test_tables(tmp_path: Path, write_photo: Callable[..., Path], suffix: str) -> None:
+    write_photo(tmp_path / "a" / "1.jpg")
+    path = table(
+        tmp_path / f"mine{suffix}", path=["a/1.jpg", "a/2.jpg"], class_id=[7, 8], view=["leaf", ""],
+        observation_id=["o", ""], vote=[3.5, None], split=["val", "test"], colour=["red", "blue"],
+    )  # fmt: skip
+    for root in (path, tmp_path):
+        catalog = read_dataset(root)
+        first, second = (row for _, row in catalog.frame.iterrows())
+        assert first[["image_id", "class_id", "view", "split", "problem"]].tolist() == [
+            "a/1.jpg",
+            "7",
+            "Leaf",
+            "valid",
+            "",
+        ]
+        assert first["vote"] == 3.5
+        assert second["observation_id"] == "a/2.jpg"
+        assert second["problem"] == "no photograph at a/2.jpg"
+        assert np.isnan(second["vote"])
+        assert catalog.name == "mine"
+        assert any("unknown columns are not kept: colour" in text for text in catalog.warnings)
+
+
+def test_a_missing_column_is_named_with_the_nearest(tmp_path: Path) -> None:
+    path = table(tmp_path / "t.csv", paths=["a"], class_id=[1])
+    with pytest.raises(DatasetError, match=r"missing: path\). Perhaps rename 'paths' to 'path'"):
+        read_dataset(path)
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ({"path": ["", "b"], "class_id": [1, 2]}, "none in line 2"),
+        ({"path": ["a", "b"], "class_id": [1, 2], "split": ["train", "dev"]}, "'dev' in line 3"),
+    ],
+)
+def test_bad_rows_name_their_line(tmp_path: Path, columns: dict[str, list[object]], message: str) -> None:
+    with pytest.raises(DatasetError, match=message):
+        read_dataset(table(tmp_path / "t.csv", **columns))
+
+
+def test_a_broken_table(tmp_path: Path) -> None:
+    (tmp_path / "t.parquet").write_bytes(b"no parquet")
+    with pytest.raises(DatasetError, match="a readable table"):
+        read_dataset(tmp_path / "t.parquet")
+
+
+def test_class_folders(tmp_path: Path, write_photo: Callable[..., Path]) -> None:
+    for name in (
+        "train/Rosa_canina/1.jpg",
+        "val/Rosa_canina/2.jpg",
+        "test/Acer/tree 1/3.jpg",
+        "test/Acer/tree 1/4.jpg",
+    ):
+        write_photo(tmp_path / name)
+    (tmp_path / "train" / "Rosa_canina" / "notes.txt").write_text("x")
+    catalog = read_dataset(tmp_path)
+    frame = catalog.frame.set_index("image_id")
+    assert frame["split"].to_dict() == {
+        "test/Acer/tree 1/3.jpg": "test", "test/Acer/tree 1/4.jpg": "test",
+        "train/Rosa_canina/1.jpg": "train", "val/Rosa_canina/2.jpg": "valid",
+    }  # fmt: skip
+    assert frame.loc["train/Rosa_canina/1.jpg", ["class_id", "species"]].tolist() == ["Rosa_canina", "Rosa canina"]
+    assert frame["observation_id"].nunique() == 3
+    assert any("1 files are not photographs" in text for text in catalog.warnings)
+
+
+def test_class_folders_without_splits(tmp_path: Path, write_photo: Callable[..., Path]) -> None:
+    write_photo(tmp_path / "a" / "1.jpg")
+    write_photo(tmp_path / "loose.jpg")
+    frame = read_dataset(tmp_path).frame.set_index("image_id")
+    assert frame.loc["a/1.jpg", "split"] == "train"
+    assert frame.loc["loose.jpg", "problem"] == "it lies outside every class folder"
+
+
+def test_nothing_to_recognise(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match="no such path"):
+        read_dataset(tmp_path / "typo")
+    (tmp_path / "readme.txt").write_text("x")
+    with pytest.raises(DatasetError, match="none of them in"):
+        read_dataset(tmp_path)
+
+
+def test_the_reader_can_be_named(tmp_path: Path, write_photo: Callable[..., Path]) -> None:
+    write_photo(tmp_path / "a" / "1.jpg")
+    table(tmp_path / "list.csv", path=["a/1.jpg"], class_id=["b"])
+    assert read_dataset(tmp_path).frame.loc[0, "class_id"] == "b"
+    assert read_dataset(tmp_path, "folders").frame.loc[0, "class_id"] == "a"
+    with pytest.raises(DatasetError, match=", ".join(READERS)):
+        read_dataset(tmp_path, "xlsx")

@@ -1,0 +1,121 @@
+"""Splits: 3:1 by observation, stratified, seeded, and without any plant or file on both sides."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from featstore.errors import SplitError
+from featstore.splits import groups_of, make_split, read_split, write_split
+
+
+def papers(n_classes: int = 10, n_observations: int = 12, n_images: int = 3) -> pd.DataFrame:
+    rows = [
+        {"image_id": f"{c}-{o}-{i}", "observation_id": f"{c}-{o}", "class_id": str(c), "split": "train",
+         "sha256": f"{c}{o}{i}"}
+        for c in range(n_classes) for o in range(n_observations) for i in range(n_images)
+    ]  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def test_three_to_one_by_observation_in_every_class() -> None:
+    split = make_split(papers(), seed=0).frame
+    assert split.groupby("observation_id")["split"].nunique().max() == 1
+    plants = split.drop_duplicates("observation_id")
+    per_class = plants[plants["split"] == "valid"]["observation_id"].str.split("-").str[0].value_counts()
+    assert per_class.to_dict() == {str(c): 3 for c in range(10)}
+    assert split["fold"].nunique() == 4
+
+
+def test_the_seed_decides() -> None:
+    assert make_split(papers(), 1).frame.equals(make_split(papers(), 1).frame)
+    assert not make_split(papers(), 1).frame.equals(make_split(papers(), 2).frame)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_equal_files_stay_together(seed: int) -> None:
+    frame = papers(n_classes=4)
+    # A chain: an image of each plant is also in the next plant of its class.
+    for place in range(0, len(frame) - 3, 3):
+        if frame.loc[place, "class_id"] == "0":
+            frame.loc[place + 2, "sha256"] = frame.loc[place + 3, "sha256"]
+    split = make_split(frame, seed).frame
+    sides = split.assign(sha256=frame["sha256"]).groupby("sha256")["split"].nunique()
+    assert sides.max() == 1
+
+
+def test_groups_join_by_observation_or_content() -> None:
+    frame = pd.DataFrame({
+        "image_id": list("abcdef"),
+        "observation_id": ["1", "1", "2", "3", "4", "5"],
+        "sha256": ["x", "y", "y", "z", "", ""],
+    })  # fmt: skip
+    assert groups_of(frame).tolist() == [0, 0, 0, 1, 2, 3]
+
+
+def test_groups_equal_a_brute_force_closure() -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(50):
+        n = int(rng.integers(2, 15))
+        frame = pd.DataFrame({
+            "image_id": [str(i) for i in range(n)],
+            "observation_id": rng.integers(0, 8, n).astype(str),
+            "sha256": rng.integers(0, 8, n).astype(str),
+        })  # fmt: skip
+        linked = (frame["observation_id"].to_numpy()[:, None] == frame["observation_id"].to_numpy()) | (
+            frame["sha256"].to_numpy()[:, None] == frame["sha256"].to_numpy()
+        )
+        reachable = np.linalg.matrix_power(linked.astype(float), n) > 0
+        group = groups_of(frame)
+        assert np.array_equal(group[:, None] == group, reachable)
+
+
+@pytest.mark.parametrize("sha256", ["its own", "000"])
+def test_a_class_with_one_plant_trains(sha256: str) -> None:
+    """Also where one of its files equals a photograph of another class."""
+    rare = {"image_id": "r", "observation_id": "r", "class_id": "rare", "split": "train", "sha256": sha256}
+    frame = pd.concat([papers(n_classes=3), pd.DataFrame([rare])], ignore_index=True)
+    for seed in range(8):
+        assert make_split(frame, seed).of(frame)[-1] == "train"
+
+
+def test_test_images_stay_test_and_supplied_valid_is_kept() -> None:
+    frame = papers()
+    frame.loc[frame["observation_id"].str.endswith("-1"), "split"] = "test"
+    split = make_split(frame, 0)
+    assert (split.of(frame)[frame["split"] == "test"] == "test").all()
+    frame.loc[frame["observation_id"].str.endswith("-2"), "split"] = "valid"
+    assert (make_split(frame, 0).of(frame) == frame["split"]).all()
+
+
+def test_what_cannot_be_divided() -> None:
+    with pytest.raises(SplitError, match="at least two observations"):
+        make_split(papers(1, 1), 0)
+    with pytest.raises(SplitError, match="one in each"):
+        make_split(papers(5, 1), 0)
+
+
+def test_an_observation_in_train_and_test_is_refused() -> None:
+    frame = papers()
+    frame.loc[0, "split"] = "test"
+    with pytest.raises(SplitError, match="0-0 in several"):
+        make_split(frame, 0)
+
+
+def test_files_round_trip_and_name_what_is_missing(tmp_path: Path) -> None:
+    frame = papers(2)
+    split = make_split(frame, 0)
+    write_split(split, tmp_path / "split.csv")
+    again = read_split(tmp_path / "split.csv")
+    assert (again.of(frame) == split.of(frame)).all()
+    grown = pd.concat([frame, papers(1).assign(image_id="new")])
+    with pytest.raises(SplitError, match=r"that are not \(new"):
+        again.of(grown)
+    with pytest.raises(SplitError, match="Run `heads compare` first"):
+        read_split(tmp_path / "none.csv")
+    (tmp_path / "split.csv").write_text("image_id,observation_id,split,fold\n1,1,train,0\n1,1,train,0\n")
+    with pytest.raises(SplitError, match="1 twice"):
+        read_split(tmp_path / "split.csv")
