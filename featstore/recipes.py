@@ -112,7 +112,7 @@ class Recipe:
 
 
 _AS_IT_IS = ViewRecipe()
-_CONTOUR = ViewRecipe("contour", side_px=200, n_iterations=10, smoothing=1, min_part=0.1, min_box=0.02)
+_CONTOUR = ViewRecipe("contour", side_px=200, n_iterations=10, smoothing=1, min_part=0.01, min_box=0.02)
 
 RECIPES: Mapping[str, Recipe] = {
     "article": Recipe(

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 EXIT_INCOMPLETE = 3
 """Exit code of a command that finished, but lost more inputs than `--max-failures` allows."""
 
+EXIT_INTERRUPTED = 130
+QUIET_SECONDS = 2
+"""Work that ends within this time shows no progress."""
+
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
 SeedOption = Annotated[int, typer.Option("--seed", help="Seed of everything random; the same seed repeats the run.")]
 OutOption = Annotated[Path, typer.Option("--out", help="Folder of runs that results are written to.")]
@@ -54,13 +58,30 @@ def run(app: typer.Typer, argv: Sequence[str] | None = None) -> None:
         app(args=None if argv is None else list(argv), standalone_mode=True)
     except PhytobenchError as error:
         fail(str(error), error.exit_code)
-    except KeyboardInterrupt:
-        fail("Interrupted. What was completed is kept; the same command continues.", 130)
+    except SystemExit as end:
+        # typer turns Ctrl-C into this code without a word.
+        if end.code == EXIT_INTERRUPTED:
+            say("Interrupted. What was completed is kept; the same command continues.")
+        raise
     except OSError as error:
-        if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
+        expected = _OS_FAULTS.get(error.errno or 0)
+        if expected is None:
             raise
-        where = error.filename or "the output folder"
-        fail(f"Expected room on the disk of {where}, got: {error.strerror}. Free some space and run again.", 1)
+        where, remedy = error.filename or "the output folder", "What was completed is kept; mend this and run again."
+        fail(f"Expected {expected} at {where}, got: {error.strerror}. {remedy}", 1)
+
+
+_OS_FAULTS = {
+    errno.ENOSPC: "room on the disk",
+    errno.EDQUOT: "room within the quota",
+    errno.EACCES: "permission to read and write",
+    errno.EPERM: "permission to read and write",
+    errno.EROFS: "a disk that can be written",
+    errno.ENOENT: "a file or folder",
+    errno.ENOTDIR: "a folder",
+    errno.EISDIR: "a file",
+}
+"""What the operating system may lack through no fault of the program."""
 
 
 def fail(message: str, code: int) -> None:
@@ -95,13 +116,14 @@ def progress(total: int, label: str, unit: str) -> Iterator[Bar]:
 
     Nothing appears for work that ends within two seconds.
     """
+    terminal = sys.stderr.isatty()
     with _bar_class()(
         total=total,
         desc=label,
         unit=f" {unit}",
-        delay=2,
+        delay=QUIET_SECONDS if terminal else 0,
         file=sys.stderr,
-        mininterval=0.2 if sys.stderr.isatty() else 10,
+        mininterval=0.2 if terminal else 10,
         dynamic_ncols=True,
     ) as bar:
         yield bar
@@ -117,7 +139,8 @@ def _bar_class() -> type[tqdm[object]]:
         """Whole lines instead of carriage returns, for logs."""
 
         def display(self, msg: str | None = None, pos: int | None = None) -> None:  # noqa: ARG002  # tqdm's signature
-            self.fp.write(f"{msg or self}\n")
+            if self.format_dict["elapsed"] > QUIET_SECONDS:
+                self.fp.write(f"{msg or self}\n")
 
     return Lines
 

@@ -1,0 +1,153 @@
+"""Alignment: the proof that row i of every member is about the same photograph, or the same plant."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evaluation.observations import Observations, group_observations
+from evaluation.predictions import Predictions
+from featstore.errors import PredictionsError, SettingsError, listed
+
+SAME_RUN = "Fuse predictions of one data set and split."
+
+
+@dataclass(frozen=True, eq=False)
+class Aligned:
+    """Members that can be fused: same split, same classes, same plants with the same truth.
+
+    Parameters
+    ----------
+    members
+        At least one; with `same_images` their rows are the same images in the same order.
+    observations
+        One per member, all with the same plants in the same order.
+    same_images
+        Whether row i of every member is the same photograph.
+    """
+
+    members: tuple[Predictions, ...]
+    observations: tuple[Observations, ...]
+    same_images: bool
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What is doubtful about the plants and was kept, each warning once."""
+        return tuple(dict.fromkeys(text for plants in self.observations for text in plants.warnings))
+
+    @property
+    def n_images(self) -> NDArray[np.intp]:
+        """Distinct images per plant, over all members, (m,)."""
+        image_id = np.concatenate([member.image_id for member in self.members])
+        plant = np.concatenate([plants.index for plants in self.observations])
+        _, first = np.unique(image_id, return_index=True)
+        return np.bincount(plant[first], minlength=len(self.observations[0].observation_id))
+
+
+def align(members: Sequence[Predictions], by: str = "image") -> Aligned:
+    """Prove that members belong together, and bring their rows into one order.
+
+    Parameters
+    ----------
+    members
+        At least one.
+    by
+        ``"image"``: the members hold the same images, reordered to those of the first.
+        ``"observation"``: they hold images of the same plants, for example one network per organ.
+
+    Raises
+    ------
+    PredictionsError
+        With the reason and the first ids that differ.
+    SettingsError
+        If there is no such way to align, or no member.
+    """
+    if not members:
+        raise SettingsError("at least one member", "none", "Name run folders or files of predictions.")
+    if by not in ALIGNMENTS:
+        raise SettingsError(f"an alignment out of {', '.join(ALIGNMENTS)}", f"{by!r}", "Pass one of these.")
+    first = members[0]
+    for other in members[1:]:
+        if other.split != first.split:
+            got = f"{first.split} of {first.model}, {other.split} of {other.model}"
+            raise PredictionsError("members of one split", got, "Pass `--split`.")
+        _same_set("classes", first.classes, other.classes, (first, other), SAME_RUN)
+    return ALIGNMENTS[by](members)
+
+
+def _align_images(members: Sequence[Predictions]) -> Aligned:
+    first = members[0]
+    aligned = [first]
+    home = np.argsort(np.argsort(first.image_id))
+    for other in members[1:]:
+        remedy = "Predict the same images, or pass `--align observation` for members with images of their own."
+        _same_set("images", first.image_id, other.image_id, (first, other), remedy)
+        in_order = np.array_equal(first.image_id, other.image_id)
+        moved = other if in_order else other.take(np.argsort(other.image_id)[home])
+        for paper in ("observation_id", "true_class", "author", "view"):
+            values = (getattr(first, paper), getattr(moved, paper))
+            _same_values(paper, "image", first.image_id, values, (first, moved))
+        aligned.append(moved)
+    # Equal papers make equal plants.
+    plants = group_observations(first)
+    return Aligned(tuple(aligned), (plants,) * len(aligned), same_images=True)
+
+
+def _align_observations(members: Sequence[Predictions]) -> Aligned:
+    plants = [group_observations(member) for member in members]
+    first = members[0]
+    for other, theirs in zip(members[1:], plants[1:], strict=True):
+        pair = (first, other)
+        _same_set("observations", plants[0].observation_id, theirs.observation_id, pair, SAME_RUN)
+        ids = theirs.observation_id
+        _same_values("true_class", "observation", ids, (plants[0].true_class, theirs.true_class), pair)
+        _same_values("author", "observation", ids, (plants[0].author, theirs.author), pair)
+        shared, mine, its = np.intersect1d(first.image_id, other.image_id, assume_unique=True, return_indices=True)
+        homes = (first.observation_id[mine], other.observation_id[its])
+        _same_values("observation_id", "image", shared, homes, pair)
+    return Aligned(tuple(members), tuple(plants), same_images=False)
+
+
+ALIGNMENTS: Mapping[str, Callable[[Sequence[Predictions]], Aligned]] = MappingProxyType(
+    {"image": _align_images, "observation": _align_observations}
+)
+
+
+def _same_set(
+    what: str,
+    first: NDArray[np.str_],
+    other: NDArray[np.str_],
+    pair: tuple[Predictions, Predictions],
+    remedy: str,
+) -> None:
+    """Refuse two sets of ids that differ, naming the first of those that only one of them has."""
+    only_first = np.setdiff1d(first, other).tolist()
+    only_other = np.setdiff1d(other, first).tolist()
+    if not only_first and not only_other:
+        return
+    sides = [
+        f"{len(ids)} only in {member.model} ({listed(ids)})"
+        for member, ids in zip(pair, (only_first, only_other), strict=True)
+        if ids
+    ]
+    raise PredictionsError(f"the same {what} in every member", "; ".join(sides), remedy)
+
+
+def _same_values(
+    what: str,
+    unit: str,
+    ids: NDArray[np.str_],
+    values: tuple[NDArray[np.str_], NDArray[np.str_]],
+    pair: tuple[Predictions, Predictions],
+) -> None:
+    """Refuse papers that differ between two members, naming the first rows where they do."""
+    different = np.flatnonzero(values[0] != values[1])
+    if not different.size:
+        return
+    rows = [f"{unit} {ids[row]} ({values[0][row]!s} / {values[1][row]!s})" for row in different.tolist()]
+    got = f"different ones in {pair[0].model} / {pair[1].model} for {listed(rows)}"
+    raise PredictionsError(f"the same `{what}` of every {unit}", got, SAME_RUN)

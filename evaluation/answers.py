@@ -1,0 +1,54 @@
+"""Answers: the likeliest species of every plant, as a table that a person can read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+
+from evaluation.fusion import FusedObservations
+from evaluation.metrics import average_ranks, true_indices
+from evaluation.scores import write_csv
+
+N_ANSWERS = 5
+COLUMNS = ("observation_id", "author", "n_images", "true_class", "true_species", "rank")
+ANSWER_COLUMNS = tuple(
+    f"top_{place}_{what}" for place in range(1, N_ANSWERS + 1) for what in ("class", "species", "probability")
+)
+
+
+def write_observations(fused: FusedObservations, species: Mapping[str, str], path: Path) -> None:
+    """Write one line per observation: its truth, the rank of the truth, and the five likeliest species.
+
+    Parameters
+    ----------
+    fused
+        The answers. Equal probabilities are listed in the order of their class ids.
+    species
+        Class id -> species name; a missing name leaves its cell empty.
+    path
+        CSV file. `rank` is empty where the truth is unknown and ``inf`` where it is none of the classes.
+    """
+    write_csv(path, (*COLUMNS, *ANSWER_COLUMNS), _lines(fused, species))
+
+
+def _lines(fused: FusedObservations, species: Mapping[str, str]) -> Iterator[list[str]]:
+    rank = average_ranks(fused.probability, true_indices(fused.true_class, fused.classes))
+    best = np.argsort(-fused.probability, axis=1, kind="stable")[:, :N_ANSWERS]
+    for row, (observation_id, true_class) in enumerate(zip(fused.observation_id, fused.true_class, strict=True)):
+        answers: list[str] = []
+        for column in best[row]:
+            class_id = str(fused.classes[column])
+            answers += [class_id, species.get(class_id, ""), f"{fused.probability[row, column]:.6g}"]
+        yield [
+            str(observation_id),
+            str(fused.author[row]),
+            str(fused.n_images[row]),
+            str(true_class),
+            species.get(str(true_class), ""),
+            f"{rank[row]:g}" if true_class else "",
+            *answers,
+            # Fewer classes than answers: the columns stay.
+            *[""] * (len(ANSWER_COLUMNS) - len(answers)),
+        ]

@@ -1,0 +1,161 @@
+"""Members: the predictions behind the runs that a user names, with names that tell them apart."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+
+from evaluation.predictions import Predictions
+from evaluation.runs import CARD, RunCard, choose_split, find_predictions, read_run_card, split_and_variant
+from featstore.errors import PredictionsError, SettingsError
+
+AUGMENTED = "tta"
+
+
+@dataclass(frozen=True, eq=False)
+class Member:
+    """One file of predictions.
+
+    Parameters
+    ----------
+    run
+        Name in tables: the model's, with ``+ TTA5`` behind it for predictions averaged over 5 augmented images.
+    path
+        The file.
+    variant
+        ``""`` or, for example, ``"tta5"``.
+    predictions
+        Its content.
+    card
+        What the run folder says about it, None for a file without one.
+    """
+
+    run: str
+    path: Path
+    variant: str
+    predictions: Predictions
+    card: RunCard | None
+
+
+@dataclass(frozen=True, eq=False)
+class Members:
+    """All files behind the named runs.
+
+    Parameters
+    ----------
+    listed
+        Each file once, in the order of the runs, a run's plain predictions before its augmented ones.
+    fused
+        Those of them that are to be fused, one per run.
+    warnings
+        What is doubtful and was kept.
+    """
+
+    listed: tuple[Member, ...]
+    fused: tuple[Member, ...]
+    warnings: tuple[str, ...]
+
+
+def load_members(runs: Sequence[Path], split: str | None = None, *, augmented: bool = False) -> Members:
+    """Read the predictions of every run.
+
+    Parameters
+    ----------
+    runs
+        Run folders or ``*.predictions.h5`` files, at least one. One that is named twice counts once.
+    split
+        Which split; None takes test where there is one, else valid.
+    augmented
+        Fuse the augmented predictions of a run where it has them.
+
+    Raises
+    ------
+    PredictionsError
+        If predictions are missing or break their format.
+    SettingsError
+        If `augmented` is asked for and no run has augmented predictions, or one has several.
+    """
+    if not runs:
+        raise SettingsError("at least one run", "none", "Name run folders or files of predictions.")
+    split = split or choose_split(list(runs))
+    loaded: dict[Path, Member] = {}
+    chosen: list[Path] = []
+    warnings: list[str] = []
+    for run in runs:
+        # One file may be named in several ways: its resolved path is its identity.
+        found = {path.resolve(): path for path in find_predictions(run, split)}
+        for identity, path in found.items():
+            if identity not in loaded:
+                loaded[identity] = _load(path, split)
+        identity = _choose(run, {identity: loaded[identity] for identity in found}, augmented=augmented)
+        if identity in chosen:
+            warnings.append(f"{run} is named twice; it counts once.")
+        else:
+            chosen.append(identity)
+    loaded = _told_apart(loaded)
+    fused = tuple(loaded[identity] for identity in chosen)
+    if augmented:
+        warnings += _without_augmented(fused)
+    return Members(tuple(loaded.values()), fused, (*warnings, *_identical(fused)))
+
+
+def species_names(members: Sequence[Member]) -> dict[str, str]:
+    """Collect class id -> species name from the members' run cards; the first name of a class counts."""
+    names: dict[str, str] = {}
+    for member in members:
+        classes: Mapping[str, str] = member.card.classes if member.card else {}
+        for class_id, species in classes.items():
+            names[class_id] = names.get(class_id) or species
+    return names
+
+
+def _load(path: Path, split: str) -> Member:
+    predictions = Predictions.read(path)
+    if predictions.split != split:
+        got = f"{predictions.split} predictions in {path}"
+        raise PredictionsError(f"{split} predictions, as the file's name says", got, "Give the file its own name.")
+    _, variant = split_and_variant(path)
+    card = read_run_card(path.parent) if (path.parent / CARD).is_file() else None
+    name = f"{predictions.model} + {variant.upper()}" if variant else predictions.model
+    return Member(name, path, variant, predictions, card)
+
+
+def _choose(run: Path, members: Mapping[Path, Member], *, augmented: bool) -> Path:
+    """Identity of the file that stands for a run: the first one, or its augmented one."""
+    candidates = [identity for identity, member in members.items() if member.variant.startswith(AUGMENTED)]
+    if not augmented or not candidates:
+        return next(iter(members))
+    if len(candidates) > 1:
+        got = ", ".join(members[identity].path.name for identity in candidates)
+        raise SettingsError(f"one augmented file in {run}", got, "Name the file itself instead of its folder.")
+    return candidates[0]
+
+
+def _told_apart(members: Mapping[Path, Member]) -> dict[Path, Member]:
+    """Name members after their files where two would have the same name."""
+    names = Counter(member.run for member in members.values())
+    return {
+        identity: replace(member, run=str(member.path)) if names[member.run] > 1 else member
+        for identity, member in members.items()
+    }
+
+
+def _without_augmented(chosen: Sequence[Member]) -> list[str]:
+    plain = [member.run for member in chosen if not member.variant.startswith(AUGMENTED)]
+    if len(plain) == len(chosen):
+        got = f"none for {', '.join(plain)}"
+        raise SettingsError("augmented predictions for --tta", got, "Run `finetune run --tta 5`, or leave out --tta.")
+    return [f"{', '.join(plain)} without augmented predictions: the plain ones are fused."] if plain else []
+
+
+def _identical(members: Sequence[Member]) -> list[str]:
+    return [
+        f"{first.run} and {second.run} hold the same probabilities: they count twice."
+        for first, second in combinations(members, 2)
+        if np.array_equal(first.predictions.probability, second.predictions.probability)
+    ]

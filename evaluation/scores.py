@@ -1,0 +1,241 @@
+"""Scores: one row per run, view and metric, for models and fusions alike."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import astuple, dataclass, fields
+from functools import partial
+from pathlib import Path
+from types import MappingProxyType
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evaluation.fusion import FusedObservations, mean_rule, pool
+from evaluation.invariants import ALL_VIEWS
+from evaluation.metrics import (
+    average_ranks,
+    image_score,
+    observation_score,
+    reciprocal_rank,
+    top_k_score,
+    true_indices,
+)
+from evaluation.observations import group_observations
+from evaluation.predictions import Predictions
+from featstore.provenance import Json, write_json, write_text
+
+SCHEMA = "scores/1"
+
+
+@dataclass(frozen=True)
+class Score:
+    """One figure.
+
+    Parameters
+    ----------
+    run
+        Name of the model, or ``fusion:<rule>``.
+    split
+        ``"train"``, ``"valid"`` or ``"test"``.
+    view
+        The view whose images alone were used, or ``"all"``.
+    metric
+        A name in `METRICS`.
+    value
+        The figure, finite.
+    low, high
+        Ends of its interval, NaN where none was computed.
+    n_observations
+        Observations of known class behind it, at least 1.
+    """
+
+    run: str
+    split: str
+    view: str
+    metric: str
+    value: float
+    low: float
+    high: float
+    n_observations: int
+
+    def __post_init__(self) -> None:
+        # Written by this package alone: a failure here is a defect, not a user's mistake.
+        if not math.isfinite(self.value) or self.n_observations < 1:
+            raise ValueError(f"a finite score over at least one observation, got {self}")
+
+
+@dataclass(frozen=True, eq=False)
+class Ranked:
+    """The places that the right species took.
+
+    Parameters
+    ----------
+    rank
+        (m,) rank per plant of known class, infinity where the species is not listed.
+    author
+        (m,) user of each plant, ``""`` when unknown.
+    image_rank, plant
+        (n,) rank per image, and the position of its plant in the rows above; no images, no `S_image`.
+    """
+
+    rank: NDArray[np.float64]
+    author: NDArray[np.str_]
+    image_rank: NDArray[np.float64]
+    plant: NDArray[np.intp]
+
+
+def _observation_score(ranked: Ranked) -> float:
+    return observation_score(reciprocal_rank(ranked.rank), ranked.author)
+
+
+def _image_score(ranked: Ranked) -> float | None:
+    if not len(ranked.image_rank):
+        return None
+    return image_score(reciprocal_rank(ranked.image_rank), ranked.plant, ranked.author)
+
+
+def _top_k_score(ranked: Ranked, *, k: int) -> float:
+    return top_k_score(ranked.rank, k)
+
+
+METRICS: Mapping[str, Callable[[Ranked], float | None]] = MappingProxyType(
+    {
+        "S": _observation_score,
+        "S_image": _image_score,
+        "top_1": partial(_top_k_score, k=1),
+        "top_3": partial(_top_k_score, k=3),
+        "top_5": partial(_top_k_score, k=5),
+    }
+)
+"""Name -> figure; None where a result has nothing that the metric could look at."""
+
+
+def score_predictions(predictions: Predictions, run: str | None = None) -> list[Score]:
+    """Score one model: the images of an observation are averaged, S_image looks at each image alone.
+
+    Parameters
+    ----------
+    predictions
+        Images of unknown class are left out; a class outside `classes` counts 0.
+    run
+        Name in the scores; the model's own by default.
+
+    Returns
+    -------
+    list[Score]
+        View ``"all"`` first, then every view that occurs, from the images of that view alone. Empty when no
+        true class is known.
+
+    Raises
+    ------
+    PredictionsError
+        If images of one observation name different classes.
+    """
+    plants = group_observations(predictions)
+    truth = plants.true_class[plants.index]
+    known = truth != ""
+    image_rank = average_ranks(predictions.probability, true_indices(truth, predictions.classes))
+    scores: list[Score] = []
+    for view in (ALL_VIEWS, *np.unique(predictions.view[known]).tolist()):
+        rows = np.flatnonzero(known & ((predictions.view == view) | (view == ALL_VIEWS)))
+        if not len(rows):
+            continue
+        present, plant = np.unique(plants.index[rows], return_inverse=True)
+        pooled = pool([predictions.probability[rows]], [plant], len(present), mean_rule)
+        ranked = Ranked(
+            rank=average_ranks(pooled, true_indices(plants.true_class[present], predictions.classes)),
+            author=plants.author[present],
+            image_rank=image_rank[rows],
+            plant=plant,
+        )
+        scores += _score_rows(ranked, run or predictions.model, predictions.split, view)
+    return scores
+
+
+def score_fused(
+    fused: FusedObservations,
+    run: str,
+    image_probability: NDArray[np.float64] | None = None,
+    index: NDArray[np.intp] | None = None,
+) -> list[Score]:
+    """Score a fusion over all views.
+
+    Parameters
+    ----------
+    fused
+        Observations of unknown class are left out; a class outside `classes` counts 0.
+    run
+        Name in the scores, ``fusion:<rule>``.
+    image_probability, index
+        (n, k) rows fused image by image, and (n,) the position of each image's plant in `fused`; without them
+        there is no S_image.
+
+    Returns
+    -------
+    list[Score]
+        View ``"all"``; empty when no true class is known.
+    """
+    known = np.flatnonzero(fused.true_class != "")
+    if not len(known):
+        return []
+    true_index = true_indices(fused.true_class, fused.classes)
+    image_rank, plant = np.empty(0), np.empty(0, dtype=np.intp)
+    if image_probability is not None and index is not None:
+        rows = np.flatnonzero(fused.true_class[index] != "")
+        image_rank = average_ranks(image_probability[rows], true_index[index[rows]])
+        plant = np.searchsorted(known, index[rows])
+    ranked = Ranked(
+        rank=average_ranks(fused.probability[known], true_index[known]),
+        author=fused.author[known],
+        image_rank=image_rank,
+        plant=plant,
+    )
+    return _score_rows(ranked, run, fused.split, ALL_VIEWS)
+
+
+def _score_rows(ranked: Ranked, run: str, split: str, view: str) -> list[Score]:
+    values = {name: metric(ranked) for name, metric in METRICS.items()}
+    n_observations = len(ranked.rank)
+    return [
+        Score(run, split, view, name, value, math.nan, math.nan, n_observations)
+        for name, value in values.items()
+        if value is not None
+    ]
+
+
+def scores_to_json(scores: Iterable[Score]) -> list[Json]:
+    """Scores as JSON objects; NaN becomes null."""
+    names = [column.name for column in fields(Score)]
+    return [{name: _finite(cell) for name, cell in zip(names, astuple(score), strict=True)} for score in scores]
+
+
+def write_scores(scores: Sequence[Score], folder: Path) -> tuple[Path, Path]:
+    """Write ``scores.csv`` and ``scores.json`` (schema scores/1); an absent interval is an empty cell and null.
+
+    Returns
+    -------
+    tuple[Path, Path]
+        The two files.
+    """
+    table, document = folder / "scores.csv", folder / "scores.json"
+    rows = [["" if _finite(cell) is None else str(cell) for cell in astuple(score)] for score in scores]
+    write_csv(table, [column.name for column in fields(Score)], rows)
+    write_json(document, {"schema": SCHEMA, "scores": scores_to_json(scores)})
+    return table, document
+
+
+def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Write comma-separated UTF-8 text with a header, whole or not at all."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows(rows)
+    write_text(path, text.getvalue())
+
+
+def _finite(cell: str | float) -> str | float | None:
+    return None if isinstance(cell, float) and not math.isfinite(cell) else cell

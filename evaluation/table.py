@@ -1,0 +1,95 @@
+"""The table of results: one line per model and fusion, on screen and as one JSON document."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from evaluation.invariants import ALL_VIEWS
+from evaluation.scores import SCHEMA, Score, scores_to_json
+from featstore.provenance import Json
+
+TITLES = {"S": "S", "S_image": "S_image", "top_1": "Top-1", "top_3": "Top-3", "top_5": "Top-5"}
+COLUMNS = ("run", *TITLES.values(), "images", "observations", "images/s")
+
+
+@dataclass(frozen=True)
+class Line:
+    """One run in the table.
+
+    Parameters
+    ----------
+    run
+        Name of the model, or ``fusion:<rule>``.
+    figures
+        Metric -> value over all views; a metric without a figure is absent.
+    n_images, n_observations
+        What the run was asked about, whether the class is known or not.
+    images_per_second
+        NaN when unknown; for a fusion, through all its members one after another.
+    """
+
+    run: str
+    figures: Mapping[str, float]
+    n_images: int
+    n_observations: int
+    images_per_second: float
+
+    @classmethod
+    def of(cls, run: str, scores: list[Score], n_images: int, n_observations: int, images_per_second: float) -> Line:
+        """Pick the figures of the total out of a run's scores."""
+        figures = {score.metric: score.value for score in scores if score.view == ALL_VIEWS}
+        return cls(run, figures, n_images, n_observations, images_per_second)
+
+    def cells(self) -> list[str]:
+        """Write the run's cells under `COLUMNS`, ``-`` where there is no figure."""
+        figures = [f"{self.figures[name]:.4f}" if name in self.figures else "-" for name in TITLES]
+        speed = "-" if math.isnan(self.images_per_second) else f"{self.images_per_second:.1f}"
+        return [self.run, *figures, f"{self.n_images:,}", f"{self.n_observations:,}", speed]
+
+    def to_json(self) -> dict[str, Json]:
+        """Describe what the run is about; its figures are among the scores."""
+        return {
+            "run": self.run,
+            "n_images": self.n_images,
+            "n_observations": self.n_observations,
+            "images_per_second": None if math.isnan(self.images_per_second) else self.images_per_second,
+        }
+
+
+@dataclass(frozen=True)
+class FusionReport:
+    """What fusing some runs found.
+
+    Parameters
+    ----------
+    split
+        The split that was reported.
+    lines
+        The table: every model, plain and augmented, then every fusion.
+    scores
+        All figures, also those of single views; empty when no true class is known.
+    folders
+        Run folders written, one per fusion.
+    warnings
+        What is doubtful and was kept, or is left out of the scores.
+    """
+
+    split: str
+    lines: tuple[Line, ...]
+    scores: tuple[Score, ...]
+    folders: tuple[Path, ...]
+    warnings: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Json]:
+        """Give the whole report as one document of schema scores/1."""
+        return {
+            "schema": SCHEMA,
+            "split": self.split,
+            "runs": [line.to_json() for line in self.lines],
+            "scores": scores_to_json(self.scores),
+            "folders": [str(folder) for folder in self.folders],
+            "warnings": list(self.warnings),
+        }

@@ -1,0 +1,87 @@
+"""Published figures: leaf and flower networks fused on 500 queries of 50 PlantCLEF species (IEEE 8119457)."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from evaluation.alignment import align
+from evaluation.fusion import Recipe, fuse
+from evaluation.metrics import average_ranks, top_k_score, true_indices
+from evaluation.predictions import Predictions
+from evaluation.scores import score_fused, score_predictions
+
+FOLDER = Path(__file__).resolve().parents[2].parent / "shared" / "data" / "organ_scores"
+N_SPECIES = 50
+
+pytestmark = [
+    pytest.mark.shared_data,
+    pytest.mark.skipif(not FOLDER.is_dir(), reason="the published scores do not lie beside the checkout"),
+]
+
+
+@pytest.fixture(scope="module")
+def organs() -> dict[str, Predictions]:
+    with np.load(FOLDER / "leaf_flower.npz", allow_pickle=False) as arrays:
+        return {
+            organ.lower(): Predictions(
+                model=organ.lower(),
+                split="test",
+                image_id=np.array([f"{organ} {row}" for row in range(500)]),
+                observation_id=np.array([f"query {row}" for row in range(500)]),
+                author=np.full(500, ""),
+                view=np.full(500, organ),
+                true_class=np.array([f"{number:02d}" for number in arrays[f"test_{organ.lower()}_class"]]),
+                classes=np.array([f"{number:02d}" for number in range(N_SPECIES)]),
+                probability=arrays[f"test_{organ.lower()}"],
+            )
+            for organ in ("Leaf", "Flower")
+        }
+
+
+@pytest.fixture(scope="module")
+def published() -> dict[str, list[float]]:
+    return json.loads((FOLDER / "leaf_flower_published_cmc.json").read_text())
+
+
+def curve(probability: np.ndarray, truth: np.ndarray, classes: np.ndarray) -> np.ndarray:
+    ranks = average_ranks(probability, true_indices(truth, classes))
+    return np.array([top_k_score(ranks, k) for k in range(1, N_SPECIES)])
+
+
+@pytest.mark.parametrize(("organ", "rank_1"), [("leaf", 0.662), ("flower", 0.730)])
+def test_single_organs(
+    organs: dict[str, Predictions], published: dict[str, list[float]], organ: str, rank_1: float
+) -> None:
+    one = organs[organ]
+    np.testing.assert_allclose(curve(one.probability, one.true_class, one.classes), published[organ], atol=1e-12)
+    scores = {score.metric: score.value for score in score_predictions(one) if score.view == "all"}
+    assert scores["top_1"] == rank_1
+
+
+@pytest.mark.parametrize(
+    ("rule", "name", "rank_1"),
+    [("max", "max rule", 0.816), ("mean", "sum rule", 0.820), ("product", "prod rule", 0.886)],
+)
+def test_fused_organs(
+    organs: dict[str, Predictions], published: dict[str, list[float]], rule: str, name: str, rank_1: float
+) -> None:
+    fused = fuse(align([organs["leaf"], organs["flower"]], by="observation"), Recipe(rule))
+    # Every point of the published curve, rank 1 to 49.
+    np.testing.assert_allclose(curve(fused.probability, fused.true_class, fused.classes), published[name], atol=1e-12)
+    scores = {score.metric: score.value for score in score_fused(fused, f"fusion:{rule}")}
+    assert scores["top_1"] == rank_1
+    assert "S_image" not in scores
+
+
+def test_no_right_species_is_tied(organs: dict[str, Predictions]) -> None:
+    """The figures do not hang on the tie convention: every right species has a rank of its own."""
+    for rule in ("max", "mean", "product"):
+        fused = fuse(align([organs["leaf"], organs["flower"]], by="observation"), Recipe(rule))
+        ranks = average_ranks(fused.probability, true_indices(fused.true_class, fused.classes))
+        own = fused.probability[np.arange(500), true_indices(fused.true_class, fused.classes)][:, np.newaxis]
+        assert np.count_nonzero(fused.probability == own) == 500
+        assert np.all(ranks == np.round(ranks))

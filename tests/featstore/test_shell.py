@@ -1,0 +1,101 @@
+"""What all command lines share: exit codes, messages, progress and tables."""
+
+from __future__ import annotations
+
+import errno
+import subprocess
+import sys
+
+import pytest
+
+from featstore import shell
+from featstore.errors import DatasetError, listed
+
+
+def outcome(error: BaseException) -> int:
+    app = shell.new_app("Test.")
+
+    @app.command()
+    def work() -> None:
+        raise error
+
+    with pytest.raises(SystemExit) as ended:
+        shell.run(app, ["work"])
+    return int(ended.value.code or 0)
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "message"),
+    [
+        (DatasetError("a folder", "none", "Name one."), 1, "error: Expected a folder, got none. Name one."),
+        (OSError(errno.ENOSPC, "No space left on device", "x.zarr"), 1, "room on the disk at x.zarr"),
+        (PermissionError(errno.EACCES, "Permission denied", "runs"), 1, "permission to read and write at runs"),
+    ],
+)
+def test_errors_say_what_to_do(capsys: pytest.CaptureFixture[str], error: Exception, code: int, message: str) -> None:
+    assert outcome(error) == code
+    captured = capsys.readouterr()
+    assert message in captured.err
+    assert captured.out == ""
+
+
+def test_defects_keep_their_traceback() -> None:
+    with pytest.raises(ZeroDivisionError):
+        outcome(ZeroDivisionError())
+
+
+def test_an_interruption_says_that_nothing_is_lost(capsys: pytest.CaptureFixture[str]) -> None:
+    assert outcome(KeyboardInterrupt()) == 130
+    assert "the same command continues" in capsys.readouterr().err
+
+
+def test_an_only_command_keeps_its_name(capsys: pytest.CaptureFixture[str]) -> None:
+    app = shell.new_app("Test.")
+
+    @app.command()
+    def work() -> None:
+        sys.stdout.write("done\n")
+
+    with pytest.raises(SystemExit) as ended:
+        shell.run(app, ["work"])
+    assert ended.value.code == 0
+    assert capsys.readouterr().out == "done\n"
+
+
+def test_progress_is_whole_lines_in_a_log() -> None:
+    script = (
+        "import time; from featstore import shell\n"
+        "with shell.progress(3, 'work', 'images') as bar:\n"
+        "    for _ in range(3): time.sleep(0.8); bar.update()\n"
+        "with shell.progress(3, 'quick', 'images') as bar: bar.update(3)\n"
+    )
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert "\r" not in result.stderr
+    assert "work: 100%" in result.stderr
+    assert "images/s" in result.stderr
+    assert "quick" not in result.stderr
+
+
+def test_tables_align_numbers(capsys: pytest.CaptureFixture[str]) -> None:
+    shell.print_table("T", ["name", "S"], [["a", "0.5"], ["long name", "10.25"]])
+    lines = capsys.readouterr().out.splitlines()
+    assert any(line.rstrip(" │").endswith("  0.5") for line in lines)
+
+
+def test_listed_counts_the_rest() -> None:
+    assert listed(["a", "b"]) == "a, b"
+    assert listed(list("abcdefg")) == "a, b, c, d, e and 2 more"
+
+
+@pytest.mark.parametrize("command", ["featstore", "heads", "finetune", "evaluation"])
+def test_help_opens_without_the_heavy_libraries(command: str) -> None:
+    script = (
+        f"import sys; from {command}.cli import main\n"
+        "try: main(['--help'])\n"
+        "except SystemExit: pass\n"
+        "heavy = {'keras', 'tensorflow', 'pandas', 'numpy', 'zarr', 'sklearn', 'h5py'} & set(sys.modules)\n"
+        "sys.exit(f'imported {heavy}' if heavy else 0)"
+    )
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    assert "Usage" in result.stdout
