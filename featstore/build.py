@@ -94,8 +94,15 @@ def build_store(dataset: Path, path: Path, settings: BuildSettings) -> BuildSumm
         If the store was made differently, see `--replace`.
     """
     catalog = read_dataset(dataset, settings.reader)
-    store = _open_or_create(path, catalog, settings)
-    networks = _networks(store, settings)
+    # Everything that can be refused is refused before the first byte is written.
+    store = _open(path, catalog, settings) if (path / "zarr.json").exists() else None
+    networks, identities = _networks(settings)
+    _refuse_other_features(store, identities, replace=settings.replace)
+    if store is None:
+        store = Store.create(path, catalog, recipe_identity(settings.roi))
+    store.update_attrs(root=str(catalog.root.resolve()), dataset=catalog.name)
+    for identity in identities:
+        _register(store, identity)
     facts = Facts.load(store)
     keys = _place_rows(store, catalog, networks)
     facts.forget_changed(catalog)
@@ -138,10 +145,9 @@ def _summary(
     )
 
 
-def _open_or_create(path: Path, catalog: Catalog, settings: BuildSettings) -> Store:
+def _open(path: Path, catalog: Catalog, settings: BuildSettings) -> Store:
+    """Open the store of this data set and recipe."""
     roi = recipe_identity(settings.roi)
-    if not (path / "zarr.json").exists():
-        return Store.create(path, catalog, roi)
     store = Store.open(path)
     if store.roi != roi:
         raise StoreError(
@@ -149,57 +155,64 @@ def _open_or_create(path: Path, catalog: Catalog, settings: BuildSettings) -> St
             f"{settings.roi} ({roi})",
             "Give that recipe, or build into another --store.",
         )
-    if store.attrs["catalog"]:
-        known = set(store.papers["image_id"])
-        if not known & set(catalog.frame["image_id"]):
-            raise StoreError(f"the data set of {path} ({store.name})", f"{catalog.name}, which shares no image with it",
-                             "Build another data set into another --store.")  # fmt: skip
-    store.update_attrs(root=str(catalog.root.resolve()), dataset=catalog.name)
+    if store.attrs["catalog"] and not set(store.papers["image_id"]) & set(catalog.frame["image_id"]):
+        raise StoreError(
+            f"the data set of {path} ({store.name})",
+            f"{catalog.name}, which shares no image with it",
+            "Build another data set into another --store.",
+        )
     return store
 
 
-def _networks(store: Store, settings: BuildSettings) -> list[Network]:
-    """Build every network and make sure that its rows may stand in the store."""
+def _networks(settings: BuildSettings) -> tuple[list[Network], list[Identity]]:
+    """Load every network, and say what its rows will be made of."""
     engine = load_engine()
-    networks = []
+    networks, identities = [], []
     for name in dict.fromkeys(settings.backbones):
         shell.say(f"loading {name} ({settings.weights})")
         model = build_backbone(name, settings.weights, settings.side_px, settings.pooling)
-        identity = Identity(
-            backbone=name,
-            weights=settings.weights,
-            weights_sha256=weights_sha256(model),
-            side_px=int(model.input_shape[1]),
-            pooling=settings.pooling,
-            preprocessing=f"keras.applications {name}",
-            roi=store.roi,
-            engine=f"keras-{engine}",
-            precision=str(model.compute_dtype),
-            versions=library_versions(("keras", engine, "numpy", "pillow", "scikit-image")),
-        )
-        _register(store, identity, replace=settings.replace)
         networks.append(Network(name, model, settings.batch_size))
-    return networks
+        identities.append(
+            Identity(
+                backbone=name,
+                weights=settings.weights,
+                weights_sha256=weights_sha256(model),
+                side_px=networks[-1].side_px,
+                pooling=settings.pooling,
+                preprocessing=f"keras.applications {name}",
+                roi=recipe_identity(settings.roi),
+                engine=f"keras-{engine}",
+                precision=str(model.compute_dtype),
+                versions=library_versions(("keras", engine, "numpy", "pillow", "scikit-image")),
+            )
+        )
+    return networks, identities
 
 
-def _register(store: Store, identity: Identity, *, replace: bool) -> None:
-    if identity.backbone not in store.backbones:
-        store.add_identity(identity)
+def _refuse_other_features(store: Store | None, identities: Sequence[Identity], *, replace: bool) -> None:
+    """Refuse to mix features that were made differently."""
+    if store is None or replace:
         return
-    known = store.identity(identity.backbone)
-    if identity.made_like(known):
-        return
-    if not replace:
-        old, new = known.essence(), identity.essence()
+    for identity in identities:
+        if identity.backbone not in store.backbones or identity.made_like(store.identity(identity.backbone)):
+            continue
+        old, new = store.identity(identity.backbone).essence(), identity.essence()
         differing = [name for name in old if old[name] != new[name]]
         raise StoreError(
             f"{identity.backbone} made as in {store.path}: {_told(old, differing)}",
             _told(new, differing),
             "Give the same options, --replace its features, or build into another --store.",
         )
+
+
+def _register(store: Store, identity: Identity) -> None:
+    """Enter what makes a backbone's rows; rows of another identity no longer count."""
+    if identity.backbone in store.backbones:
+        if identity.made_like(store.identity(identity.backbone)):
+            return
+        for view in store.views:
+            store.records.forget(view, identity.backbone)
     store.add_identity(identity)
-    for view in store.views:
-        store.records.forget(view, identity.backbone)
 
 
 def _told(essence: dict[str, object], names: Sequence[str]) -> str:

@@ -15,7 +15,7 @@ from featstore import extract
 from featstore.backbones import build_backbone, preprocess
 from featstore.build import BuildSettings, build_store
 from featstore.cli import main
-from featstore.errors import StoreError
+from featstore.errors import StoreError, WeightsError
 from featstore.images import load_crop
 from featstore.store import Store
 from featstore.table import load_table
@@ -189,6 +189,12 @@ def test_another_data_set_is_refused(tmp_path: Path, dataset: Path, write_photo:
     write_photo(tmp_path / "other" / "rose" / "a.jpg")
     with pytest.raises(StoreError, match="shares no image with it"):
         build_store(tmp_path / "other", tmp_path / "f.zarr", SETTINGS)
+
+
+def test_nothing_is_written_when_the_input_is_refused(tmp_path: Path, dataset: Path) -> None:
+    with pytest.raises(WeightsError):
+        build_store(dataset, tmp_path / "f.zarr", BuildSettings(("mobilenet",), str(tmp_path), n_workers=0))
+    assert not (tmp_path / "f.zarr").exists()
 
 
 def command(*words: object) -> int:
