@@ -121,11 +121,11 @@ def _draw_folds(papers: pd.DataFrame, seed: int, n_folds: int) -> NDArray[np.int
         warnings.filterwarnings("ignore", message="The least populated class", category=UserWarning)
         for fold, (_, held_out) in enumerate(division.split(first[:, None], class_of_group, np.arange(len(first)))):
             fold_of_group[held_out] = fold
-    fold = fold_of_group[group]
+    fold_of_image = fold_of_group[group]
     classes = papers["class_id"].to_numpy()
-    untrained = set(classes) - set(classes[fold != 0])
+    untrained = set(classes) - set(classes[fold_of_image != 0])
     # Whole groups move, so that what belongs together stays together.
-    return np.where(np.isin(group, group[np.isin(classes, list(untrained))]), 1, fold)
+    return np.where(np.isin(group, group[np.isin(classes, list(untrained))]), 1, fold_of_image)
 
 
 def groups_of(papers: pd.DataFrame) -> NDArray[np.int64]:

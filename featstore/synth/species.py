@@ -51,7 +51,7 @@ class Species:
     fruit_form: FruitForm
 
 
-def invent(n_species: int, seed: int) -> tuple[Species, ...]:
+def invent(n_species: int, rng: np.random.Generator) -> tuple[Species, ...]:
     """Invent species that differ in every organ.
 
     Every trait takes `n_species` values spread evenly over its range, in an order of its own (a Latin hypercube),
@@ -61,12 +61,11 @@ def invent(n_species: int, seed: int) -> tuple[Species, ...]:
     ----------
     n_species : int
         1 to `MAX_SPECIES`.
-    seed : int
-        The same number and seed give the same species.
+    rng : numpy Generator
+        Decides which species gets which looks.
     """
-    order = np.random.default_rng([seed, n_species])
     n_traits = 14
-    traits = np.stack([(order.permutation(n_species) + 0.5) / n_species for _ in range(n_traits)], axis=1)
+    traits = np.stack([(rng.permutation(n_species) + 0.5) / n_species for _ in range(n_traits)], axis=1)
     return tuple(_species(index, [float(value) for value in row]) for index, row in enumerate(traits))
 
 
@@ -83,7 +82,7 @@ def _species(index: int, trait: list[float]) -> Species:
         heart=_hsv(0.05 + 0.12 * trait[3], 0.85, 0.35 + 0.6 * trait[4]),
         n_petals=4 + int(9 * trait[5]),
         petal_width=0.75 - 0.5 * trait[5],
-        petal_tip=0.5 + 1.1 * trait[3],
+        petal_tip=0.3 + 0.8 * trait[3],
         leaf=_hsv(0.19 + 0.19 * trait[6], 0.75 - 0.3 * trait[7], 0.35 + 0.25 * trait[8]),
         leaf_form=_one_of(("simple", "lobed", "palmate", "pinnate"), trait[9]),
         leaf_width=0.28 + 0.4 * trait[7],
@@ -98,7 +97,8 @@ def _species(index: int, trait: list[float]) -> Species:
 
 
 def _genus(number: int) -> str:
-    return _STEMS[number % len(_STEMS)] + _ENDINGS[(number + number // len(_STEMS)) % len(_ENDINGS)]
+    round_, stem = divmod(number, len(_STEMS))
+    return _STEMS[stem] + _ENDINGS[(round_ + stem) % len(_ENDINGS)]
 
 
 def _one_of(kinds: tuple[_Kind, ...], share: float) -> _Kind:
