@@ -9,6 +9,7 @@ import os
 import sys
 import warnings
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, cast
 
@@ -69,7 +70,9 @@ ARTICLE_BACKBONES = ("vgg16", "vgg19", "resnet50", "inception_v3")
 def backbone_named(name: str) -> Backbone:
     """Look a backbone up; an unknown name is a `SettingsError` that lists the known ones."""
     if name not in BACKBONES:
-        raise SettingsError(f"a backbone among {', '.join(BACKBONES)}", repr(name), "Choose one of these.")
+        near = get_close_matches(name, BACKBONES, n=1)
+        remedy = f"Did you mean {near[0]}?" if near else "Choose one of these."
+        raise SettingsError(f"a backbone among {', '.join(BACKBONES)}", repr(name), remedy)
     return BACKBONES[name]
 
 
@@ -95,14 +98,9 @@ def build_backbone(
     WeightsError
         If the weights are missing, unreachable or those of another network.
     """
-    backbone = backbone_named(name)
+    check_options(name, pooling, side_px)
+    backbone = BACKBONES[name]
     side = backbone.side_px if side_px is None else side_px
-    if side < backbone.min_side_px:
-        raise SettingsError(
-            f"--side of at least {backbone.min_side_px} px for {name}", str(side), "Choose a larger side."
-        )
-    if pooling not in {"avg", "max"}:
-        raise SettingsError("--pooling avg or max", repr(pooling), "Choose one of these.")
     if weights == "imagenet":
         return _construct(backbone, side, pooling, "imagenet")
     network = _construct(backbone, side, pooling, None)
@@ -112,6 +110,16 @@ def build_backbone(
     else:
         randomise(network, seed)
     return network
+
+
+def check_options(name: str, pooling: str, side_px: int | None) -> None:
+    """Refuse an unknown backbone or pooling, or too small a side, with a `SettingsError`; loads nothing."""
+    backbone = backbone_named(name)
+    if side_px is not None and side_px < backbone.min_side_px:
+        least = f"--side of at least {backbone.min_side_px} px for {name}"
+        raise SettingsError(least, str(side_px), "Choose a larger side.")
+    if pooling not in {"avg", "max"}:
+        raise SettingsError("--pooling avg or max", repr(pooling), "Choose one of these.")
 
 
 def preprocess(name: str, images: NDArray[np.uint8]) -> NDArray[np.float32]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from featstore import shell
-from featstore.backbones import ARTICLE_BACKBONES, Pooling, build_backbone, weights_sha256
+from featstore.backbones import ARTICLE_BACKBONES, Pooling, build_backbone, check_options, weights_sha256
 from featstore.catalog import Catalog
 from featstore.engine import load_engine
 from featstore.errors import SettingsError, StoreError, listed
@@ -42,6 +42,9 @@ class BuildSettings:
     def __post_init__(self) -> None:
         if not self.backbones:
             raise SettingsError("at least one --backbone", "none", "Name one, for example --backbone resnet50.")
+        for name in self.backbones:
+            check_options(name, self.pooling, self.side_px)
+        recipe_identity(self.roi)
         for name, value, least in (("--batch-size", self.batch_size, 1), ("--workers", self.n_workers, 0)):
             if value < least:
                 raise SettingsError(f"{name} of at least {least}", str(value), "Choose a larger number.")

@@ -121,7 +121,9 @@ def synth(
     if json:
         shell.print_json(cast("dict[str, Json]", facts))
     else:
-        shell.print_table("Drawn", ["what", "value"], [[name.removeprefix("n_"), str(value)] for name, value in facts.items()])
+        shell.print_table(
+            "Drawn", ["what", "value"], [[name.removeprefix("n_"), str(value)] for name, value in facts.items()]
+        )
 
 
 def main(argv: Sequence[str] | None = None) -> None:

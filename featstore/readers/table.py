@@ -15,6 +15,10 @@ if TYPE_CHECKING:
 
 SUFFIXES = (".csv", ".tsv", ".parquet")
 REQUIRED = ("path", "class_id")
+OTHER_NAMES = {
+    "path": {"file", "filename", "file_name", "filepath", "image", "image_path", "photo"},
+    "class_id": {"label", "class", "target", "species", "category"},
+}
 DEFAULT_NAMES = ("catalog", "metadata", "images")
 _SPLIT_OF = {"val": "valid", "validation": "valid", "training": "train", "": "train"}
 
@@ -66,13 +70,19 @@ def _check_columns(frame: pd.DataFrame, path: Path) -> None:
     missing = [name for name in REQUIRED if name not in columns]
     if not missing:
         return
-    near = {name: difflib.get_close_matches(name, columns, n=1, cutoff=0.5) for name in missing}
-    hints = [f"rename {found[0]!r} to {name!r}" for name, found in near.items() if found]
+    near = {name: _probable(name, columns) for name in missing}
+    hints = [f"rename {found!r} to {name!r}" for name, found in near.items() if found]
     raise DatasetError(
         f"the columns {', '.join(REQUIRED)} in {path.name}",
         f"{', '.join(columns)} (missing: {', '.join(missing)})",
         f"Perhaps {' and '.join(hints)}." if hints else "Add them; docs/datasets.md lists all columns.",
     )
+
+
+def _probable(name: str, columns: list[str]) -> str:
+    """The column that probably holds what `name` should, "" if none looks like it."""
+    other_names = [column for column in columns if column.casefold() in OTHER_NAMES[name]]
+    return next(iter(other_names or difflib.get_close_matches(name, columns, n=1, cutoff=0.5)), "")
 
 
 def _entry(texts: dict[str, str], path: Path, line: int) -> dict[str, object]:

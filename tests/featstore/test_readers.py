@@ -191,6 +191,9 @@ def test_a_missing_column_is_named_with_the_nearest(tmp_path: Path) -> None:
     path = table(tmp_path / "t.csv", paths=["a"], class_id=[1])
     with pytest.raises(DatasetError, match=r"missing: path\). Perhaps rename 'paths' to 'path'"):
         read_dataset(path)
+    path = table(tmp_path / "t.csv", file=["a"], label=[1])
+    with pytest.raises(DatasetError, match=r"rename 'file' to 'path' and rename 'label' to 'class_id'"):
+        read_dataset(path)
 
 
 @pytest.mark.parametrize(
