@@ -153,7 +153,7 @@ def test_the_real_package(shared: Path) -> None:
     assert catalog.warnings == ()
 
 
-def table(file: Path, **columns: list[object]) -> Path:
+def table(file: Path, /, **columns: list[object]) -> Path:
     frame = pd.DataFrame(columns)
     if file.suffix == ".parquet":
         frame.to_parquet(file)
