@@ -142,6 +142,10 @@ def _bar_class() -> type[tqdm[object]]:
             if self.format_dict["elapsed"] > QUIET_SECONDS:
                 self.fp.write(f"{msg or self}\n")
 
+        def set_postfix_str(self, s: str = "", refresh: bool = True) -> None:  # noqa: ARG002  # tqdm's signature
+            # A remark waits for the next line instead of making one.
+            super().set_postfix_str(s, refresh=False)
+
     return Lines
 
 

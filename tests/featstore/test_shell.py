@@ -66,7 +66,7 @@ def test_progress_is_whole_lines_in_a_log() -> None:
     script = (
         "import time; from featstore import shell\n"
         "with shell.progress(3, 'work', 'images') as bar:\n"
-        "    for _ in range(3): time.sleep(0.8); bar.update()\n"
+        "    for n in range(3): time.sleep(0.8); bar.set_postfix_str(f'remark {n}'); bar.update()\n"
         "with shell.progress(3, 'quick', 'images') as bar: bar.update(3)\n"
     )
     result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
@@ -74,6 +74,8 @@ def test_progress_is_whole_lines_in_a_log() -> None:
     assert "work: 100%" in result.stderr
     assert "images/s" in result.stderr
     assert "quick" not in result.stderr
+    assert [line for line in result.stderr.splitlines() if "remark" in line] == result.stderr.splitlines()
+    assert result.stderr.count("remark") == 1
 
 
 def test_tables_align_numbers(capsys: pytest.CaptureFixture[str]) -> None:
