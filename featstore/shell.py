@@ -140,7 +140,8 @@ def _bar_class() -> type[tqdm[object]]:
 
         def display(self, msg: str | None = None, pos: int | None = None) -> None:  # noqa: ARG002  # tqdm's signature
             if self.format_dict["elapsed"] > QUIET_SECONDS:
-                self.fp.write(f"{msg or self}\n")
+                # When it closes, tqdm disables itself and ends the last line.
+                self.fp.write(f"{msg or self}" + ("" if self.disable else "\n"))
 
         def set_postfix_str(self, s: str = "", refresh: bool = True) -> None:  # noqa: ARG002  # tqdm's signature
             # A remark waits for the next line instead of making one.
