@@ -121,7 +121,7 @@ def progress(total: int, label: str, unit: str) -> Iterator[Bar]:
         total=total,
         desc=label,
         unit=f" {unit}",
-        delay=QUIET_SECONDS if terminal else 0,
+        delay=QUIET_SECONDS,
         file=sys.stderr,
         mininterval=0.2 if terminal else 10,
         dynamic_ncols=True,
@@ -139,9 +139,14 @@ def _bar_class() -> type[tqdm[object]]:
         """Whole lines instead of carriage returns, for logs."""
 
         def display(self, msg: str | None = None, pos: int | None = None) -> None:  # noqa: ARG002  # tqdm's signature
+            # When it closes, tqdm disables itself and ends the last line.
+            self.fp.write(f"{msg or self}" + ("" if self.disable else "\n"))
+
+        def close(self) -> None:
             if self.format_dict["elapsed"] > QUIET_SECONDS:
-                # When it closes, tqdm disables itself and ends the last line.
-                self.fp.write(f"{msg or self}" + ("" if self.disable else "\n"))
+                # tqdm closes without a word what it has never shown.
+                self.last_print_t = float("inf")
+            super().close()
 
         def set_postfix_str(self, s: str = "", refresh: bool = True) -> None:  # noqa: ARG002  # tqdm's signature
             # A remark waits for the next line instead of making one.
