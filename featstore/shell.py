@@ -124,6 +124,7 @@ def progress(total: int, label: str, unit: str) -> Iterator[Bar]:
         delay=QUIET_SECONDS,
         file=sys.stderr,
         mininterval=0.2 if terminal else 10,
+        miniters=1,
         dynamic_ncols=True,
     ) as bar:
         yield bar
@@ -137,6 +138,9 @@ def _bar_class() -> type[tqdm[object]]:
 
     class Lines(tqdm):  # type: ignore[type-arg]  # tqdm is generic in its stub only
         """Whole lines instead of carriage returns, for logs."""
+
+        # Its thread would add lines of its own.
+        monitor_interval = 0
 
         def display(self, msg: str | None = None, pos: int | None = None) -> None:  # noqa: ARG002  # tqdm's signature
             # When it closes, tqdm disables itself and ends the last line.
