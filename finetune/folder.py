@@ -1,0 +1,98 @@
+"""The folder of a run: recognised when it is finished, replaced only by a whole one."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import ClassVar
+
+from evaluation.runs import RunCard, read_run_card
+from featstore import shell
+from featstore.errors import PredictionsError, TrainingError
+from featstore.provenance import sha256_of_file
+from finetune.settings import TrainSettings
+from finetune.start import Start
+from finetune.train import WEIGHTS
+
+CACHE = "photographs.npy"
+"""Cut photographs, inside the hidden folder for as long as the run lasts."""
+
+
+class InterruptedTrainingError(TrainingError):
+    """The user stopped a run."""
+
+    exit_code: ClassVar[int] = 130
+
+
+def finished_card(folder: Path, start: Start, settings: TrainSettings) -> RunCard | None:
+    """Card of a complete run of the same things; None if there is none, or one that may be replaced.
+
+    Raises
+    ------
+    TrainingError
+        If the folder holds something else, which must not be replaced.
+    """
+    if not folder.exists():
+        return None
+    try:
+        card = read_run_card(folder)
+    except PredictionsError as error:
+        raise TrainingError(
+            f"{folder} to be absent or an earlier run", "something else", "Name another --out, or move it away."
+        ) from error
+    details = card.details
+    same = details.get("made_from") == start.made_from and details.get("settings") == settings.as_json()
+    files, failures = details.get("files"), details.get("failures")
+    if not same or not isinstance(files, list) or not isinstance(failures, dict):
+        return None
+    whole = all((folder / str(name)).exists() for name in files)
+    return card if whole and not _restored(start, list(failures)) else None
+
+
+def _restored(start: Start, image_ids: list[str]) -> bool:
+    """Whether a photograph that an earlier run had to leave out is there again."""
+    papers = start.table.papers
+    lost = papers[papers["image_id"].isin(image_ids)]
+    paths = [start.root / str(path) for path in lost["path"]]
+    return any(
+        path.is_file() and sha256_of_file(path) == digest for path, digest in zip(paths, lost["sha256"], strict=True)
+    )
+
+
+@contextmanager
+def in_place_of(folder: Path) -> Iterator[Path]:
+    """Give a hidden folder beside `folder` to work in; once all is well it takes its place.
+
+    If the body fails, `folder` stays as it was; the hidden one is kept only if it holds weights, for the user to use.
+
+    Raises
+    ------
+    InterruptedTrainingError
+        If the user interrupts.
+    """
+    work = folder.with_name(f".{folder.name}.partial")
+    shutil.rmtree(work, ignore_errors=True)
+    work.mkdir(parents=True)
+    try:
+        yield work
+    except BaseException as error:
+        (work / CACHE).unlink(missing_ok=True)
+        has_weights = (work / WEIGHTS).is_file()
+        if not has_weights:
+            shutil.rmtree(work, ignore_errors=True)
+        kept = f"The best weights so far are in {work}" if has_weights else "Nothing was kept"
+        if isinstance(error, KeyboardInterrupt):
+            raise InterruptedTrainingError(
+                "a run to its end", "an interrupt", f"{kept}; the same command starts it anew."
+            ) from error
+        if has_weights:
+            shell.warn(f"{kept}.")
+        raise
+    old = folder.with_name(f".{folder.name}.old")
+    shutil.rmtree(old, ignore_errors=True)
+    if folder.exists():
+        folder.rename(old)
+    work.rename(folder)
+    shutil.rmtree(old, ignore_errors=True)

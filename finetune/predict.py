@@ -1,0 +1,91 @@
+"""Prediction: a whole network looks at photographs, plainly or at several variants of each."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import keras
+import numpy as np
+from keras import ops
+from numpy.typing import NDArray
+
+from featstore import shell
+from finetune.augment import variants
+from finetune.batches import Crops, Preprocess
+
+
+@dataclass(frozen=True)
+class Viewing:
+    """How photographs are looked at.
+
+    Parameters
+    ----------
+    preprocess
+        The network's own scaling.
+    batch_size
+        Images per batch.
+    n_variants
+        Variants whose predictions are averaged with the image's own; 0 for the image alone.
+    seed
+        Of the variants' strengths.
+    """
+
+    preprocess: Preprocess
+    batch_size: int
+    n_variants: int = 0
+    seed: int = 0
+
+
+def predict(
+    network: keras.Model, crops: Crops, rows: NDArray[np.intp], viewing: Viewing, label: str
+) -> tuple[NDArray[np.float32], float]:
+    """Predict photographs.
+
+    Parameters
+    ----------
+    network
+        (b, s, s, 3) preprocessed images to (b, k) probabilities.
+    crops, rows
+        The photographs, at least one, and which of them.
+    viewing
+        Plain or with variants.
+    label
+        What the bar is about.
+
+    Returns
+    -------
+    probability : (n, k) float32
+        The mean over the image and its variants.
+    images_per_second : float
+        Photographs per second from cut pixels to probabilities; decoding and the network's first call, which
+        compiles it, are not counted.
+    """
+    starts = range(0, len(rows), viewing.batch_size)
+    found = []
+    _look(network, crops, _padded(rows, 0, viewing.batch_size), viewing)
+    started = time.perf_counter()
+    with shell.progress(len(rows), label, "images") as bar:
+        for start in starts:
+            found.append(_look(network, crops, _padded(rows, start, viewing.batch_size), viewing))
+            bar.update(min(viewing.batch_size, len(rows) - start))
+    seconds = time.perf_counter() - started
+    return np.concatenate(found)[: len(rows)].astype(np.float32), len(rows) / seconds
+
+
+def _padded(rows: NDArray[np.intp], start: int, batch_size: int) -> NDArray[np.intp]:
+    """One batch of rows; the last is filled up, since another shape would compile the network again."""
+    chosen = rows[start : start + batch_size]
+    return np.pad(chosen, (0, batch_size - len(chosen)), mode="edge")
+
+
+def _look(network: keras.Model, crops: Crops, rows: NDArray[np.intp], viewing: Viewing) -> NDArray[np.float64]:
+    seen = [network.predict_on_batch(images) for images in _inputs(crops, rows, viewing)]
+    return np.asarray(np.mean([ops.convert_to_numpy(one) for one in seen], axis=0, dtype=np.float64))
+
+
+def _inputs(crops: Crops, rows: NDArray[np.intp], viewing: Viewing) -> Iterator[NDArray[np.float32]]:
+    pixels = crops.read(rows)
+    for varied in variants(pixels, viewing.n_variants, viewing.seed, crops.place[rows], crops.white[rows]):
+        yield viewing.preprocess(np.rint(ops.convert_to_numpy(varied)).astype(np.uint8))

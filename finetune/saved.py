@@ -1,0 +1,68 @@
+"""A finished run opened again: its network is built in code from its recipe and given its weights."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import cast
+
+import keras
+
+from evaluation.runs import read_run_card
+from featstore.backbones import Pooling, build_backbone
+from featstore.errors import TrainingError, WeightsError
+from featstore.identity import Identity
+from featstore.provenance import Json
+from finetune.model import join
+from finetune.train import WEIGHTS
+from heads.mlp import MlpHead
+from heads.registry import load_head
+
+HEAD = "head"
+"""Folder of a run that holds the head alone, as heads save themselves."""
+
+
+def recipe_of(identity: Identity) -> dict[str, Json]:
+    """What it takes, besides the head, to build the network and show it photographs."""
+    return {
+        "backbone": identity.backbone,
+        "side_px": identity.side_px,
+        "pooling": identity.pooling,
+        "roi": identity.roi,
+    }
+
+
+def load_network(folder: Path) -> keras.Model:
+    """Open the network of a run folder; nothing in the folder is executed.
+
+    Returns
+    -------
+    keras.Model
+        (b, s, s, 3) preprocessed images to (b, k) probabilities, columns in the order of the sorted class ids.
+
+    Raises
+    ------
+    PredictionsError, HeadError
+        If the run card or the head is absent or damaged.
+    TrainingError
+        If the run is no fine-tuned network.
+    WeightsError
+        If the weights do not fit the recipe.
+    """
+    card = read_run_card(folder)
+    recipe = card.details.get("recipe")
+    head = load_head(folder / HEAD)
+    if card.kind != "finetuned" or not isinstance(recipe, dict) or not isinstance(head, MlpHead):
+        raise TrainingError("a run of `finetune run`", f"one of kind {card.kind}: {folder}", "Name another folder.")
+    backbone = build_backbone(
+        str(recipe["backbone"]), "random", int(str(recipe["side_px"])), cast("Pooling", recipe["pooling"])
+    )
+    network = join(backbone, head.network, card.model)
+    try:
+        network.load_weights(folder / WEIGHTS)
+    except (ValueError, OSError, KeyError) as error:
+        raise WeightsError(
+            f"weights of {card.model} in {folder / WEIGHTS}",
+            f"a file that does not fit: {str(error).splitlines()[0][:200]}",
+            "Write the run again with `finetune run`.",
+        ) from error
+    return network

@@ -1,0 +1,226 @@
+"""The start of a run: everything it needs, read and checked before anything is computed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evaluation.runs import RunCard, read_run_card
+from featstore.errors import PredictionsError, StoreError, TrainingError, listed
+from featstore.identity import Identity
+from featstore.provenance import Json, sha256_of_file
+from featstore.roi import recipe_identity
+from featstore.splits import read_split
+from featstore.store import Store
+from featstore.table import FeatureTable, load_table
+from finetune.batches import trained_rows
+from finetune.settings import TrainSettings
+from heads.mlp import MlpHead
+from heads.registry import load_head
+
+SPLITS = ("valid", "test")
+"""Splits that are predicted and reported; valid decides, test is only told."""
+
+BEST = "best.json"
+BEST_SCHEMA = "best/1"
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the user asks for.
+
+    Attributes
+    ----------
+    store
+        Feature store of the photographs.
+    runs
+        Folder that `heads compare` wrote.
+    settings
+        See `TrainSettings`.
+    backbone
+        Whose head to start from; None for the best one of the comparison.
+    out
+        Folder of runs that is written to; None for `runs`.
+    photos
+        Where the photographs are now; None for where the store was built from.
+    weights
+        Where the backbone's weights are now; None for where the store was built from.
+    """
+
+    store: Path
+    runs: Path
+    settings: TrainSettings
+    backbone: str | None = None
+    out: Path | None = None
+    photos: Path | None = None
+    weights: str | None = None
+
+
+@dataclass(frozen=True)
+class Start:
+    """Everything a run begins from.
+
+    Attributes
+    ----------
+    run, card
+        Run folder of the starting head, and its card.
+    head
+        The head, fitted on the training photographs; training changes its network.
+    table
+        Papers and features of every photograph.
+    split
+        (n,) train, valid or test.
+    identity, recipe
+        What made the features, and the name of the ROI recipe.
+    root
+        Where the photographs are.
+    weights
+        Where the backbone's weights are.
+    made_from
+        Digests of all this: two runs with the same ones and the same settings are the same run.
+    """
+
+    run: Path
+    card: RunCard
+    head: MlpHead
+    table: FeatureTable
+    split: NDArray[np.str_]
+    identity: Identity
+    recipe: str
+    root: Path
+    weights: str
+    made_from: dict[str, Json]
+
+    @property
+    def classes(self) -> NDArray[np.str_]:
+        """(k,) raw class ids, sorted; column j of the probabilities belongs to ``classes[j]``."""
+        return self.head.classes_
+
+    def parts(self, settings: TrainSettings) -> dict[str, NDArray[np.bool_]]:
+        """Masks (n,) of the photographs that train, that validate, and that the vote leaves out of training."""
+        known = np.isin(self.table.papers["class_id"].to_numpy(str), self.classes)
+        train = trained_rows(self.table.papers, self.split, settings.min_vote)
+        return {
+            "train": train & known,
+            "valid": (self.split == "valid") & known,
+            "left out by vote": (self.split == "train") & ~train,
+        }
+
+
+def open_start(request: Request) -> Start:
+    """Read store, starting head and split.
+
+    Raises
+    ------
+    PhytobenchError
+        If one of them is missing or damaged, or they do not belong together.
+    TrainingError
+        If there is nothing to train on, nothing to validate on, or only one class.
+    """
+    store = Store.open(request.store)
+    run = _starting_run(request.runs, request.backbone)
+    card = read_run_card(run)
+    head = load_head(run / "fitted")
+    if not isinstance(head, MlpHead) or len(card.backbones) != 1:
+        got = f"{run.name}, a {head.name} on {' and '.join(card.backbones)}"
+        raise TrainingError("the run of an mlp head on one backbone", got, "Name another --backbone.")
+    backbone = card.backbones[0]
+    identity = store.identity(backbone)
+    table = load_table(store, [backbone])
+    split_path = request.runs / "split.csv"
+    start = Start(
+        run=run,
+        card=card,
+        head=head,
+        table=table,
+        split=read_split(split_path).of(table.papers),
+        identity=identity,
+        recipe=_recipe(store),
+        root=request.photos or store.root,
+        weights=request.weights or identity.weights,
+        made_from={
+            "backbone": json.loads(json.dumps(identity.essence())),
+            "head": {path.name: sha256_of_file(path) for path in sorted((run / "fitted").iterdir()) if path.is_file()},
+            "photographs": _digest(table),
+            "split": sha256_of_file(split_path),
+        },
+    )
+    require_trainable(start, request.settings)
+    return start
+
+
+def require_trainable(start: Start, settings: TrainSettings) -> None:
+    """Refuse a run that could not learn or could not be judged.
+
+    Raises
+    ------
+    TrainingError
+        If there are fewer than two classes or no photographs of known class to train or to validate on.
+    """
+    if len(start.classes) < 2:
+        raise TrainingError(
+            "at least two classes", f"only {listed(list(start.classes))}", "Add photographs of another species."
+        )
+    parts = start.parts(settings)
+    if not parts["train"].any():
+        vote = "" if settings.min_vote is None else f" with a vote of at least {settings.min_vote:g}"
+        raise TrainingError(f"training photographs{vote}", "none", "Lower --min-vote or change the split.")
+    if not parts["valid"].any():
+        raise TrainingError(
+            "photographs to validate on: they decide when to stop",
+            "no valid photograph of a known class",
+            "Run `heads compare` again so that it draws a split with valid photographs.",
+        )
+
+
+def _starting_run(runs: Path, backbone: str | None) -> Path:
+    """Folder of the head to start from: the named backbone's mlp, or what `best.json` says."""
+    if backbone is not None:
+        run = runs / f"{backbone}-mlp"
+        if not run.is_dir():
+            there = sorted(path.name.removesuffix("-mlp") for path in runs.glob("*-mlp") if "+" not in path.name)
+            raise TrainingError(
+                f"the mlp head of {backbone} in {runs}",
+                f"those of {listed(there)}" if there else "none",
+                f"Run `heads compare STORE --backbone {backbone} --head mlp` first, or name another --backbone.",
+            )
+        return run
+    path = runs / BEST
+    try:
+        best = json.loads(path.read_text(encoding="utf-8"))
+        if best["schema"] != BEST_SCHEMA:
+            raise PredictionsError(
+                f"schema {BEST_SCHEMA}", f"{best['schema']!r} in {path}", "Run `heads compare` again."
+            )
+        chosen = best["finetune"]
+        if chosen is None:
+            raise TrainingError("an mlp head on a single backbone", f"none in {path}", "Compare one: `--head mlp`.")
+        return runs / Path(str(chosen["run"])).name
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise PredictionsError(
+            f"{path} written by `heads compare`",
+            f"{type(error).__name__}: {error}",
+            "Run `heads compare` first, or name the folder that it wrote: --from RUNS.",
+        ) from error
+
+
+def _recipe(store: Store) -> str:
+    """Name of the store's ROI recipe, if this version still cuts as the store did."""
+    name = store.roi.partition("/")[0]
+    if recipe_identity(name) != store.roi:
+        raise StoreError(
+            f"a store cut by the recipe {recipe_identity(name)}",
+            f"{store.roi} in {store.path}",
+            "Build it anew in another folder: this version of phytobench cuts differently.",
+        )
+    return name
+
+
+def _digest(table: FeatureTable) -> str:
+    lines = table.papers[["image_id", "sha256", "class_id", "vote"]].to_csv(index=False)
+    return hashlib.sha256(lines.encode()).hexdigest()

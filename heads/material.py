@@ -1,0 +1,185 @@
+"""What every head is given: the same photographs, divided once, with the features of each network."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from featstore.errors import SplitError, TrainingError, listed
+from featstore.identity import Identity
+from featstore.splits import Split, groups_of, make_split, read_split, write_split
+from featstore.store import Store
+from featstore.table import FeatureTable, load_table
+from heads.examples import Examples
+
+PAPERS = ("image_id", "observation_id", "author", "view", "class_id", "species")
+"""Papers that a run's files depend on."""
+
+
+@dataclass(frozen=True, eq=False)
+class Material:
+    """Photographs that have features of every network compared, so that all heads meet the same ones.
+
+    Attributes
+    ----------
+    table
+        Papers and features, the networks side by side.
+    split
+        (n,) train, valid or test.
+    identities
+        What made the features of each network, in the order of the table's columns.
+    columns
+        Where each network's features stand in the table.
+    warnings
+        What is doubtful and was kept.
+
+    Raises
+    ------
+    TrainingError
+        If the training photographs show fewer than two classes.
+    SplitError
+        If no valid photograph shows a class that is trained.
+    """
+
+    table: FeatureTable
+    split: NDArray[np.str_]
+    identities: Mapping[str, Identity]
+    columns: Mapping[str, slice]
+    warnings: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        trained, validated = self.classes("train"), self.classes("valid")
+        if len(trained) < 2:
+            raise TrainingError(
+                "training photographs of at least two classes",
+                f"{len(trained)} ({listed(trained)})" if trained else "none of known class",
+                "Add photographs, or correct the split.",
+            )
+        if not set(trained) & set(validated):
+            raise SplitError(
+                "valid photographs of the classes in train: every choice is made on them",
+                f"{int((self.split == 'valid').sum())} valid photographs, none of such a class",
+                "Add observations, or delete split.csv to draw a new split.",
+            )
+
+    def classes(self, *splits: str) -> list[str]:
+        """Known classes of some splits, sorted."""
+        found = self.table.papers.loc[np.isin(self.split, splits), "class_id"]
+        return sorted(set(found) - {""})
+
+    def part(self, backbones: Sequence[str], *splits: str) -> FeatureTable:
+        """Rows of some splits with the features of some networks, in the order of the table."""
+        rows = np.isin(self.split, splits)
+        blocks = [self.table.features[:, self.columns[backbone]][rows] for backbone in backbones]
+        features = blocks[0] if len(blocks) == 1 else np.concatenate(blocks, axis=1)
+        return FeatureTable(self.table.papers.loc[rows].reset_index(drop=True), features, tuple(backbones))
+
+    def species(self) -> dict[str, str]:
+        """Species name of every class, "" where no photograph tells it."""
+        papers = self.table.papers
+        named = papers[papers["species"] != ""].drop_duplicates("class_id")
+        names = dict(zip(named["class_id"], named["species"], strict=True))
+        return {class_id: names.get(class_id, "") for class_id in self.classes("train", "valid", "test")}
+
+    def sizes(self) -> dict[str, tuple[int, int]]:
+        """Number of photographs and of observations in each split that is not empty."""
+        observations = self.table.papers["observation_id"].groupby(self.split, sort=False)
+        return {
+            name: (int(observations.get_group(name).size), int(observations.get_group(name).nunique()))
+            for name in ("train", "valid", "test")
+            if name in observations.groups
+        }
+
+    @cached_property
+    def digests(self) -> dict[str, str]:
+        """SHA-256 of the features of each network and, as `papers`, of the papers and the split of every row."""
+        lines = self.table.papers[list(PAPERS)].assign(divided=self.split).to_csv(index=False)
+        digests = {"papers": hashlib.sha256(lines.encode()).hexdigest()}
+        for backbone, columns in self.columns.items():
+            block = np.ascontiguousarray(self.table.features[:, columns])
+            digests[backbone] = hashlib.sha256(block.data).hexdigest()
+        return digests
+
+
+def examples_of(table: FeatureTable) -> Examples:
+    """The rows of known class, as a head learns from them."""
+    labels = np.asarray(table.papers["class_id"], dtype=np.str_)
+    known = labels != ""
+    return Examples(table.features[known], labels[known])
+
+
+def load_material(store: Store, backbones: Sequence[str], seed: int, split_path: Path) -> Material:
+    """Load the photographs that have features of all `backbones`, divided as `split_path` says.
+
+    A split that is not there is drawn and written.
+
+    Raises
+    ------
+    StoreError
+        If the store lacks one of the backbones.
+    SplitError
+        If the split that is there does not fit the store.
+    """
+    identities = {backbone: store.identity(backbone) for backbone in backbones}
+    table = load_table(store, backbones)
+    ends = np.cumsum([store.dimension(backbone) for backbone in backbones]).tolist()
+    columns = {backbone: slice(start, end) for backbone, start, end in zip(backbones, [0, *ends], ends, strict=False)}
+    papers = store.papers
+    read = papers[papers["status"] == "done"].reset_index(drop=True)
+    split = divide(read, seed, split_path).of(table.papers)
+    warnings = [*_incomplete(read, table, backbones), *_untrained(table.papers, split)]
+    return Material(table, split, identities, columns, tuple(warnings))
+
+
+def divide(papers: pd.DataFrame, seed: int, path: Path) -> Split:
+    """Give the split in the file `path`; if there is none, draw it and write it there.
+
+    Raises
+    ------
+    SplitError
+        If the file's split lacks a photograph of `papers`, trains on test, or divides a plant.
+    """
+    if not path.exists():
+        split = make_split(papers, seed)
+        write_split(split, path)
+        return split
+    split = read_split(path)
+    used = split.of(papers)
+    remedy = f"Delete {path} to draw a new split, or choose another --out."
+    moved = papers.loc[(papers["split"] == "test") != (used == "test"), "image_id"]
+    if len(moved):
+        got = f"{len(moved)} photographs on the other side ({listed(list(moved))})"
+        raise SplitError(f"the data set's own test photographs as test in {path}", got, remedy)
+    learn = papers[used != "test"].reset_index(drop=True)
+    sides = pd.Series(used[used != "test"]).groupby(groups_of(learn)).transform("nunique")
+    torn = learn.loc[sides.to_numpy() > 1, "image_id"]
+    if len(torn):
+        got = f"{len(torn)} photographs of one plant or file on both sides ({listed(list(torn))})"
+        raise SplitError(f"a split in {path} between plants", got, remedy)
+    return split
+
+
+def _incomplete(read: pd.DataFrame, table: FeatureTable, backbones: Sequence[str]) -> list[str]:
+    lacking = read.loc[~read["image_id"].isin(table.papers["image_id"]), "image_id"]
+    if lacking.empty:
+        return []
+    which = f"{len(lacking)} photographs lack features of one of {', '.join(backbones)}: {listed(list(lacking))}"
+    return [f"{which}. They are left out of every comparison; run featstore build again to complete them."]
+
+
+def _untrained(papers: pd.DataFrame, split: NDArray[np.str_]) -> list[str]:
+    """Warn of classes that are asked for but cannot be learnt, by name."""
+    trained = set(papers.loc[split != "test", "class_id"])
+    lost = papers[(split == "test") & (papers["class_id"] != "") & ~papers["class_id"].isin(trained)]
+    if lost.empty:
+        return []
+    names = [f"{row.class_id} {row.species}".strip() for row in lost.drop_duplicates("class_id").itertuples()]
+    which = f"{len(lost)} test photographs show {len(names)} classes without training photographs"
+    return [f"{which} and count as missed: {listed(names, 10)}"]

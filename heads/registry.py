@@ -1,0 +1,81 @@
+"""The heads there are, by name; each module is loaded only when its head is used."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from types import MappingProxyType
+from typing import cast
+
+from featstore.engine import load_engine
+from featstore.errors import SettingsError
+from heads.head import Head
+from heads.recipe import read_recipe
+
+
+@dataclass(frozen=True)
+class HeadSpec:
+    """Where a head is and what it is.
+
+    Attributes
+    ----------
+    module, attribute
+        Where its class is defined.
+    summary
+        One line for the user.
+    needs_engine
+        Whether it computes with Keras.
+    """
+
+    module: str
+    attribute: str
+    summary: str
+    needs_engine: bool = False
+
+    def load(self) -> type[Head]:
+        """Import the head's class."""
+        if self.needs_engine:
+            load_engine()
+        return cast("type[Head]", getattr(import_module(self.module), self.attribute))
+
+
+HEADS: Mapping[str, HeadSpec] = MappingProxyType(
+    {
+        "mlp": HeadSpec("heads.mlp", "MlpHead", "the article's dense network: 3 x 512 selu, dropout", True),
+        "logistic": HeadSpec("heads.linear", "LogisticHead", "multinomial logistic regression, standardised"),
+        "lightgbm": HeadSpec("heads.boosted", "BoostedHead", "gradient-boosted trees on principal components"),
+    }
+)
+"""Name -> head, in the order in which they are compared by default."""
+
+
+def create_head(name: str, seed: int = 0) -> Head:
+    """Create an unfitted head with its default settings.
+
+    Raises
+    ------
+    SettingsError
+        If there is no such head.
+    """
+    return _spec(name).load()(seed=seed)
+
+
+def load_head(folder: Path) -> Head:
+    """Open a saved head, whichever it is.
+
+    Raises
+    ------
+    HeadError
+        If the folder holds none or is damaged.
+    SettingsError
+        If the head is unknown here.
+    """
+    return _spec(read_recipe(folder).name).load().load(folder)
+
+
+def _spec(name: str) -> HeadSpec:
+    if name not in HEADS:
+        raise SettingsError(f"a head among {', '.join(HEADS)}", repr(name), "Correct --head.")
+    return HEADS[name]

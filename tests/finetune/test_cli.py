@@ -1,0 +1,126 @@
+"""The command line: options reach the run, results reach standard output, losses reach the exit code."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+import finetune.cli
+import finetune.run
+from evaluation.scores import Score
+from evaluation.table import Line
+from finetune.cli import main
+from finetune.report import Judged, Report
+from finetune.settings import TrainSettings
+from finetune.start import Request
+
+NAN = float("nan")
+SCORE = Score("net-finetuned", "valid", "all", "S", 0.75, NAN, NAN, 4)
+REPORT = Report(
+    folder=Path("runs/net-finetuned"),
+    rows=(Judged("valid", Line.of("net-finetuned", [SCORE], 6, 4, 12.5), (SCORE,)),),
+    epochs_run=3,
+    best_epoch=2,
+    trouble="",
+    failures={},
+    reused=False,
+    random_weights=False,
+)
+
+
+def call(monkeypatch: pytest.MonkeyPatch, report: Report, *options: str) -> tuple[int, Request]:
+    """Exit code of the command, and what it asked the library for."""
+    asked: list[Request] = []
+
+    def fake(request: Request) -> Report:
+        asked.append(request)
+        return report
+
+    monkeypatch.setattr(finetune.run, "finetune", fake)
+    with pytest.raises(SystemExit) as caught:
+        main(["run", "features.zarr", *options])
+    code = caught.value.code
+    return (int(code) if code is not None else 0), asked[0]
+
+
+def test_options_override_the_file_and_defaults_fill_the_rest(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    config = tmp_path / "recipe.toml"
+    config.write_text("epochs = 9\nmomentum = 0.5\n")
+    options = (
+        "--from r --backbone net --epochs 2 --batch-size 4 --rate 1e-6 --min-vote 2.5 --class-weight balanced --tta 0 "
+        f"--seed 3 --photos p --weights w --out o --config {config}"
+    )
+    code, request = call(monkeypatch, REPORT, *options.split())
+    settings = TrainSettings(
+        epochs=2, batch_size=4, rate=1e-6, momentum=0.5, min_vote=2.5, class_weight="balanced", tta=0, seed=3
+    )
+    assert code == 0
+    assert request == Request(Path("features.zarr"), Path("r"), settings, "net", Path("o"), Path("p"), "w")
+    assert call(monkeypatch, REPORT)[1] == Request(Path("features.zarr"), Path("runs"), TrainSettings())
+
+
+def test_the_table_goes_to_standard_output(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    call(monkeypatch, REPORT)
+    captured = capsys.readouterr()
+    assert "0.7500" in captured.out
+    assert "net-finetuned" in captured.out
+    assert "kept: epoch 2" in captured.err
+
+
+def test_json_is_one_document(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    call(monkeypatch, REPORT, "--json")
+    document = json.loads(capsys.readouterr().out)
+    assert document["schema"] == "scores/1"
+    assert document["best_epoch"] == 2
+    assert document["scores"] == [
+        {"run": "net-finetuned", "split": "valid", "view": "all", "metric": "S", "value": 0.75, "low": None,
+         "high": None, "n_observations": 4}
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("change", "code", "told"),
+    [
+        ({"failures": {"i7": "lost"}}, 3, "i7: lost"),
+        ({"trouble": "the training loss became nan"}, 1, "lower --rate"),
+        ({"random_weights": True}, 0, "say nothing about plants"),
+        ({"reused": True}, 0, "nothing was computed"),
+        ({"best_epoch": 0}, 0, "the starting point"),
+    ],
+)
+def test_what_is_doubtful_is_told_and_decides_the_exit_code(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    change: dict[str, object],
+    code: int,
+    told: str,
+) -> None:
+    found, _ = call(monkeypatch, replace(REPORT, **change))  # type: ignore[arg-type]  # fields of Report
+    assert found == code
+    assert told in capsys.readouterr().err
+
+
+def test_a_wrong_setting_is_refused_before_anything_is_read(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(["run", "nowhere.zarr", "--rate", "1"])
+    assert caught.value.code == 1
+    assert "`rate`" in capsys.readouterr().err
+
+
+def test_help_names_the_true_defaults_and_loads_nothing_heavy() -> None:
+    code = "import sys; from finetune import cli; print(*(n for n in ('keras', 'numpy', 'pandas') if n in sys.modules))"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert loaded.stdout.strip() == ""
+    source = Path(finetune.cli.__file__).read_text(encoding="utf-8")
+    defaults = TrainSettings()
+    for option in ("epochs", "batch_size", "rate", "class_weight", "tta", "seed"):
+        value = getattr(defaults, option)
+        shown = f"{value:g}".replace("e-0", "e-") if isinstance(value, float) else value
+        flag = f'"--{option.replace("_", "-")}", help='
+        line = source[source.index(flag) :].split("\n")[0]
+        assert f"[default: {shown}]" in line, option

@@ -1,0 +1,280 @@
+"""The whole run on a drawn package: figures, files, what is refused, what is repeated and what is left out."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from keras import ops
+
+from evaluation.predictions import Predictions
+from evaluation.runs import predictions_path, read_run_card
+from evaluation.scores import score_predictions
+from featstore.backbones import preprocess
+from featstore.build import BuildSettings, build_store
+from featstore.errors import PhytobenchError, PredictionsError, SplitError, StoreError, TrainingError, WeightsError
+from featstore.images import load_crop
+from featstore.splits import Split, read_split, write_split
+from featstore.store import Store
+from featstore.synth import SynthSettings, synthesise
+from featstore.table import load_table
+from finetune import run as run_module
+from finetune.folder import InterruptedTrainingError
+from finetune.run import finetune
+from finetune.saved import load_network
+from finetune.settings import TrainSettings
+from finetune.start import Request, open_start, require_trainable
+from heads.compare import CompareSettings, compare_heads
+
+BACKBONE = "mobilenet_v2"
+QUICK = TrainSettings(epochs=1, batch_size=8, rate=1e-4, tta=2)
+
+
+@dataclass(frozen=True)
+class House:
+    """A store, a folder of runs, and the photographs behind them."""
+
+    photos: Path
+    store: Path
+    runs: Path
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> House:
+    """Photographs, features and a compared head, made once; copied before anything changes them."""
+    folder = tmp_path_factory.mktemp("house")
+    photos, path, runs = folder / "photos", folder / "features.zarr", folder / "runs"
+    synthesise(photos, SynthSettings(n_species=3, n_observations=4, side_px=96, n_corrupt=1))
+    build_store(photos, path, BuildSettings((BACKBONE,), "random", side_px=32, n_workers=0))
+    compare_heads(Store.open(path), CompareSettings(heads=("mlp",)), runs)
+    return House(photos, path, runs)
+
+
+@pytest.fixture
+def house(built: House, tmp_path: Path) -> House:
+    """The house with runs of its own."""
+    shutil.copytree(built.runs, tmp_path / "runs")
+    return replace(built, runs=tmp_path / "runs")
+
+
+@pytest.fixture(scope="module")
+def finished(built: House, tmp_path_factory: pytest.TempPathFactory) -> House:
+    """The house after one fine-tuning."""
+    runs = tmp_path_factory.mktemp("finished") / "runs"
+    shutil.copytree(built.runs, runs)
+    finetune(Request(built.store, runs, QUICK))
+    return replace(built, runs=runs)
+
+
+def test_a_run_folder_is_whole(finished: House) -> None:
+    folder = finished.runs / f"{BACKBONE}-finetuned"
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "curve.png", "head", "log.csv", "model.weights.h5", "run.json", "scores.csv", "scores.json",
+        "test.predictions.h5", "test.tta2.predictions.h5", "valid.predictions.h5", "valid.tta2.predictions.h5",
+    ]  # fmt: skip
+    assert sorted(path.name for path in finished.runs.iterdir() if path.name.startswith(".")) == []
+    card = read_run_card(folder)
+    assert (card.kind, card.backbones, card.head) == ("finetuned", (BACKBONE,), "mlp")
+    assert all(card.classes.values()), "species names travel along"
+    assert card.details["settings"] == QUICK.as_json()
+    assert card.details["difference_before_training"] < 1e-4
+    with (folder / "log.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["epoch"] for row in rows] == ["0", "1"]
+    assert {"loss", "accuracy", "val_loss", "val_accuracy", "learning_rate"} < set(rows[0])
+
+
+def test_predictions_are_those_of_the_split_with_their_truth(finished: House) -> None:
+    folder = finished.runs / f"{BACKBONE}-finetuned"
+    table = load_table(Store.open(finished.store), [BACKBONE])
+    split = read_split(finished.runs / "split.csv").of(table.papers)
+    for part in ("valid", "test"):
+        papers = table.papers[split == part]
+        for variant in ("", "tta2"):
+            predictions = Predictions.read(predictions_path(folder, part, variant))
+            assert predictions.split == part
+            np.testing.assert_array_equal(predictions.image_id, papers["image_id"])
+            np.testing.assert_array_equal(predictions.true_class, papers["class_id"])
+            assert predictions.images_per_second > 0
+            assert set(predictions.true_class) <= set(predictions.classes)
+
+
+def test_a_saved_network_opens_again_and_says_the_same(finished: House) -> None:
+    folder = finished.runs / f"{BACKBONE}-finetuned"
+    predictions = Predictions.read(predictions_path(folder, "test"))
+    papers = Store.open(finished.store).papers.set_index("image_id").loc[predictions.image_id]
+    crops = np.stack(
+        [
+            load_crop(
+                finished.photos / paper["path"],
+                paper["view"],
+                tuple(int(paper[f"box_{side}"]) for side in ("top", "left", "bottom", "right")),
+                32,
+                "article",
+            )
+            for _, paper in papers.iterrows()
+        ]
+    )
+    probability = ops.convert_to_numpy(load_network(folder).predict_on_batch(preprocess(BACKBONE, crops)))
+    np.testing.assert_allclose(probability, predictions.probability, atol=1e-5)
+
+
+def test_the_report_scores_start_network_and_augmentation_on_valid_then_test(finished: House) -> None:
+    report = finetune(Request(finished.store, finished.runs, QUICK))
+    assert report.reused
+    names = [f"{BACKBONE}-mlp (start)", f"{BACKBONE}-finetuned", f"{BACKBONE}-finetuned + TTA2"]
+    refitted = f"{BACKBONE}-mlp (refitted)"
+    expected = [("valid", name) for name in names] + [("test", name) for name in (names[0], refitted, *names[1:])]
+    assert [(row.split, row.line.run) for row in report.rows] == expected
+    for row in (row for row in report.rows if row.line.run == names[1]):
+        own = Predictions.read(predictions_path(report.folder, row.split))
+        # As text, because an interval that was not computed is NaN, which equals nothing.
+        assert str(row.scores) == str(tuple(score_predictions(own)))
+    document = report.to_json()
+    assert json.loads(json.dumps(document, allow_nan=False))["schema"] == "scores/1"
+    assert {(score["split"], score["run"]) for score in document["scores"]} == set(expected)
+
+
+def test_a_finished_run_is_kept_and_other_settings_replace_it(finished: House, tmp_path: Path) -> None:
+    runs = tmp_path / "runs"
+    shutil.copytree(finished.runs, runs)
+    card = runs / f"{BACKBONE}-finetuned" / "run.json"
+    before = card.read_bytes()
+    assert finetune(Request(finished.store, runs, QUICK)).reused
+    assert card.read_bytes() == before
+
+    report = finetune(Request(finished.store, runs, replace(QUICK, epochs=0, tta=0)))
+
+    assert not report.reused
+    assert (report.epochs_run, report.best_epoch) == (0, 0)
+    assert not list(report.folder.glob("*tta*"))
+    # No epoch was trained, so the whole network must say what the head says.
+    for split in ("valid", "test"):
+        figures = {row.line.run: row.line.figures for row in report.rows if row.split == split}
+        assert figures[f"{BACKBONE}-finetuned"] == pytest.approx(figures[f"{BACKBONE}-mlp (start)"])
+
+
+def test_a_lost_photograph_is_left_out_and_told(house: House, tmp_path: Path) -> None:
+    photos = tmp_path / "moved"
+    shutil.copytree(house.photos, photos)
+    predicted = read_split(house.runs / "split.csv").frame
+    papers = Store.open(house.store).papers.set_index("image_id")
+    lost = next(
+        key for key in predicted.loc[predicted["split"] == "test", "image_id"] if papers.loc[key, "status"] == "done"
+    )
+    (photos / papers.loc[lost, "path"]).unlink()
+    settings = replace(QUICK, epochs=0, tta=0)
+
+    report = finetune(Request(house.store, house.runs, settings, photos=photos, out=tmp_path / "out"))
+
+    assert list(report.failures) == [lost]
+    assert report.folder == tmp_path / "out" / f"{BACKBONE}-finetuned"
+    assert lost not in Predictions.read(predictions_path(report.folder, "test")).image_id
+    # Still lost: the run stands. There again: it is made anew, with every photograph.
+    again = Request(house.store, house.runs, settings, photos=photos, out=tmp_path / "out")
+    assert finetune(again).failures == report.failures
+    assert finetune(replace(again, photos=None)).failures == {}
+    assert lost in Predictions.read(predictions_path(report.folder, "test")).image_id
+
+
+def test_an_interrupt_keeps_the_best_so_far_and_the_earlier_run(
+    finished: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs = tmp_path / "runs"
+    shutil.copytree(finished.runs, runs)
+    before = {path.name: path.stat().st_mtime_ns for path in (runs / f"{BACKBONE}-finetuned").iterdir()}
+
+    def interrupted(*args: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(run_module, "predict", interrupted)
+    with pytest.raises(InterruptedTrainingError, match="best weights so far") as caught:
+        finetune(Request(finished.store, runs, replace(QUICK, epochs=0)))
+    assert caught.value.exit_code == 130
+    assert {path.name: path.stat().st_mtime_ns for path in (runs / f"{BACKBONE}-finetuned").iterdir()} == before
+    work = runs / f".{BACKBONE}-finetuned.partial"
+    assert (work / "model.weights.h5").is_file()
+    assert not (work / "photographs.npy").exists()
+
+
+def test_other_weights_than_the_stores_are_refused_before_anything_is_decoded(house: House) -> None:
+    with pytest.raises(WeightsError, match="--weights PATH"):
+        finetune(Request(house.store, house.runs, QUICK, weights="random:1"))
+    assert not [path for path in house.runs.iterdir() if "finetuned" in path.name]
+
+
+def test_a_folder_of_another_kind_is_never_replaced(house: House) -> None:
+    folder = house.runs / f"{BACKBONE}-finetuned"
+    folder.mkdir()
+    (folder / "thesis.txt").write_text("years of work")
+    with pytest.raises(TrainingError, match="--out"):
+        finetune(Request(house.store, house.runs, QUICK))
+    assert (folder / "thesis.txt").is_file()
+
+
+def change_split(house: House, **splits: str) -> None:
+    """Give every image of some splits another one."""
+    frame = read_split(house.runs / "split.csv").frame
+    frame["split"] = frame["split"].replace(splits)
+    write_split(Split(frame), house.runs / "split.csv")
+
+
+@pytest.mark.parametrize(
+    ("error", "told", "spoil"),
+    [
+        (PredictionsError, "heads compare", lambda house: (house.runs / "best.json").unlink()),
+        (PredictionsError, "best/1", lambda house: (house.runs / "best.json").write_text('{"schema": "best/9"}')),
+        (PredictionsError, "heads compare", lambda house: (house.runs / "best.json").write_text("[]")),
+        (
+            TrainingError,
+            "--head mlp",
+            lambda house: (house.runs / "best.json").write_text('{"schema": "best/1", "finetune": null}'),
+        ),
+        (SplitError, "heads compare", lambda house: (house.runs / "split.csv").unlink()),
+        (TrainingError, "validate", lambda house: change_split(house, valid="train")),
+        (TrainingError, "training photographs", lambda house: change_split(house, train="valid")),
+        (PhytobenchError, "heads compare", lambda house: shutil.rmtree(house.runs / f"{BACKBONE}-mlp" / "fitted")),
+    ],
+)
+def test_a_start_that_lacks_something_is_refused(
+    house: House, error: type[PhytobenchError], told: str, spoil: object
+) -> None:
+    spoil(house)  # type: ignore[operator]  # a lambda of the table above
+    with pytest.raises(error) as caught:
+        open_start(Request(house.store, house.runs, QUICK))
+    assert told in str(caught.value)
+
+
+def test_another_backbone_must_have_a_head(house: House) -> None:
+    with pytest.raises(TrainingError, match=f"those of {BACKBONE}"):
+        open_start(Request(house.store, house.runs, QUICK, backbone="vgg16"))
+
+
+def test_a_vote_that_nobody_has_leaves_the_unknown_ones(house: House) -> None:
+    settings = replace(QUICK, min_vote=99)
+    start = open_start(Request(house.store, house.runs, settings))
+    assert start.table.papers.loc[start.parts(settings)["train"], "vote"].isna().all()
+    known = replace(start.table, papers=start.table.papers.assign(vote=1.0))
+    with pytest.raises(TrainingError, match="--min-vote"):
+        require_trainable(replace(start, table=known), settings)
+
+
+def test_no_store_is_refused(house: House, tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="featstore build"):
+        open_start(Request(tmp_path / "none.zarr", house.runs, QUICK))
+
+
+def test_low_votes_are_left_out_of_training_alone(house: House) -> None:
+    start = open_start(Request(house.store, house.runs, QUICK))
+    vote = start.table.papers["vote"]
+    every, some = start.parts(QUICK), start.parts(replace(QUICK, min_vote=3))
+    low = (vote < 3).to_numpy() & (start.split == "train")
+    assert low.any()
+    np.testing.assert_array_equal(some["train"], every["train"] & ~low)
+    np.testing.assert_array_equal(some["valid"], every["valid"])
+    np.testing.assert_array_equal(some["left out by vote"], low)

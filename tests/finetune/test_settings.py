@@ -1,0 +1,105 @@
+"""Settings: ranges, the TOML file and what overrides it."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from featstore.errors import SettingsError
+from finetune.settings import AugmentSettings, TrainSettings, load_settings
+
+
+def write(folder: Path, text: str) -> Path:
+    path = folder / "recipe.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_file_then_options_override_the_defaults(tmp_path: Path) -> None:
+    text = "epochs = 3\nrate = 5e-5\nmin_vote = 2\nclass_weight = 'balanced'\n[augment]\nnoise = 0\n"
+    path = write(tmp_path, text)
+
+    settings = load_settings(path, {"epochs": 7, "seed": None, "tta": 0})
+
+    assert settings == TrainSettings(
+        epochs=7, rate=5e-5, min_vote=2, class_weight="balanced", tta=0, augment=AugmentSettings(noise=0)
+    )
+
+
+def test_every_setting_can_stand_in_the_file(tmp_path: Path) -> None:
+    settings = TrainSettings(min_vote=2.5)
+    lines = []
+    for name, value in settings.as_json().items():
+        if not isinstance(value, dict):
+            lines.append(f"{name} = {value!r}")
+    lines.append("[augment]")
+    lines += [f"{name} = {value!r}" for name, value in dataclasses.asdict(settings.augment).items()]
+
+    assert load_settings(write(tmp_path, "\n".join(lines)), {}) == settings
+
+
+def test_no_file_gives_the_defaults() -> None:
+    assert load_settings(None, {}) == TrainSettings()
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("epoch = 3", "Did you mean `epochs`?"),
+        ("[augment]\ncolor = 0.5", "Did you mean `augment.colour`?"),
+        ("epochs = 2.5", "`epochs`"),
+        ("epochs = true", "`epochs`"),
+        ("rate = 'small'", "int or float, got 'small'"),
+        ("augment = 0.8", "a table"),
+        ("class_weight = 'even'", "none, balanced"),
+        ("rate = ", "readable TOML"),
+    ],
+)
+def test_a_wrong_file_is_refused(tmp_path: Path, text: str, told: str) -> None:
+    with pytest.raises(SettingsError, match="Expected") as caught:
+        load_settings(write(tmp_path, text), {})
+    assert told in str(caught.value)
+
+
+def test_an_absent_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"nowhere\.toml"):
+        load_settings(tmp_path / "nowhere.toml", {})
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("epochs", -1),
+        ("batch_size", 0),
+        ("rate", 0.0),
+        ("rate", -1e-4),
+        ("rate", 1.0),
+        ("rate", float("nan")),
+        ("momentum", 1.0),
+        ("plateau_patience", 0),
+        ("plateau_factor", 1.0),
+        ("min_rate", 1.0),
+        ("patience", 0),
+        ("min_vote", float("nan")),
+        ("class_weight", "even"),
+        ("tta", -1),
+        ("seed", -1),
+    ],
+)
+def test_a_value_out_of_range_is_refused_by_name(name: str, value: float | str) -> None:
+    with pytest.raises(SettingsError, match=f"`{name}`"):
+        load_settings(None, {name: value})
+
+
+@pytest.mark.parametrize("chances", [{"noise": 1.5}, {"probability": -0.1}])
+def test_chances_are_probabilities(chances: dict[str, float]) -> None:
+    with pytest.raises(SettingsError, match=r"augment\."):
+        AugmentSettings(**chances)
+
+
+def test_augmentation_without_any_group_is_refused() -> None:
+    with pytest.raises(SettingsError, match="a group with a chance above 0"):
+        AugmentSettings(geometry=0, light=0, colour=0, noise=0)
+    AugmentSettings(probability=0, geometry=0, light=0, colour=0, noise=0)

@@ -1,0 +1,293 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from evaluation.predictions import Predictions
+from evaluation.runs import find_predictions, read_run_card
+from evaluation.scores import score_predictions
+from featstore.errors import SettingsError
+from featstore.splits import read_split
+from featstore.store import Store
+from featstore.table import load_table
+from heads.compare import CompareSettings, compare_heads, plan
+from heads.leaderboard import Leaderboard
+from heads.linear import LogisticHead
+from heads.registry import load_head
+
+MakeStore = Callable[..., Store]
+QUICK = CompareSettings(heads=("logistic", "lightgbm"))
+LOGISTIC = CompareSettings(heads=("logistic",), concat=False)
+
+
+def files(folder: Path) -> dict[str, int]:
+    return {str(path.relative_to(folder)): path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
+
+
+def maps(run: Path, which: str) -> list[np.ndarray]:
+    with np.load(run / which / "logistic.npz", allow_pickle=False) as arrays:
+        return [arrays["weights"], arrays["offset"]]
+
+
+@pytest.fixture(scope="module")
+def whole(
+    tmp_path_factory: pytest.TempPathFactory, store_maker: Callable[[Path], Store]
+) -> tuple[Store, Path, Leaderboard]:
+    """Every head on both networks and on both together."""
+    folder = tmp_path_factory.mktemp("whole")
+    store = store_maker(folder / "features.zarr")
+    return store, folder / "runs", compare_heads(store, CompareSettings(), folder / "runs")
+
+
+def test_every_head_meets_every_input(whole: tuple[Store, Path, Leaderboard]) -> None:
+    _, out, board = whole
+    expected = {
+        f"{names}-{head}" for names in ("net_a", "net_b", "net_a+net_b") for head in ("mlp", "logistic", "lightgbm")
+    }
+    assert {entry.trial.name for entry in board.entries} == expected
+    assert {path.name for path in out.iterdir()} == {
+        *expected, "split.csv", "best.json", "leaderboard.csv", "leaderboard.json",
+    }  # fmt: skip
+    for run in expected:
+        there = {str(path.relative_to(out / run)) for path in (out / run).rglob("*") if path.is_file()}
+        assert {"run.json", "valid.predictions.h5", "test.predictions.h5"} <= there
+        assert {"fitted/head.json", "refitted/head.json"} <= there
+        assert ("log.csv" in there) == (not run.endswith("logistic"))
+
+
+def test_figures_are_those_of_the_files(whole: tuple[Store, Path, Leaderboard]) -> None:
+    _, out, board = whole
+    for entry in board.entries:
+        for split in ("valid", "test"):
+            (path,) = find_predictions(out / entry.trial.name, split)
+            scores = {(s.view, s.metric): s.value for s in score_predictions(Predictions.read(path))}
+            for metric, value in entry.figures(split).items():
+                assert value == scores["all", metric]
+        assert (entry.value("valid") or 0) > 0.65, "chance is 0.61: the mean of 1, 1/2 and 1/3"
+        assert entry.fit_seconds
+        assert entry.refit_seconds
+        assert entry.images_per_second
+    ordered = [entry.value("valid") for entry in board.entries]
+    assert ordered == sorted(ordered, reverse=True)
+
+
+def test_saved_heads_gave_the_predictions(whole: tuple[Store, Path, Leaderboard]) -> None:
+    """fitted/ answers for valid, refitted/ for test, on the rows that split.csv names."""
+    store, out, board = whole
+    for entry in board.entries:
+        table = load_table(store, entry.trial.backbones)
+        split = read_split(out / "split.csv").of(table.papers)
+        for name, which in (("valid", "fitted"), ("test", "refitted")):
+            rows = table.select(split == name)
+            found = Predictions.read(out / entry.trial.name / f"{name}.predictions.h5")
+            head = load_head(out / entry.trial.name / which)
+            np.testing.assert_array_equal(found.image_id, rows.papers["image_id"])
+            np.testing.assert_array_equal(found.true_class, rows.papers["class_id"])
+            np.testing.assert_array_equal(found.classes, head.classes_)
+            np.testing.assert_array_equal(found.probability, head.predict_proba(rows.features))
+        assert load_head(out / entry.trial.name / "refitted").settings() == (
+            load_head(out / entry.trial.name / "fitted").for_refit().settings()
+        )
+
+
+def test_photographs_of_unknown_or_untrained_class_are_predicted_too(whole: tuple[Store, Path, Leaderboard]) -> None:
+    _, out, board = whole
+    found = Predictions.read(out / "net_a-logistic" / "test.predictions.h5")
+    assert found.true_class[found.observation_id == "o46"].tolist() == ["7", "7"]
+    assert found.true_class[found.observation_id == "o47"].tolist() == ["", ""]
+    assert "7" not in found.classes
+    assert any("7 Only in test" in text for text in board.warnings)
+
+
+def test_best_names_the_start_for_fine_tuning(whole: tuple[Store, Path, Leaderboard]) -> None:
+    _, out, board = whole
+    best = json.loads((out / "best.json").read_text())
+    singles = [e for e in board.entries if e.trial.head == "mlp" and len(e.trial.backbones) == 1]
+    top = max(singles, key=lambda entry: entry.value("valid") or 0)
+    assert best["finetune"] == {
+        "run": top.trial.name,
+        "backbone": top.trial.backbones[0],
+        "head": "mlp",
+        "metric": "S",
+        "value": top.value("valid"),
+    }
+    assert load_head(out / best["finetune"]["run"] / "fitted").network.input_shape == (None, 12)
+    assert best["overall"]["value"] == max(entry.value("valid") or 0 for entry in board.entries)
+
+
+def test_the_card_tells_what_was_chosen_and_from_what(whole: tuple[Store, Path, Leaderboard]) -> None:
+    _, out, _ = whole
+    card = read_run_card(out / "net_a+net_b-mlp")
+    assert (card.kind, card.head, card.backbones) == ("head", "mlp", ("net_a", "net_b"))
+    assert dict(card.classes) == {"10": "Acer campestre", "100": "Iris sp.", "9": "Tussilago farfara"}
+    epochs = card.details["chosen"]["epochs"]
+    log = pd.read_csv(out / "net_a+net_b-mlp" / "log.csv")
+    assert epochs == log["epoch"][log["val_loss"].idxmin()]
+    assert card.details["fingerprint"]["identities"]["net_b"]["weights_sha256"] == "ab" * 32
+
+
+def test_a_second_run_does_nothing(whole: tuple[Store, Path, Leaderboard]) -> None:
+    store, out, board = whole
+    before = {name: time for name, time in files(out).items() if "/" in name}
+    again = compare_heads(store, CompareSettings(), out)
+    assert all(entry.reused for entry in again.entries)
+    assert {name: time for name, time in files(out).items() if "/" in name} == before
+    assert [(e.trial, e.scores) for e in again.entries] == [(e.trial, e.scores) for e in board.entries]
+
+
+def test_labels_of_test_reach_no_fit(make_store: MakeStore, tmp_path: Path) -> None:
+    def shuffled(frame: pd.DataFrame) -> None:
+        test = frame["split"] == "test"
+        frame.loc[test, "class_id"] = frame.loc[test, "class_id"].map({"10": "9", "9": "100", "100": "7"}).fillna("10")
+
+    compare_heads(make_store(), LOGISTIC, tmp_path / "a")
+    board = compare_heads(make_store(shuffled, name="b.zarr"), LOGISTIC, tmp_path / "b")
+    assert not any(entry.reused for entry in board.entries)
+    for which in ("fitted", "refitted"):
+        for one, other in zip(
+            maps(tmp_path / "a" / "net_a-logistic", which), maps(tmp_path / "b" / "net_a-logistic", which), strict=True
+        ):
+            np.testing.assert_array_equal(one, other)
+
+
+def test_labels_of_valid_reach_the_refit_alone(make_store: MakeStore, tmp_path: Path) -> None:
+    store = make_store()
+    compare_heads(store, LOGISTIC, tmp_path / "a")
+    split = read_split(tmp_path / "a" / "split.csv").of(store.papers)
+
+    def renamed(frame: pd.DataFrame) -> None:
+        frame.loc[split == "valid", "class_id"] = frame.loc[split == "valid", "class_id"].map(
+            {"10": "9", "9": "100", "100": "10"}
+        )
+
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / "split.csv").write_bytes((tmp_path / "a" / "split.csv").read_bytes())
+    compare_heads(make_store(renamed, name="b.zarr"), LOGISTIC, tmp_path / "b")
+    one, other = tmp_path / "a" / "net_a-logistic", tmp_path / "b" / "net_a-logistic"
+    np.testing.assert_array_equal(maps(one, "fitted")[0], maps(other, "fitted")[0])
+    assert np.abs(maps(one, "refitted")[0] - maps(other, "refitted")[0]).max() > 0.01
+
+
+def test_without_refit_the_head_of_train_answers_for_test(make_store: MakeStore, tmp_path: Path) -> None:
+    store = make_store()
+    board = compare_heads(store, CompareSettings(heads=("logistic",), refit=False), tmp_path)
+    assert not (tmp_path / "net_a-logistic" / "refitted").exists()
+    assert board.entries[0].refit_seconds is None
+    table = load_table(store, ["net_a"])
+    test = table.select(read_split(tmp_path / "split.csv").of(table.papers) == "test")
+    found = Predictions.read(tmp_path / "net_a-logistic" / "test.predictions.h5")
+    expected = load_head(tmp_path / "net_a-logistic" / "fitted").predict_proba(test.features)
+    np.testing.assert_array_equal(found.probability, expected)
+
+
+def test_what_has_changed_is_done_again(make_store: MakeStore, tmp_path: Path) -> None:
+    store, out = make_store(), tmp_path / "runs"
+    compare_heads(store, QUICK, out)
+
+    def reused(settings: CompareSettings, store: Store = store) -> set[str]:
+        return {entry.trial.name for entry in compare_heads(store, settings, out).entries if entry.reused}
+
+    every = {f"{names}-{head}" for names in ("net_a", "net_b", "net_a+net_b") for head in ("logistic", "lightgbm")}
+    assert reused(QUICK) == every
+    assert reused(CompareSettings(heads=QUICK.heads, seed=1)) == set(), "another seed"
+    assert reused(CompareSettings(heads=QUICK.heads, seed=1, refit=False)) == set(), "without a refit"
+    assert reused(QUICK) == set()
+    (out / "net_a-logistic" / "refitted" / "head.json").unlink()
+    (out / "net_b-logistic" / "test.predictions.h5").write_bytes(b"half")
+    (out / "net_b-lightgbm" / "run.json").write_text("{}")
+    assert reused(QUICK) == every - {"net_a-logistic", "net_b-logistic", "net_b-lightgbm"}
+    features = store.read_features("Leaf", "net_b")
+    features[0] += 1
+    keys = store.row_keys("Leaf")
+    contents = {key: store.papers.set_index("image_id")["sha256"][key] for key in keys}
+    store.write_chunk("Leaf", "net_b", 0, features, contents)
+    assert reused(QUICK) == {"net_a-logistic", "net_a-lightgbm"}, "other features"
+
+
+def test_a_head_that_fails_is_one_row(make_store: MakeStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise MemoryError("no room")
+
+    monkeypatch.setattr(LogisticHead, "_fit", fail)
+    board = compare_heads(make_store(), QUICK, tmp_path)
+    assert {entry.trial.name: entry.error for entry in board.failed} == {
+        f"{names}-logistic": "MemoryError: no room" for names in ("net_a", "net_b", "net_a+net_b")
+    }
+    assert board.overall is not None
+    assert board.overall.trial.head == "lightgbm"
+    assert "net_a-logistic failed: MemoryError: no room" in board.warnings
+    assert not list(tmp_path.glob("*logistic*"))
+    assert not list(tmp_path.glob(".partial*"))
+
+
+def test_an_interrupted_run_leaves_no_half(
+    make_store: MakeStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = make_store()
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(LogisticHead, "for_refit", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            compare_heads(store, LOGISTIC, tmp_path)
+    assert [path.name for path in tmp_path.iterdir() if path.name != store.path.name] == ["split.csv"]
+    # As a killed process would leave it.
+    (tmp_path / ".partial.net_a-logistic" / "fitted").mkdir(parents=True)
+    (tmp_path / ".partial.net_a-logistic" / "rubbish").touch()
+    compare_heads(store, LOGISTIC, tmp_path)
+    assert not (tmp_path / "net_a-logistic" / "rubbish").exists()
+    assert not list(tmp_path.glob(".partial*"))
+
+
+def test_a_folder_that_is_no_run_is_not_touched(make_store: MakeStore, tmp_path: Path) -> None:
+    mine = tmp_path / "net_a-logistic" / "diary.txt"
+    mine.parent.mkdir()
+    mine.write_text("mine")
+    board = compare_heads(make_store(), LOGISTIC, tmp_path)
+    (failed,) = board.failed
+    assert "something else" in failed.error
+    assert mine.read_text() == "mine"
+
+
+def test_without_test_photographs_valid_is_reported(make_store: MakeStore, tmp_path: Path) -> None:
+    def all_train(frame: pd.DataFrame) -> None:
+        frame["split"] = "train"
+
+    board = compare_heads(make_store(all_train), LOGISTIC, tmp_path)
+    assert all(entry.value("test") is None and entry.value("valid") for entry in board.entries)
+    assert not (tmp_path / "net_a-logistic" / "test.predictions.h5").exists()
+    assert (tmp_path / "net_a-logistic" / "refitted" / "head.json").is_file()
+    assert all(
+        entry.reused for entry in compare_heads(Store.open(tmp_path / "features.zarr"), LOGISTIC, tmp_path).entries
+    )
+
+
+def test_missing_mlp_and_random_weights_are_told(make_store: MakeStore, tmp_path: Path) -> None:
+    board = compare_heads(make_store(weights="random:3"), LOGISTIC, tmp_path)
+    assert any("names no start for finetune" in text for text in board.warnings)
+    assert "random weights in net_a, net_b: these figures say nothing about plants" in board.warnings
+
+
+def test_a_concatenation_has_one_name_however_it_is_asked_for(make_store: MakeStore, tmp_path: Path) -> None:
+    settings = CompareSettings(backbones=("net_b", "net_a", "net_b"), heads=("logistic", "logistic"))
+    board = compare_heads(make_store(), settings, tmp_path)
+    assert sorted(e.trial.name for e in board.entries) == ["net_a+net_b-logistic", "net_a-logistic", "net_b-logistic"]
+
+
+def test_one_network_is_not_concatenated() -> None:
+    assert [trial.name for trial in plan(["a"], LOGISTIC)] == ["a-logistic"]
+    assert len(plan(["a", "b"], QUICK)) == 6
+    assert len(plan(["a", "b"], CompareSettings(heads=QUICK.heads, concat=False))) == 4
+
+
+@pytest.mark.parametrize("heads", [(), ("oracle",), ("mlp", "oracle")])
+def test_an_unknown_head_is_refused_before_anything_is_done(heads: tuple[str, ...]) -> None:
+    with pytest.raises(SettingsError, match="heads among mlp, logistic, lightgbm"):
+        CompareSettings(heads=heads)
