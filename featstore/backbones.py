@@ -156,16 +156,20 @@ def random_seed(weights: str) -> int | None:
 def randomise(network: keras.Model, seed: int) -> None:
     """Fill a network with seeded random weights, the same on every Keras backend.
 
-    Kernels are He-uniform over their fan-in; biases and BatchNormalization keep their neutral start.
+    Kernels are He-uniform over their fan-in, so that the signal survives every network (Keras' Glorot start lets that
+    of MobileNet sink to 1e-6); biases and BatchNormalization keep their neutral start.
     """
+    import keras
+
     rng = np.random.default_rng(seed)
     for layer in network.layers:
+        # Each channel of a depthwise kernel sees one input channel alone.
+        depthwise = isinstance(layer, keras.layers.DepthwiseConv2D)
         for variable in layer.weights:
             if len(variable.shape) < 2:
                 continue
             shape = tuple(int(length) for length in variable.shape)
-            depthwise = "depthwise" in variable.path
-            fan_in = int(np.prod(shape[:2])) if depthwise else int(np.prod(shape[:-1]))
+            fan_in = int(np.prod(shape[:2] if depthwise else shape[:-1]))
             limit = np.sqrt(6.0 / fan_in)
             variable.assign(rng.uniform(-limit, limit, shape).astype(np.float32))
 

@@ -29,7 +29,7 @@ def run(
     batch_size: Annotated[
         int | None, typer.Option("--batch-size", help="Photographs per step. \\[default: 16]")
     ] = None,
-    rate: Annotated[float | None, typer.Option("--rate", help="Learning rate, very small. \\[default: 1e-5]")] = None,
+    rate: Annotated[float | None, typer.Option("--rate", help="Learning rate, very small. \\[default: 3e-5]")] = None,
     min_vote: Annotated[
         float | None,
         typer.Option("--min-vote", help="Leave out training photographs with a lower vote; unknown votes stay."),

@@ -90,12 +90,12 @@ class TrainSettings:
 
     epochs: int = 20
     batch_size: int = 16
-    rate: float = 1e-5
+    rate: float = 3e-5
     momentum: float = 0.9
     plateau_patience: int = 2
     plateau_factor: float = 0.5
     min_rate: float = 1e-7
-    patience: int = 5
+    patience: int = 6
     min_vote: float | None = None
     class_weight: ClassWeight = "none"
     tta: int = 5
@@ -105,7 +105,7 @@ class TrainSettings:
     def __post_init__(self) -> None:
         _require(self.epochs >= 0, "epochs", "0 or more", self.epochs)
         _require(self.batch_size >= 1, "batch_size", "at least 1", self.batch_size)
-        _require(0.0 < self.rate < 1.0, "rate", "between 0 and 1, both excluded (1e-5 is usual)", self.rate)
+        _require(0.0 < self.rate < 1.0, "rate", "between 0 and 1, both excluded (3e-5 is usual)", self.rate)
         _require(0.0 <= self.momentum < 1.0, "momentum", "0 or more and below 1", self.momentum)
         _require(self.plateau_patience >= 1, "plateau_patience", "at least 1 epoch", self.plateau_patience)
         _require(
