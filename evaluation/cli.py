@@ -47,7 +47,7 @@ def fuse(
     """
     from evaluation.fuse import FuseSettings, fuse_runs
     from evaluation.fusion import recipes
-    from evaluation.table import COLUMNS
+    from evaluation.table import COLUMNS, SPEED_NOTE
 
     settings = FuseSettings(recipes(rule or (), image_rule, model_rule), align, split, tta)
     report = fuse_runs(runs, settings, out)
@@ -58,6 +58,7 @@ def fuse(
         return
     title = f"Scores on {report.split}, all views together"
     shell.print_table(title, COLUMNS, [line.cells() for line in report.lines])
+    shell.say(SPEED_NOTE)
     for folder in report.folders:
         shell.say(f"{folder}: answers in observations.csv, scores (also per view) in scores.csv and scores.json")
 

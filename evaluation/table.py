@@ -14,6 +14,8 @@ from featstore.provenance import Json
 TITLES = {"S": "S", "S_image": "S_image", "top_1": "Top-1", "top_3": "Top-3", "top_5": "Top-5"}
 COLUMNS = ("run", *TITLES.values(), "images", "observations", "images/s")
 
+SPEED_NOTE = "images/s: a head's from stored features, a whole network's from photographs that are already cut."
+
 
 @dataclass(frozen=True)
 class Line:
@@ -46,7 +48,8 @@ class Line:
     def cells(self) -> list[str]:
         """Write the run's cells under `COLUMNS`, ``-`` where there is no figure."""
         figures = [f"{self.figures[name]:.4f}" if name in self.figures else "-" for name in TITLES]
-        speed = "-" if math.isnan(self.images_per_second) else f"{self.images_per_second:.1f}"
+        digits = 0 if self.images_per_second >= 100 else 1
+        speed = "-" if math.isnan(self.images_per_second) else f"{self.images_per_second:,.{digits}f}"
         return [self.run, *figures, f"{self.n_images:,}", f"{self.n_observations:,}", speed]
 
     def to_json(self) -> dict[str, Json]:

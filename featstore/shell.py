@@ -176,8 +176,8 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]
         table.add_column(name, justify="right" if numeric else "left", overflow="fold")
     for row in cells:
         table.add_row(*row)
-    # A file or pipe has no width of its own; 80 columns would fold the numbers.
-    Console(width=None if sys.stdout.isatty() else 120).print(table)
+    # A file or pipe has no width of its own; 80 columns would fold names and numbers.
+    Console(width=None if sys.stdout.isatty() else 160).print(table)
 
 
 def _is_number(text: str) -> bool:

@@ -99,7 +99,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def _show(report: Report) -> None:
-    from evaluation.table import COLUMNS
+    from evaluation.table import COLUMNS, SPEED_NOTE
     from featstore.errors import listed
 
     if report.reused:
@@ -107,6 +107,7 @@ def _show(report: Report) -> None:
     for split in dict.fromkeys(row.split for row in report.rows):
         lines = [row.line.cells() for row in report.rows if row.split == split]
         shell.print_table(f"Scores on {split}, all views together", COLUMNS, lines)
+    shell.say(SPEED_NOTE)
     kept = f"epoch {report.best_epoch}" if report.best_epoch else "the starting point (no epoch was better on valid)"
     shell.say(f"{report.epochs_run} epochs run, kept: {kept}. Everything lies in {report.folder}")
     if report.failures:
