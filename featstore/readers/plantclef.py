@@ -5,6 +5,7 @@ from __future__ import annotations
 import xml.etree.ElementTree as ET
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 from featstore.catalog import Catalog, make_catalog, number_of, view_of
 from featstore.errors import DatasetError, listed
@@ -28,6 +29,10 @@ TAGS: dict[str, tuple[str, ...]] = {
     "longitude": ("Longitude", "GPSLongitude"),
 }
 TAXA = ("class_id", "species", "genus", "family")
+
+
+Photographs: TypeAlias = dict[tuple[Path, str], Path]
+"""Photographs by folder and name without suffix."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +94,8 @@ def read(root: Path) -> Catalog:
     for path in files:
         if path.suffix.casefold() == ".xml":
             records[_role(path, root)].append(parse_record(path))
-    photographs = {path for path in files if is_photograph(path)}
+    # By folder and name without suffix: 12.xml may stand beside 12.jpg, 12.JPG or 12.png.
+    photographs = {(path.parent, path.stem): path for path in files if is_photograph(path)}
     # Some packages pack the photographs with the truth: those records then stand for test.
     tested = {record.image_id for record in records["test"]}
     alone = [
@@ -97,7 +103,8 @@ def read(root: Path) -> Catalog:
     ]
     entries = [_entry(record, split, root, photographs) for split in ("train", "test") for record in records[split]]
     entries += [_entry(record, "test", root, photographs) for record in alone]
-    warnings = _fill_truth(entries, [record for record in records["truth"] if record not in alone])
+    used = {id(record) for record in alone}
+    warnings = _fill_truth(entries, [record for record in records["truth"] if id(record) not in used])
     orphans = _orphans(photographs, [*records["train"], *records["test"], *records["truth"]], root)
     warnings += _unknown_views(entries)
     return make_catalog([*entries, *orphans], root, root.resolve().name, warnings)
@@ -112,13 +119,13 @@ def _role(path: Path, root: Path) -> str:
     return "train"
 
 
-def _photograph(record: Record, photographs: set[Path]) -> Path | None:
-    names = [Path(record.fields.get("file_name", "")).name, record.xml.with_suffix(".jpg").name]
-    beside = [record.xml.parent / name for name in names if name]
-    return next((path for path in beside if path in photographs), None)
+def _photograph(record: Record, photographs: Photographs) -> Path | None:
+    stems = (Path(record.fields.get("file_name", "")).stem, record.xml.stem)
+    beside = (photographs.get((record.xml.parent, stem)) for stem in stems)
+    return next((path for path in beside if path), None)
 
 
-def _entry(record: Record, split: str, root: Path, photographs: set[Path]) -> dict[str, object]:
+def _entry(record: Record, split: str, root: Path, photographs: Photographs) -> dict[str, object]:
     photograph = _photograph(record, photographs)
     path = photograph or record.xml.with_suffix(".jpg")
     missing = "" if photograph else f"no photograph {path.name} beside {record.xml.name}"
@@ -166,7 +173,7 @@ def _agree(entry: dict[str, object], record: Record) -> None:
             )
 
 
-def _orphans(photographs: set[Path], records: list[Record], root: Path) -> list[dict[str, object]]:
+def _orphans(photographs: Photographs, records: list[Record], root: Path) -> list[dict[str, object]]:
     described = {photograph for record in records if (photograph := _photograph(record, photographs))}
     return [
         {
@@ -176,7 +183,7 @@ def _orphans(photographs: set[Path], records: list[Record], root: Path) -> list[
             "split": "test" if _role(path, root) != "train" else "train",
             "problem": f"no XML record beside {path.name}",
         }
-        for path in sorted(photographs - described)
+        for path in sorted(set(photographs.values()) - described)
     ]
 
 

@@ -121,6 +121,14 @@ def test_what_has_no_partner_is_listed(
     assert frame["problem"].tolist() == ["", "no photograph 2.jpg beside 2.xml", "no XML record beside 3.jpg"]
 
 
+@pytest.mark.parametrize("name", ["1.JPG", "1.png", "1.jpeg"])
+def test_other_suffixes_belong_to_their_record(tmp_path: Path, add: Callable[..., None], name: str) -> None:
+    add(tmp_path / "train", 1)
+    (tmp_path / "train" / "1.jpg").rename(tmp_path / "train" / name)
+    (row,) = read_dataset(tmp_path).frame.itertuples()
+    assert (row.path, row.problem) == (f"train/{name}", "")
+
+
 def test_unknown_content_is_kept_and_told(tmp_path: Path, add: Callable[..., None]) -> None:
     add(tmp_path / "train", 1, Content="Roots")
     catalog = read_dataset(tmp_path)
