@@ -32,7 +32,7 @@ TAXA = ("class_id", "species", "genus", "family")
 
 
 Photographs: TypeAlias = dict[tuple[Path, str], Path]
-"""Photographs by folder and name without suffix."""
+"""Photographs by folder and name, with and without suffix."""
 
 
 @dataclass(frozen=True)
@@ -94,8 +94,9 @@ def read(root: Path) -> Catalog:
     for path in files:
         if path.suffix.casefold() == ".xml":
             records[_role(path, root)].append(parse_record(path))
-    # By folder and name without suffix: 12.xml may stand beside 12.jpg, 12.JPG or 12.png.
-    photographs = {(path.parent, path.stem): path for path in files if is_photograph(path)}
+    paths = [path for path in files if is_photograph(path)]
+    # 12.xml may stand beside 12.jpg, 12.JPG or 12.png; the full name, where it is right, goes first.
+    photographs = {(path.parent, name): path for path in paths for name in (path.stem, path.name)}
     # Some packages pack the photographs with the truth: those records then stand for test.
     tested = {record.image_id for record in records["test"]}
     alone = [
@@ -105,7 +106,8 @@ def read(root: Path) -> Catalog:
     entries += [_entry(record, "test", root, photographs) for record in alone]
     used = {id(record) for record in alone}
     warnings = _fill_truth(entries, [record for record in records["truth"] if id(record) not in used])
-    orphans = _orphans(photographs, [*records["train"], *records["test"], *records["truth"]], root)
+    described = {_photograph(record, photographs) for part in records.values() for record in part}
+    orphans = [_orphan(path, root) for path in paths if path not in described]
     warnings += _unknown_views(entries)
     return make_catalog([*entries, *orphans], root, root.resolve().name, warnings)
 
@@ -120,8 +122,8 @@ def _role(path: Path, root: Path) -> str:
 
 
 def _photograph(record: Record, photographs: Photographs) -> Path | None:
-    stems = (Path(record.fields.get("file_name", "")).stem, record.xml.stem)
-    beside = (photographs.get((record.xml.parent, stem)) for stem in stems)
+    named = Path(record.fields.get("file_name", ""))
+    beside = (photographs.get((record.xml.parent, name)) for name in (named.name, named.stem, record.xml.stem))
     return next((path for path in beside if path), None)
 
 
@@ -173,18 +175,15 @@ def _agree(entry: dict[str, object], record: Record) -> None:
             )
 
 
-def _orphans(photographs: Photographs, records: list[Record], root: Path) -> list[dict[str, object]]:
-    described = {photograph for record in records if (photograph := _photograph(record, photographs))}
-    return [
-        {
-            "image_id": path.relative_to(root).as_posix(),
-            "path": path.relative_to(root).as_posix(),
-            "view": "Unknown",
-            "split": "test" if _role(path, root) != "train" else "train",
-            "problem": f"no XML record beside {path.name}",
-        }
-        for path in sorted(set(photographs.values()) - described)
-    ]
+def _orphan(path: Path, root: Path) -> dict[str, object]:
+    name = path.relative_to(root).as_posix()
+    return {
+        "image_id": name,
+        "path": name,
+        "view": "Unknown",
+        "split": "train" if _role(path, root) == "train" else "test",
+        "problem": f"no XML record beside {path.name}",
+    }
 
 
 def _unknown_views(entries: list[dict[str, object]]) -> list[str]:

@@ -129,6 +129,15 @@ def test_other_suffixes_belong_to_their_record(tmp_path: Path, add: Callable[...
     assert (row.path, row.problem) == (f"train/{name}", "")
 
 
+def test_two_photographs_of_one_name_are_both_listed(
+    tmp_path: Path, add: Callable[..., None], write_photo: Callable[..., Path]
+) -> None:
+    add(tmp_path / "train", 1)
+    write_photo(tmp_path / "train" / "1.png")
+    problems = read_dataset(tmp_path).frame.set_index("path")["problem"].to_dict()
+    assert problems == {"train/1.jpg": "", "train/1.png": "no XML record beside 1.png"}
+
+
 def test_unknown_content_is_kept_and_told(tmp_path: Path, add: Callable[..., None]) -> None:
     add(tmp_path / "train", 1, Content="Roots")
     catalog = read_dataset(tmp_path)
