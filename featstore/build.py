@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +17,7 @@ from featstore.errors import SettingsError, StoreError, listed
 from featstore.extract import Extraction, Network
 from featstore.facts import Facts
 from featstore.identity import Identity
+from featstore.lock import only_writer
 from featstore.provenance import library_versions, provenance
 from featstore.readers import read_dataset
 from featstore.roi import recipe_identity
@@ -98,8 +100,17 @@ def build_store(dataset: Path, path: Path, settings: BuildSettings) -> BuildSumm
     """
     catalog = read_dataset(dataset, settings.reader)
     # Everything that can be refused is refused before the first byte is written.
-    store = _open(path, catalog, settings) if (path / "zarr.json").exists() else None
+    if (path / "zarr.json").exists():
+        _open(path, catalog, settings)
     networks, identities = _networks(settings)
+    with _own(path):
+        return _build(catalog, path, settings, networks, identities)
+
+
+def _build(
+    catalog: Catalog, path: Path, settings: BuildSettings, networks: list[Network], identities: list[Identity]
+) -> BuildSummary:
+    store = _open(path, catalog, settings) if (path / "zarr.json").exists() else None
     _refuse_other_features(store, identities, replace=settings.replace)
     if store is None:
         store = Store.create(path, catalog, recipe_identity(settings.roi))
@@ -119,6 +130,13 @@ def build_store(dataset: Path, path: Path, settings: BuildSettings) -> BuildSumm
         store.write_papers(papers)
     store.update_attrs(provenance=provenance())
     return _summary(store, catalog, settings, papers, extraction, time.monotonic() - started)
+
+
+def _own(path: Path) -> AbstractContextManager[None]:
+    """The lock of a store; a folder that holds something else is not even touched."""
+    if path.exists() and not (path / "zarr.json").exists():
+        Store.refuse_other_files(path)
+    return only_writer(path)
 
 
 def _summary(
@@ -178,7 +196,7 @@ def _networks(settings: BuildSettings) -> tuple[list[Network], list[Identity]]:
         identities.append(
             Identity(
                 backbone=name,
-                weights=settings.weights,
+                weights=_lasting(settings.weights),
                 weights_sha256=weights_sha256(model),
                 side_px=networks[-1].side_px,
                 pooling=settings.pooling,
@@ -190,6 +208,12 @@ def _networks(settings: BuildSettings) -> tuple[list[Network], list[Identity]]:
             )
         )
     return networks, identities
+
+
+def _lasting(weights: str) -> str:
+    """The weights as later steps find them, from whatever folder they are started."""
+    path = Path(weights).expanduser()
+    return str(path.resolve()) if path.exists() else weights
 
 
 def _refuse_other_features(store: Store | None, identities: Sequence[Identity], *, replace: bool) -> None:

@@ -71,7 +71,7 @@ def make_catalog(
     """
     import pandas as pd
 
-    frame = pd.DataFrame.from_records(list(records), columns=list(COLUMNS))
+    frame = pd.DataFrame.from_records([_as_unicode(record) for record in records], columns=list(COLUMNS))
     for column in TEXT_COLUMNS:
         frame[column] = frame[column].astype("object").fillna("").astype("str")
     for column in NUMBER_COLUMNS:
@@ -79,6 +79,18 @@ def make_catalog(
     frame["split"] = frame["split"].replace("", "train")
     found = [*warnings, *_two_values(frame, "author", "authors"), *_two_values(frame, "date", "days")]
     return Catalog(frame, root, name, (*found, *_class_warnings(frame)))
+
+
+def _as_unicode(record: Mapping[str, object]) -> Mapping[str, object]:
+    """A record whose text can be written; a name in another encoding is escaped and cannot be used."""
+    escaped = {
+        name: text.encode("utf-8", "backslashreplace").decode()
+        for name, text in record.items()
+        if isinstance(text, str)
+    }
+    if all(record[name] == text for name, text in escaped.items()):
+        return record
+    return {**record, **escaped, "problem": "its name is not UTF-8; rename it"}
 
 
 def view_of(text: str) -> str:

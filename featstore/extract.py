@@ -100,7 +100,11 @@ class Extraction:
                 self._flush(name)
 
     def _units(self, view: str, keys: list[str]) -> Iterator[Unit]:
-        self._computed |= {(view, name): self._store.computed(view, name) for name in self._networks}
+        for name in self._networks:
+            for chunk in self._store.damaged(view, name):
+                shell.warn(f"chunk {chunk} of {view}/{name} is damaged or lost; its rows are made again")
+                self._store.records.forget(view, name, chunk)
+            self._computed[view, name] = self._store.computed(view, name)
         for chunk, start in enumerate(range(0, len(keys), CHUNK_ROWS)):
             of_chunk = keys[start : start + CHUNK_ROWS]
             wanted = {key: self._missing(view, key) for key in of_chunk}
@@ -111,7 +115,9 @@ class Extraction:
     def _missing(self, view: str, image_id: str) -> set[str]:
         """Networks whose row of a photograph does not count; none for one that is gone or known to be damaged."""
         fact = self._facts.get(view, image_id)
-        if image_id not in self._paths or fact.status == "failed":
+        # Without a digest the file could not even be read, which may have changed without a trace.
+        damaged = fact.status == "failed" and fact.sha256 != ""
+        if image_id not in self._paths or damaged:
             return set()
         return {name for name in self._networks if not self._counts(view, name, image_id, fact.sha256)}
 

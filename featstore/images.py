@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
 from featstore.errors import ImageError
 from featstore.roi import Box, cut
@@ -26,7 +26,22 @@ Image.MAX_IMAGE_PIXELS = None
 _STILL_FORMATS = {"JPEG", "MPO", "TIFF", "BMP", "PNG", "GIF", "WEBP"}
 # A second picture in these is a preview or a page, not a frame.
 _MULTI_PICTURE_FORMATS = {"MPO", "TIFF"}
-_TRANSPOSED_ORIENTATIONS = {5, 6, 7, 8}
+# EXIF's orientation -> what sets the picture upright.
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_SIDEWAYS = {
+    Image.Transpose.TRANSPOSE,
+    Image.Transpose.ROTATE_270,
+    Image.Transpose.TRANSVERSE,
+    Image.Transpose.ROTATE_90,
+}
 
 
 @dataclass(frozen=True)
@@ -78,8 +93,10 @@ def decode(data: bytes, name: str) -> Photograph:
             return _decode(image, name)
     except UnidentifiedImageError as error:
         raise ImageError("a photograph", f"a file that is no image: {name}", "Remove or replace it.") from error
-    except (OSError, SyntaxError, ValueError, EOFError, MemoryError) as error:
-        # Pillow reports damage by these; SyntaxError is what its PNG reader raises on a broken chunk.
+    except (ImageError, MemoryError):
+        raise
+    except Exception as error:
+        # On damaged bytes Pillow's readers raise almost anything: OSError, SyntaxError, struct.error, TypeError...
         raise ImageError("a whole photograph", f"a damaged one: {name} ({error})", "Copy it again.") from error
 
 
@@ -95,27 +112,42 @@ def _decode(image: Image.Image, name: str) -> Photograph:
     if image.format not in _MULTI_PICTURE_FORMATS and getattr(image, "n_frames", 1) > 1:
         frames = f"an animation of {getattr(image, 'n_frames', 0)} frames: {name}"
         raise ImageError("a still photograph", frames, "Save the frame that shows the plant.")
-    orientation = image.getexif().get(0x0112, 1)
+    turn = _TURNS.get(_orientation(image))
     scale = max(1.0, max(width, height) / WORKING_SIDE_PX)
     # JPEG decodes at 1/2, 1/4 or 1/8 for a fraction of the price; the rest is done below.
     image.draft("RGB", (max(1, int(width / scale)), max(1, int(height / scale))))
-    upright = ImageOps.exif_transpose(image)
+    upright = image.transpose(turn) if turn else image
     upright.thumbnail((WORKING_SIDE_PX, WORKING_SIDE_PX), Image.Resampling.BICUBIC, reducing_gap=2.0)
-    full_size = (width, height) if orientation in _TRANSPOSED_ORIENTATIONS else (height, width)
+    full_size = (width, height) if turn in _SIDEWAYS else (height, width)
     return Photograph(np.asarray(_to_rgb(upright), dtype=np.uint8), full_size)
+
+
+def _orientation(image: Image.Image) -> int:
+    """Orientation by EXIF, 1 (upright) where it is absent or damaged: the pixels are what matters."""
+    try:
+        return int(image.getexif().get(0x0112, 1))
+    except Exception:  # noqa: BLE001  # damaged EXIF raises almost anything
+        return 1
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I"):
         # Pillow would clip 16-bit greys at 255 instead of scaling them.
-        grey = (np.asarray(image, dtype=np.float64) / 257.0).clip(0, 255).round().astype(np.uint8)
+        values = np.asarray(image, dtype=np.float64)
+        if values.max() > 65535:
+            raise _unknown_range("32-bit integers")
+        grey = (values / 257.0).round().astype(np.uint8)
         return Image.fromarray(grey, mode="L").convert("RGB")
     if image.mode == "F":
-        raise ValueError("its pixels are floating-point numbers without a known range")
+        raise _unknown_range("floating-point numbers")
     if "transparency" in image.info or image.mode in {"RGBA", "LA", "PA", "RGBa", "La"}:
         layer = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer).convert("RGB")
     return image.convert("RGB")
+
+
+def _unknown_range(kind: str) -> ImageError:
+    return ImageError("8 or 16 bits per channel", f"{kind} without a known range", "Save it as JPEG or 16-bit PNG.")
 
 
 def load_photograph(path: Path) -> Photograph:

@@ -6,11 +6,13 @@ import hashlib
 import itertools
 import multiprocessing
 import os
+import signal
 import threading
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from multiprocessing.connection import wait
 from pathlib import Path
@@ -75,6 +77,9 @@ def prepare(job: Job) -> Prepared:
         photograph = decode(data, job.path.name)
     except ImageError as error:
         return Prepared(job.image_id, digest, reason=str(error), failed=True)
+    except MemoryError:
+        # Without a digest, so that the next run tries again.
+        return Prepared(job.image_id, reason=f"not enough memory to decode {job.path.name}", failed=True)
     if digest == job.known_sha256:
         box, reason = photograph.to_working(job.known_box), job.known_reason
     else:
@@ -105,7 +110,9 @@ def prepare_all(jobs: Iterable[Job], n_workers: int, ahead: int) -> Iterator[Pre
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(n_workers, mp_context=context, initializer=_end_with_parent) as pool:
         queue = iter(jobs)
-        waiting: deque[Future[Prepared]] = deque(pool.submit(prepare, job) for job in itertools.islice(queue, ahead))
+        with _interrupts_ignored():
+            # The workers start here and inherit this, so that an early Ctrl-C does not make each of them complain.
+            waiting = deque(pool.submit(prepare, job) for job in itertools.islice(queue, ahead))
         try:
             while waiting:
                 prepared = waiting.popleft().result()
@@ -121,8 +128,22 @@ def prepare_all(jobs: Iterable[Job], n_workers: int, ahead: int) -> Iterator[Pre
             pool.shutdown(wait=True, cancel_futures=True)
 
 
+@contextmanager
+def _interrupts_ignored() -> Iterator[None]:
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def _end_with_parent() -> None:
     """Let a worker end when its parent is killed; an orphan would hold memory for ever."""
+    # Ctrl-C reaches every process of the terminal; the parent alone answers it.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
     if parent is None:
         return

@@ -48,7 +48,7 @@ class Records:
         """Write one record, whole or not at all."""
         write_json(self.folder / view / kind / f"{chunk}.json", content)
 
-    def forget(self, view: str, kind: str) -> None:
-        """Remove all records of a kind, so that its rows are made again."""
-        for path in (self.folder / view / kind).glob("[0-9]*.json"):
+    def forget(self, view: str, kind: str, chunk: int | None = None) -> None:
+        """Remove the record of one chunk, or all of a kind, so that its rows are made again."""
+        for path in (self.folder / view / kind).glob("[0-9]*.json" if chunk is None else f"{chunk}.json"):
             path.unlink()

@@ -78,7 +78,8 @@ def make_split(papers: pd.DataFrame, seed: int, n_folds: int = 4) -> Split:
 
     Images of one observation, and images whose files are equal (`sha256`), stay together. Folds are stratified
     by class. A class that would be left without training images goes to train whole. Images that the data set
-    itself calls valid are taken as they are, and then nothing is drawn.
+    itself calls valid stay valid, and then nothing is drawn - except those that share an observation or a file
+    with a training image: they train.
 
     Parameters
     ----------
@@ -96,7 +97,11 @@ def make_split(papers: pd.DataFrame, seed: int, n_folds: int = 4) -> Split:
     frame["fold"] = NO_FOLD
     learn = np.flatnonzero((frame["split"] != "test").to_numpy())
     if (frame["split"] == "valid").any():
-        frame.loc[learn, "fold"] = np.where(frame.loc[learn, "split"] == "valid", 0, 1)
+        valid = (frame.loc[learn, "split"] == "valid").to_numpy()
+        group = groups_of(papers.iloc[learn])
+        valid = valid & ~np.isin(group, group[~valid])
+        frame.loc[learn, "fold"] = np.where(valid, 0, 1)
+        frame.loc[learn, "split"] = np.where(valid, "valid", "train")
         return Split(frame)
     folds = _draw_folds(papers.iloc[learn], seed, n_folds)
     frame.loc[learn, "fold"] = folds

@@ -53,10 +53,7 @@ class Store:
     @classmethod
     def create(cls, path: Path, catalog: Catalog, roi: str) -> Store:
         """Create an empty store for a data set."""
-        if path.exists() and (not path.is_dir() or any(path.iterdir())):
-            raise StoreError(
-                "a new folder for the store", f"{path}, which holds something else", "Name another --store."
-            )
+        cls.refuse_other_files(path)
         attributes: dict[str, Json] = {
             "schema": SCHEMA,
             "dataset": catalog.name,
@@ -66,7 +63,14 @@ class Store:
             "identities": [],
             "provenance": provenance(),
         }
-        return cls(path, zarr.create_group(path, attributes=attributes, overwrite=True))
+        return cls(path, zarr.create_group(path, attributes=attributes))
+
+    @staticmethod
+    def refuse_other_files(path: Path) -> None:
+        """Refuse a place for a new store that holds anything but its lock, with a `StoreError`."""
+        if path.exists() and (not path.is_dir() or any(file.name != ".lock" for file in path.iterdir())):
+            got = f"{path}, which holds something else"
+            raise StoreError("a new folder for the store", got, "Name another --store.")
 
     @classmethod
     def open(cls, path: Path) -> Store:
@@ -168,7 +172,11 @@ class Store:
         generation = str(self.attrs["catalog"])
         if not generation:
             raise StoreError("a catalogue in the store", f"none in {self.path}", "Run featstore build again.")
-        return read_papers(cast("zarr.Group", self._group[f"catalog/{generation}"]))
+        try:
+            return read_papers(cast("zarr.Group", self._group[f"catalog/{generation}"]))
+        except (KeyError, ValueError, RuntimeError) as error:
+            remedy = "Run featstore build again: it writes the catalogue anew and keeps the features."
+            raise StoreError(f"a readable catalogue in {self.path}", str(error), remedy) from error
 
     def write_papers(self, papers: pd.DataFrame) -> None:
         """Replace the catalogue: a new generation is written beside the old one and takes its place at once."""
@@ -255,10 +263,16 @@ class Store:
         """
         number = self.identity_number(backbone)
         computed = ~np.isnan(rows).all(axis=1)
+        # An old record must not vouch for new rows if we are killed in between.
+        self.records.forget(view, backbone, chunk)
         self._array(f"{view}/{backbone}")[self._rows(chunk)] = rows
         self._array(f"{view}/identity/{backbone}")[self._rows(chunk)] = np.where(computed, number, -1).astype(np.int32)
-        sha256 = hashlib.sha256(np.ascontiguousarray(rows).tobytes()).hexdigest()
-        self.records.write(view, backbone, chunk, {"identity": number, "rows": dict(contents), "sha256": sha256})
+        self.records.write(
+            view,
+            backbone,
+            chunk,
+            {"identity": number, "n_rows": len(rows), "rows": dict(contents), "sha256": _digest(rows)},
+        )
 
     def read_features(self, view: str, backbone: str) -> NDArray[np.float32]:
         """All rows of a view, (n_view, d) float32, NaN where not computed."""
@@ -283,6 +297,19 @@ class Store:
     def _rows(chunk: int) -> slice:
         return slice(chunk * CHUNK_ROWS, (chunk + 1) * CHUNK_ROWS)
 
+    def damaged(self, view: str, backbone: str) -> list[int]:
+        """Chunks whose bytes are not those that their record vouches for."""
+        found = []
+        for chunk, record in sorted(self.records.chunks(view, backbone).items()):
+            n_rows = int(cast("int", record["n_rows"]))
+            try:
+                intact = _digest(self.read_chunk(view, backbone, chunk)[:n_rows]) == record["sha256"]
+            except (ValueError, RuntimeError, OSError):
+                intact = False
+            if not intact:
+                found.append(chunk)
+        return found
+
     def computed_in(self, view: str, backbone: str, chunk: int) -> dict[str, str]:
         """As `computed`, for one chunk."""
         record = self.records.chunk(view, backbone, chunk)
@@ -298,3 +325,7 @@ class Store:
             if record["identity"] == current:
                 rows |= cast("dict[str, str]", record["rows"])
         return rows
+
+
+def _digest(rows: NDArray[np.float32]) -> str:
+    return hashlib.sha256(np.ascontiguousarray(rows).data).hexdigest()

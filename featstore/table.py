@@ -50,7 +50,7 @@ def load_table(store: Store, backbones: Sequence[str]) -> FeatureTable:
     Raises
     ------
     StoreError
-        If a backbone is not in the store or no photograph has features of all of them.
+        If a backbone is not in the store, a chunk is damaged, or no photograph has features of all of them.
     """
     papers = store.papers
     papers = papers.loc[papers["status"] == "done"].reset_index(drop=True)
@@ -71,6 +71,10 @@ def _features(store: Store, papers: pd.DataFrame, backbone: str) -> NDArray[np.f
         name = str(view)
         if not store.has_features(name, backbone):
             continue
+        damaged = store.damaged(name, backbone)
+        if damaged:
+            got = f"chunks {', '.join(map(str, damaged))} of {name}/{backbone} changed or lost"
+            raise StoreError(f"an intact store at {store.path}", got, "Run featstore build again: it makes them anew.")
         computed = store.computed(name, backbone)
         fresh = of_view["image_id"].map(computed) == of_view["sha256"]
         rows = pd.Index(store.row_keys(name)).get_indexer(pd.Index(of_view.loc[fresh, "image_id"]))

@@ -169,7 +169,8 @@ def _warnings(material: Material, entries: Sequence[Entry]) -> tuple[str, ...]:
     tried = any(entry.trial.head == FINE_TUNED_HEAD and not entry.error for entry in entries)
     if not tried:
         warnings.append(
-            f"no {FINE_TUNED_HEAD} on a single network was compared, so best.json names no start for finetune run"
+            f"no {FINE_TUNED_HEAD} on a single network was compared: best.json names a start for finetune run only if "
+            "an earlier comparison chose one"
         )
     random = [name for name, identity in material.identities.items() if identity.weights.startswith("random")]
     if random:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ from evaluation.invariants import ALL_VIEWS
 from evaluation.predictions import Predictions
 from evaluation.runs import predictions_path, read_run_card
 from evaluation.scores import METRICS, Score, score_predictions, scores_to_json, write_csv
+from featstore.errors import PredictionsError
 from featstore.provenance import Json, write_json
 from heads.trial import Trial
 
@@ -183,7 +185,19 @@ class Leaderboard:
         """Write leaderboard.csv, leaderboard.json and best.json, each whole or not at all."""
         write_csv(out / "leaderboard.csv", CSV_COLUMNS, [_csv_row(entry) for entry in self.entries])
         write_json(out / "leaderboard.json", self.to_json())
-        write_json(out / "best.json", self.best())
+        best = self.best()
+        best["finetune"] = best["finetune"] or _earlier_start(out)
+        write_json(out / "best.json", best)
+
+
+def _earlier_start(out: Path) -> Json:
+    """The start for fine-tuning that an earlier comparison chose, if its run is still there."""
+    try:
+        earlier = json.loads((out / "best.json").read_text(encoding="utf-8"))["finetune"]
+        read_run_card(out / Path(str(earlier["run"])).name)
+    except (OSError, ValueError, KeyError, TypeError, PredictionsError):
+        return None
+    return dict(earlier)
 
 
 def _first(entries: Sequence[Entry]) -> Entry | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import re
 import xml.etree.ElementTree as ET
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +30,9 @@ TAGS: dict[str, tuple[str, ...]] = {
     "latitude": ("Latitude", "GPSLatitude"),
     "longitude": ("Longitude", "GPSLongitude"),
 }
+N_LOOKED_AT = 20
+"""XML files that are opened to tell whether a folder is a package."""
+
 TAXA = ("class_id", "species", "genus", "family")
 
 
@@ -64,7 +69,7 @@ def parse_record(path: Path) -> Record:
     """
     try:
         root = ET.fromstring(path.read_bytes(), parser=ET.XMLParser(target=_NoDoctype()))  # noqa: S314  # see _NoDoctype
-    except (ET.ParseError, ValueError, OSError) as error:
+    except (ET.ParseError, ValueError, LookupError, OSError) as error:
         return Record(path, {}, f"its XML cannot be read: {error}")
     if root.tag != "Image":
         return Record(path, {}, f"its XML has root <{root.tag}> instead of <Image>")
@@ -115,9 +120,13 @@ def read(root: Path) -> Catalog:
 def _role(path: Path, root: Path) -> str:
     folders = [*reversed(path.relative_to(root).parts[:-1]), root.resolve().name]
     for folder in folders:
-        for word in ("truth", "test", "train"):
-            if word in folder.casefold():
-                return word
+        # Words, so that "latest" is no test: PlantCLEF2014trainAllInOne, test_truth, testwithgroundtruthxml.
+        words = [word.casefold() for word in re.findall(r"[A-Z]?[a-z]+|[A-Z]+", folder)]
+        if any("truth" in word for word in words):
+            return "truth"
+        for role in ("test", "train"):
+            if any(word.startswith(role) for word in words):
+                return role
     return "train"
 
 
@@ -196,7 +205,11 @@ def _unknown_views(entries: list[dict[str, object]]) -> list[str]:
 
 
 def _recognises(root: Path) -> bool:
-    return root.is_dir() and any(path.suffix.casefold() == ".xml" for path in walk(root))
+    """Whether one of the first XML files is a record; other tools leave XML of their own."""
+    if not root.is_dir():
+        return False
+    files = itertools.islice((path for path in walk(root) if path.suffix.casefold() == ".xml"), N_LOOKED_AT)
+    return any(b"<Image" in path.read_bytes()[:8000].replace(b"\0", b"") for path in files)
 
 
 READER = Reader("plantclef", "folders of photographs with one XML record beside each", _recognises, read)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from featstore.catalog import Catalog
+from featstore.errors import DatasetError
 
 PHOTOGRAPH_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".gif", ".webp"})
 
@@ -40,12 +41,31 @@ def is_photograph(path: Path) -> bool:
 
 
 def walk(root: Path) -> Iterator[Path]:
-    """Yield the files below `root` in a fixed order, hidden files and folders left out."""
-    for folder, subfolders, names in os.walk(root):
+    """Yield the files below `root` in a fixed order.
+
+    Links to folders are followed, each folder once; hidden files, hidden folders and feature stores are left out.
+
+    Raises
+    ------
+    DatasetError
+        If a folder cannot be read: its photographs would be missing without a word.
+    """
+    seen: set[str] = set()
+    for folder, subfolders, names in os.walk(root, onerror=_unreadable, followlinks=True):
+        real = os.path.realpath(folder)
+        if real in seen or "zarr.json" in names:
+            subfolders.clear()
+            continue
+        seen.add(real)
         subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
         for name in sorted(names):
             if not name.startswith("."):
                 yield Path(folder, name)
+
+
+def _unreadable(error: OSError) -> None:
+    got = f"{error.filename}: {error.strerror}"
+    raise DatasetError("folders that can be read", got, "Give permission to read it, or move it away.") from error
 
 
 def others_warning(paths: list[Path]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import difflib
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -55,14 +56,35 @@ def _load(path: Path) -> pd.DataFrame:
 
     try:
         if path.suffix.casefold() == ".parquet":
-            frame = pd.read_parquet(path)
+            # Whole numbers that an empty cell has turned into floats become whole again: class 1, not 1.0.
+            frame = pd.read_parquet(path).convert_dtypes()
             return frame.astype("object").where(frame.notna(), "")
-        separator = "\t" if path.suffix.casefold() == ".tsv" else ","
-        return pd.read_csv(path, sep=separator, dtype="str", keep_default_na=False, encoding="utf-8-sig")
-    except (ValueError, OSError) as error:
+        return pd.DataFrame.from_records(_lines(path))
+    except (ValueError, OSError, csv.Error) as error:
         raise DatasetError(
             f"a readable table in {path}", str(error), "Save it again as UTF-8 CSV or Parquet."
         ) from error
+
+
+def _lines(path: Path) -> list[dict[str, str]]:
+    """Rows of a CSV or TSV file by column name; a row of another length is refused with its line."""
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        reader = csv.reader(file, delimiter="\t" if path.suffix.casefold() == ".tsv" else ",", strict=True)
+        header = next(reader, [])
+        rows = []
+        for row in reader:
+            # A comma at the end of a line is no column.
+            cells = row[:-1] if len(row) == len(header) + 1 and not row[-1] else row
+            if cells and len(cells) != len(header):
+                raise DatasetError(
+                    f"{len(header)} cells in every row of {path.name}",
+                    f"{len(cells)} in line {reader.line_num}",
+                    "Put quotes around cells that hold the separator.",
+                )
+            rows += [dict(zip(header, cells, strict=True))] if cells else []
+    if not rows:
+        raise DatasetError(f"rows in {path.name}", "none", "List the photographs, one per line.")
+    return rows
 
 
 def _check_columns(frame: pd.DataFrame, path: Path) -> None:
@@ -75,7 +97,7 @@ def _check_columns(frame: pd.DataFrame, path: Path) -> None:
     raise DatasetError(
         f"the columns {', '.join(REQUIRED)} in {path.name}",
         f"{', '.join(columns)} (missing: {', '.join(missing)})",
-        f"Perhaps {' and '.join(hints)}." if hints else "Add them; docs/datasets.md lists all columns.",
+        f"Perhaps {' and '.join(hints)}." if hints else "Add them (docs/datasets.md), or choose another --reader.",
     )
 
 
@@ -116,9 +138,15 @@ def _table_in(root: Path) -> Path | None:
 
 
 def _recognises(root: Path) -> bool:
+    """A table that is named, or one in the folder that lists photographs; other tables may lie about."""
     if root.is_file():
         return root.suffix.casefold() in SUFFIXES
-    return _table_in(root) is not None
+    found = _table_in(root)
+    if found is None or found.suffix.casefold() == ".parquet":
+        return found is not None
+    with found.open(encoding="utf-8-sig", errors="replace") as file:
+        columns = file.readline().casefold().replace("\t", ",").replace('"', "").strip().split(",")
+    return bool({"path", *OTHER_NAMES["path"]} & set(columns))
 
 
 READER = Reader("table", "a CSV, TSV or Parquet table with the columns path and class_id", _recognises, read)

@@ -15,8 +15,9 @@ from featstore import extract
 from featstore.backbones import build_backbone, preprocess
 from featstore.build import BuildSettings, build_store
 from featstore.cli import main
-from featstore.errors import StoreError, WeightsError
+from featstore.errors import ImageError, StoreError, WeightsError
 from featstore.images import load_crop
+from featstore.lock import LockedError, only_writer
 from featstore.store import Store
 from featstore.table import load_table
 
@@ -182,6 +183,45 @@ def test_replace_makes_every_row_again(tmp_path: Path, dataset: Path) -> None:
     assert after.features.shape == before.shape
     assert (after.features != before).any(axis=1).all()
     assert Store.open(path).identity("mobilenet").weights == "random:1"
+
+
+@pytest.mark.parametrize("damage", ["lost", "changed"])
+def test_a_damaged_chunk_is_noticed_and_made_again(
+    tmp_path: Path, dataset: Path, damage: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "f.zarr"
+    build_store(dataset, path, SETTINGS)
+    before = load_table(Store.open(path), ["mobilenet"]).features
+    chunk = path / "Flower" / "mobilenet" / "c" / "0" / "0"
+    if damage == "lost":
+        chunk.unlink()
+    else:
+        content = bytearray(chunk.read_bytes())
+        content[5] ^= 1
+        chunk.write_bytes(content)
+    with pytest.raises(StoreError, match="chunks 0 of Flower/mobilenet changed or lost"):
+        load_table(Store.open(path), ["mobilenet"])
+    summary = build_store(dataset, path, SETTINGS)
+    assert "chunk 0 of Flower/mobilenet is damaged or lost" in capsys.readouterr().err
+    assert summary.n_rows == 4
+    np.testing.assert_array_equal(load_table(Store.open(path), ["mobilenet"]).features, before)
+
+
+def test_what_could_not_be_read_is_tried_again(tmp_path: Path, dataset: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def denied(path: Path) -> bytes:
+        raise ImageError("a readable photograph", "Permission denied", "Restore the file.")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("featstore.prepare.read_bytes", denied)
+        assert build_store(dataset, tmp_path / "f.zarr", SETTINGS).n_failed == 11
+    summary = build_store(dataset, tmp_path / "f.zarr", SETTINGS)
+    assert (summary.n_done, summary.n_failed) == (10, 1)
+
+
+def test_two_builds_on_one_store_the_second_is_refused(tmp_path: Path, dataset: Path) -> None:
+    with only_writer(tmp_path / "f.zarr"), pytest.raises(LockedError, match=rf"process {os.getpid()} on .*writing"):
+        build_store(dataset, tmp_path / "f.zarr", SETTINGS)
+    assert build_store(dataset, tmp_path / "f.zarr", SETTINGS).n_done == 10
 
 
 def test_another_data_set_is_refused(tmp_path: Path, dataset: Path, write_photo: Callable[..., Path]) -> None:

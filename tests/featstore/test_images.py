@@ -135,6 +135,33 @@ def test_enormous_photographs_are_refused(monkeypatch: pytest.MonkeyPatch) -> No
         decode(encoded(half_red(), "JPEG"), "huge")
 
 
+def test_damaged_exif_costs_the_rotation_not_the_photograph() -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    data = encoded(half_red(), "JPEG", exif=exif, quality=95)
+    start = data.index(b"Exif") + 6
+    rng = np.random.default_rng(0)
+    for _ in range(300):
+        damaged = bytearray(data)
+        for place in rng.integers(start, start + 26, 4):
+            damaged[place] = rng.integers(256)
+        assert decode(bytes(damaged), "odd").pixels.size == 60 * 40 * 3
+
+
+def test_random_damage_is_always_an_image_error() -> None:
+    rng = np.random.default_rng(0)
+    for kind in ("JPEG", "PNG", "WEBP", "TIFF", "GIF"):
+        data = encoded(half_red(), kind)
+        for _ in range(150):
+            damaged = bytearray(data)
+            for place in rng.integers(0, len(data), 6):
+                damaged[place] = rng.integers(256)
+            try:
+                decode(bytes(damaged), "odd")
+            except ImageError:
+                continue
+
+
 def test_a_missing_file_is_an_image_error(tmp_path) -> None:
     with pytest.raises(ImageError, match=r"gone.jpg: No such file"):
         load_photograph(tmp_path / "gone.jpg")

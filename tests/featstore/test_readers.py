@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -90,6 +91,7 @@ def test_tags_of_2013(tmp_path: Path, write_photo: Callable[..., Path]) -> None:
         ("<Image><Content>", "cannot be read"),
         ("", "cannot be read"),
         ("<Annotation><ObservationId>1</ObservationId></Annotation>", "root <Annotation> instead of <Image>"),
+        ('<?xml version="1.0" encoding="nonsense"?><Image/>', "cannot be read"),
         ('<!DOCTYPE Image [<!ENTITY a "b">]><Image><ObservationId>&a;</ObservationId></Image>', "document type"),
     ],
 )
@@ -257,6 +259,58 @@ def test_class_folders_without_splits(tmp_path: Path, write_photo: Callable[...,
     frame = read_dataset(tmp_path).frame.set_index("image_id")
     assert frame.loc["a/1.jpg", "split"] == "train"
     assert frame.loc["loose.jpg", "problem"] == "it lies outside every class folder"
+
+
+def test_a_stray_file_does_not_choose_the_reader(tmp_path: Path, write_photo: Callable[..., Path]) -> None:
+    write_photo(tmp_path / "rose" / "1.jpg")
+    (tmp_path / "rose" / "1.xml").write_text("<annotation><object>rose</object></annotation>")
+    (tmp_path / "species.csv").write_text("species,colour\nrose,red\n")
+    (row,) = read_dataset(tmp_path).frame.itertuples()
+    assert (row.image_id, row.class_id, row.problem) == ("rose/1.jpg", "rose", "")
+
+
+def test_linked_folders_are_followed_once(tmp_path: Path, write_photo: Callable[..., Path]) -> None:
+    write_photo(tmp_path / "elsewhere" / "1.jpg")
+    photos = tmp_path / "photos"
+    write_photo(photos / "lily" / "2.jpg")
+    (photos / "rose").symlink_to(tmp_path / "elsewhere")
+    (photos / "rose" / "loop").symlink_to(photos)
+    assert sorted(read_dataset(photos).frame["class_id"]) == ["lily", "rose"]
+
+
+def test_names_in_another_encoding_fail_alone(tmp_path: Path, write_photo: Callable[..., Path]) -> None:
+    write_photo(tmp_path / "rose" / "1.jpg")
+    odd = os.fsdecode(b"caf\xe9.jpg")
+    try:
+        write_photo(tmp_path / "rose" / "2.jpg").rename(tmp_path / "rose" / odd)
+    except OSError:
+        pytest.skip("this file system takes UTF-8 names alone")
+    frame = read_dataset(tmp_path).frame.set_index("image_id")
+    assert frame["problem"].to_dict() == {
+        "rose/1.jpg": "", "rose/caf\\udce9.jpg": "its name is not UTF-8; rename it"
+    }  # fmt: skip
+
+
+def test_folders_that_only_sound_like_test_train(tmp_path: Path, add: Callable[..., None]) -> None:
+    add(tmp_path / "photos" / "latest", 1)
+    add(tmp_path / "photos" / "Contest2014" / "PlantCLEF2014test", 2)
+    frame = read_dataset(tmp_path / "photos").frame.set_index("image_id")
+    assert frame["split"].to_dict() == {"1": "train", "2": "test"}
+
+
+def test_whole_numbers_stay_whole_in_parquet(tmp_path: Path) -> None:
+    path = table(tmp_path / "t.parquet", path=["a", "b"], class_id=[1, None], observation_id=[7, 8])
+    frame = read_dataset(path).frame
+    assert frame["class_id"].tolist() == ["1", ""]
+    assert frame["observation_id"].tolist() == ["7", "8"]
+
+
+def test_ragged_rows_name_their_line(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("path,class_id\na.jpg,1,\nb.jpg,2\n")
+    assert read_dataset(tmp_path / "t.csv").frame["class_id"].tolist() == ["1", "2"]
+    (tmp_path / "t.csv").write_text("path,class_id\na.jpg,1\nb.jpg,2,3\n")
+    with pytest.raises(DatasetError, match="3 in line 3"):
+        read_dataset(tmp_path / "t.csv")
 
 
 def test_nothing_to_recognise(tmp_path: Path) -> None:

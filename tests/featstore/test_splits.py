@@ -91,6 +91,16 @@ def test_test_images_stay_test_and_supplied_valid_is_kept() -> None:
     assert (make_split(frame, 0).of(frame) == frame["split"]).all()
 
 
+def test_a_supplied_valid_part_gives_up_what_leaks() -> None:
+    frame = papers(3)
+    frame.loc[frame["observation_id"].str.endswith(("-2", "-3")), "split"] = "valid"
+    # A photograph of plant 0-2, which validates, is also in plant 0-5, which trains.
+    frame.loc[frame["image_id"] == "0-2-1", "sha256"] = frame.loc[frame["image_id"] == "0-5-0", "sha256"].item()
+    used = make_split(frame, 0).of(frame)
+    assert set(used[frame["observation_id"] == "0-2"]) == {"train"}
+    assert set(used[frame["observation_id"] == "0-3"]) == {"valid"}
+
+
 def test_what_cannot_be_divided() -> None:
     with pytest.raises(SplitError, match="at least two observations"):
         make_split(papers(1, 1), 0)

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -271,8 +273,23 @@ def test_without_test_photographs_valid_is_reported(make_store: MakeStore, tmp_p
 
 def test_missing_mlp_and_random_weights_are_told(make_store: MakeStore, tmp_path: Path) -> None:
     board = compare_heads(make_store(weights="random:3"), LOGISTIC, tmp_path)
-    assert any("names no start for finetune" in text for text in board.warnings)
+    assert any("names a start for finetune run only if" in text for text in board.warnings)
+    assert json.loads((tmp_path / "best.json").read_text())["finetune"] is None
     assert "random weights in net_a, net_b: these figures say nothing about plants" in board.warnings
+
+
+def test_a_later_comparison_keeps_the_start_for_finetuning(make_store: MakeStore, tmp_path: Path) -> None:
+    store = make_store()
+    compare_heads(store, replace(LOGISTIC, heads=("mlp",), concat=False), tmp_path)
+    start = json.loads((tmp_path / "best.json").read_text())["finetune"]
+    assert start["head"] == "mlp"
+    compare_heads(store, LOGISTIC, tmp_path)
+    best = json.loads((tmp_path / "best.json").read_text())
+    assert best["finetune"] == start
+    assert best["overall"]["head"] == "logistic"
+    shutil.rmtree(tmp_path / start["run"])
+    compare_heads(store, LOGISTIC, tmp_path)
+    assert json.loads((tmp_path / "best.json").read_text())["finetune"] is None
 
 
 def test_a_concatenation_has_one_name_however_it_is_asked_for(make_store: MakeStore, tmp_path: Path) -> None:
