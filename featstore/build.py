@@ -128,7 +128,7 @@ def _build(
     finally:
         papers = facts.papers(catalog)
         store.write_papers(papers)
-    store.update_attrs(provenance=provenance())
+    store.update_attrs(provenance=provenance(), warnings=list(catalog.warnings))
     return _summary(store, catalog, settings, papers, extraction, time.monotonic() - started)
 
 

@@ -41,7 +41,7 @@ class Catalog:
     name
         What the data set is called in results.
     warnings
-        What is doubtful but was kept, one sentence each.
+        What is doubtful but was kept, one sentence each that names every case.
 
     Raises
     ------
@@ -140,7 +140,7 @@ def _two_values(frame: pd.DataFrame, column: str, plural: str) -> list[str]:
     known = frame[(frame[column] != "") & (frame["observation_id"] != "")]
     values = known.groupby("observation_id", sort=False)[column].nunique()
     several = [str(observation) for observation in values.index[values > 1]]
-    return [f"{len(several)} observations have several {plural} and were kept: {listed(several)}"] if several else []
+    return [f"{len(several)} observations have several {plural} and were kept: {', '.join(several)}"] if several else []
 
 
 def _class_warnings(frame: pd.DataFrame) -> list[str]:
@@ -149,7 +149,7 @@ def _class_warnings(frame: pd.DataFrame) -> list[str]:
     untrained = sorted(set(test["class_id"]) - set(train["class_id"]) - {""})
     warnings = []
     if len(nameless):
-        warnings.append(f"{len(nameless)} training images have no class and cannot train: {listed(list(nameless))}")
+        warnings.append(f"{len(nameless)} training images have no class and cannot train: {', '.join(nameless)}")
     if untrained and len(train):
         warnings.append(
             f"{len(untrained)} test classes have no training images and cannot be found: {listed(untrained)}"

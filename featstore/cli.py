@@ -151,10 +151,12 @@ def _as_json(summary: BuildSummary) -> dict[str, Json]:
 
 
 def _show(summary: BuildSummary) -> None:
+    from textwrap import shorten
+
     from featstore.build import failures_told
 
     for warning in summary.warnings:
-        shell.warn(warning)
+        shell.warn(shorten(warning, 300, placeholder=f" ... ({len(warning)} characters; all of them with --json)"))
     row = [
         str(summary.n_found), str(summary.n_done), str(summary.n_failed), str(summary.n_decoded), str(summary.n_rows),
         f"{summary.seconds:.1f}", f"{summary.images_per_second:.2f}",

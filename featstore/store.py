@@ -2,7 +2,7 @@
 
 Layout (zarr v3), `schema` = ``features/1``::
 
-    attrs                                schema, dataset, root, roi, catalog (its generation), identities, provenance
+    attrs                                schema, dataset, root, roi, catalog (its generation), identities, warnings, ...
     catalog/<generation>/<column>        the papers of every photograph, also of those that failed
     <View>/image_id                      (n_view,) row keys; again as image_id_utf8 (n_view, width) uint8
     <View>/<backbone>                    (n_view, d) float32, NaN where not computed; a chunk is CHUNK_ROWS whole rows

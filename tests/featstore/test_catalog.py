@@ -52,6 +52,12 @@ def test_two_authors_or_days_are_kept_and_told(field: str, word: str) -> None:
     assert catalog.warnings == (f"1 observations have several {word} and were kept: o",)
 
 
+def test_every_doubtful_observation_is_listed() -> None:
+    records = [record(f"{o}-{a}", observation_id=f"o{o}", author=a) for o in range(30) for a in "ab"]
+    (warning,) = make_catalog(records, Path(), "set").warnings
+    assert all(f"o{o}" in warning for o in range(30))
+
+
 def test_classes_without_training_images_are_told() -> None:
     records = [record("1"), record("2", class_id="9", split="test"), record("3", class_id="")]
     warnings = make_catalog(records, Path(), "set").warnings
