@@ -52,6 +52,8 @@ def finetune(request: Request) -> Report:
     card = finished_card(folder, start, request.settings)
     reused = card is not None
     if card is None:
+        if folder.exists():
+            shell.warn(f"{folder} holds a run of other settings; this one takes its place. Pass --out to keep both.")
         with only_writer(folder.parent, f".{folder.name}.lock"), in_place_of(folder) as work:
             card = _compute(start, request.settings, folder.name, work)
             rows += [judge(predictions, name) for name, predictions in _results(work, request.settings)]

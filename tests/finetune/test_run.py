@@ -141,7 +141,9 @@ def test_the_report_scores_start_network_and_augmentation_on_valid_then_test(fin
     assert {(score["split"], score["run"]) for score in document["scores"]} == set(expected)
 
 
-def test_a_finished_run_is_kept_and_other_settings_replace_it(finished: House, tmp_path: Path) -> None:
+def test_a_finished_run_is_kept_and_other_settings_replace_it(
+    finished: House, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     runs = tmp_path / "runs"
     shutil.copytree(finished.runs, runs)
     card = runs / f"{BACKBONE}-finetuned" / "run.json"
@@ -152,6 +154,7 @@ def test_a_finished_run_is_kept_and_other_settings_replace_it(finished: House, t
     report = finetune(Request(finished.store, runs, replace(QUICK, epochs=0, tta=0)))
 
     assert not report.reused
+    assert "holds a run of other settings; this one takes its place" in capsys.readouterr().err
     assert (report.epochs_run, report.best_epoch) == (0, 0)
     assert not list(report.folder.glob("*tta*"))
     # No epoch was trained, so the whole network must say what the head says.
