@@ -15,7 +15,8 @@ from featstore.catalog import Catalog
 from featstore.errors import WeightsError
 from featstore.facts import Facts
 from featstore.prepare import Job, Prepared, prepare_all
-from featstore.store import CHUNK_ROWS, Store
+from featstore.rows import CHUNK_ROWS
+from featstore.store import Store
 
 if TYPE_CHECKING:
     import keras

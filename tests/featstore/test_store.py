@@ -12,7 +12,8 @@ import pytest
 from featstore.catalog import make_catalog
 from featstore.errors import StoreError
 from featstore.identity import Identity
-from featstore.store import CHUNK_ROWS, SCHEMA, Store
+from featstore.rows import CHUNK_ROWS
+from featstore.store import SCHEMA, Store
 from featstore.table import load_table
 
 IDENTITY = Identity(
