@@ -156,7 +156,7 @@ def random_seed(weights: str) -> int | None:
 def randomise(network: keras.Model, seed: int) -> None:
     """Fill a network with seeded random weights, the same on every Keras backend.
 
-    Kernels are He-uniform over their fan-in, so that the signal survives every network (Keras' Glorot start lets that
+    Kernels are He-uniform over their fan-in, so that the signal survives every network (a Glorot start let that
     of MobileNet sink to 1e-6); biases and BatchNormalization keep their neutral start.
     """
     import keras

@@ -132,13 +132,13 @@ class Rows(ABC):
         return slice(chunk * CHUNK_ROWS, (chunk + 1) * CHUNK_ROWS)
 
     def damaged(self, view: str, backbone: str) -> list[int]:
-        """Chunks whose bytes are not those that their record vouches for."""
+        """Chunks whose bytes are not those that their record vouches for, or whose record lacks what it should say."""
         found = []
         for chunk, record in sorted(self.records.chunks(view, backbone).items()):
-            n_rows = int(cast("int", record["n_rows"]))
             try:
+                n_rows = int(cast("int", record["n_rows"]))
                 intact = _digest(self.read_chunk(view, backbone, chunk)[:n_rows]) == record["sha256"]
-            except (ValueError, RuntimeError, OSError):
+            except (KeyError, TypeError, ValueError, RuntimeError, OSError):
                 intact = False
             if not intact:
                 found.append(chunk)

@@ -125,10 +125,11 @@ def run_trial(trial: Trial, material: Material, folder: Path, fingerprint: dict[
 
 
 def _refit(head: Head, material: Material, trial: Trial, tell: Tell) -> Head:
+    both = examples_of(material.part(trial.backbones, "train", "valid"))
     # Classes that only valid shows stay out, so that all predictions of a comparison have the same classes.
-    both = examples_of(material.part(trial.backbones, "train", "valid")).of(head.classes_)
-    assert both is not None  # noqa: S101  # the head's own training examples are among them
-    return head.for_refit().fit(both.features, both.labels, tell=lambda text: tell(f"refit, {text}"))
+    known = np.isin(both.labels, head.classes_)
+    refit = head.for_refit()
+    return refit.fit(both.features[known], both.labels[known], tell=lambda text: tell(f"refit, {text}"))
 
 
 def _predict(head: Head, trial: Trial, table: FeatureTable, split: str) -> Predictions:

@@ -185,7 +185,17 @@ def test_replace_makes_every_row_again(tmp_path: Path, dataset: Path) -> None:
     assert Store.open(path).identity("mobilenet").weights == "random:1"
 
 
-@pytest.mark.parametrize("damage", ["lost", "changed"])
+def test_weights_are_found_again_from_another_folder(
+    tmp_path: Path, dataset: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    build_backbone("mobilenet", "random", 32).save_weights(tmp_path / "mobilenet.weights.h5")
+    monkeypatch.chdir(tmp_path)
+    settings = BuildSettings(("mobilenet",), "mobilenet.weights.h5", side_px=32, n_workers=0)
+    build_store(dataset, tmp_path / "f.zarr", settings)
+    assert Path(Store.open(tmp_path / "f.zarr").identity("mobilenet").weights) == tmp_path / "mobilenet.weights.h5"
+
+
+@pytest.mark.parametrize("damage", ["lost", "changed", "record"])
 def test_a_damaged_chunk_is_noticed_and_made_again(
     tmp_path: Path, dataset: Path, damage: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -195,6 +205,8 @@ def test_a_damaged_chunk_is_noticed_and_made_again(
     chunk = path / "Flower" / "mobilenet" / "c" / "0" / "0"
     if damage == "lost":
         chunk.unlink()
+    elif damage == "record":
+        (path / "records" / "Flower" / "mobilenet" / "0.json").write_text("{}")
     else:
         content = bytearray(chunk.read_bytes())
         content[5] ^= 1

@@ -278,6 +278,24 @@ def test_linked_folders_are_followed_once(tmp_path: Path, write_photo: Callable[
     assert sorted(read_dataset(photos).frame["class_id"]) == ["lily", "rose"]
 
 
+def test_a_folder_that_cannot_be_read_is_refused(
+    tmp_path: Path, write_photo: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its photographs would otherwise be missing without a word. (Permissions do not stop root, so the call fails.)"""
+    for name in ("lily", "rose"):
+        write_photo(tmp_path / name / "1.jpg")
+    scan = os.scandir
+
+    def guarded(path: str) -> object:
+        if str(path).endswith("rose"):
+            raise PermissionError(13, "Permission denied", path)
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", guarded)
+    with pytest.raises(DatasetError, match=r"rose: Permission denied"):
+        read_dataset(tmp_path, "folders")
+
+
 def test_names_in_another_encoding_fail_alone(tmp_path: Path, write_photo: Callable[..., Path]) -> None:
     write_photo(tmp_path / "rose" / "1.jpg")
     odd = os.fsdecode(b"caf\xe9.jpg")

@@ -278,6 +278,21 @@ def test_missing_mlp_and_random_weights_are_told(make_store: MakeStore, tmp_path
     assert "random weights in net_a, net_b: these figures say nothing about plants" in board.warnings
 
 
+def test_a_class_that_only_valid_shows_is_in_no_predictions(make_store: MakeStore, tmp_path: Path) -> None:
+    """Refitted heads, and networks that grow out of the heads of train, must have the same classes to be fused."""
+
+    def only_valid(frame: pd.DataFrame) -> None:
+        frame.loc[frame["observation_id"].isin(["o00", "o01", "o02", "o03", "o04", "o05"]), "split"] = "valid"
+        frame.loc[frame["observation_id"] == "o05", ["class_id", "species"]] = ["55", "Only in valid"]
+
+    compare_heads(make_store(only_valid), LOGISTIC, tmp_path)
+    for split in ("valid", "test"):
+        for run in tmp_path.glob("*-logistic"):
+            assert Predictions.read(run / f"{split}.predictions.h5").classes.tolist() == ["10", "100", "9"]
+    truth = Predictions.read(next(tmp_path.glob("*-logistic")) / "valid.predictions.h5").true_class
+    assert "55" in truth
+
+
 def test_a_later_comparison_keeps_the_start_for_finetuning(make_store: MakeStore, tmp_path: Path) -> None:
     store = make_store()
     compare_heads(store, replace(LOGISTIC, heads=("mlp",), concat=False), tmp_path)
