@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from featstore.errors import ImageError
-from featstore.roi import Box, cut
+from featstore.roi import Box, ViewRecipe, cut
 
 WORKING_SIDE_PX = 1024
 """Longest side at which regions are found and cut; larger photographs are reduced while they are decoded."""
@@ -171,7 +171,7 @@ def resize(image: NDArray[np.uint8], side_px: int) -> NDArray[np.uint8]:
     return np.asarray(resized, dtype=np.uint8)
 
 
-def load_crop(path: Path, view: str, box: Box, side_px: int, recipe: str) -> NDArray[np.uint8]:
+def load_crop(path: Path, box: Box, side_px: int, recipe: ViewRecipe) -> NDArray[np.uint8]:
     """Cut the region that a feature store knows: the very pixels that its backbones saw.
 
     Parameters
@@ -179,11 +179,11 @@ def load_crop(path: Path, view: str, box: Box, side_px: int, recipe: str) -> NDA
     box
         Top, left, bottom, right in px of the full upright photograph, as the store keeps it.
     recipe
-        The store's ROI recipe; it decides whether the ground of a leaf scan is whitened.
+        The store's recipe for the photograph's view; it decides whether the ground of a leaf scan is whitened.
 
     Returns
     -------
     (side_px, side_px, 3) RGB uint8.
     """
     photograph = load_photograph(path)
-    return resize(cut(photograph.pixels, view, photograph.to_working(box), recipe), side_px)
+    return resize(cut(photograph.pixels, photograph.to_working(box), recipe), side_px)

@@ -1,15 +1,15 @@
-"""The table a head sees: papers and features side by side, one row per photograph."""
+"""The table a head sees: papers and features side by side, one row per photograph, in memory or on demand."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from featstore.errors import StoreError
+from featstore.errors import SettingsError, StoreError
 from featstore.store import Store
 
 
@@ -20,7 +20,7 @@ class FeatureTable:
     Attributes
     ----------
     papers
-        n rows, index 0..n-1, columns as `Store.papers`.
+        n rows, index 0..n-1, columns as `Store.papers_of`.
     features
         (n, d) float32, finite; several backbones stand side by side in the order of `backbones`.
     backbones
@@ -43,40 +43,117 @@ class FeatureTable:
         """Keep the rows where `mask` (n,) is true, in their order."""
         return FeatureTable(self.papers.loc[mask].reset_index(drop=True), self.features[mask], self.backbones)
 
+    def frame(self) -> pd.DataFrame:
+        """Papers and features as one table, the features in columns ``f0000``, ``f0001``, ..."""
+        names = [f"f{column:04d}" for column in range(self.features.shape[1])]
+        return pd.concat([self.papers, pd.DataFrame(self.features, columns=names, copy=False)], axis=1)
 
-def load_table(store: Store, backbones: Sequence[str]) -> FeatureTable:
-    """Load every photograph that was read and has features of all `backbones`, in the catalogue's order.
+
+@dataclass(frozen=True)
+class LazyTable:
+    """A table whose features stay in the store until they are asked for; only the papers are in memory.
+
+    Attributes
+    ----------
+    papers
+        n rows, index 0..n-1, columns as `Store.papers_of`; each photograph has features of all `backbones`.
+    """
+
+    store: Store
+    papers: pd.DataFrame
+    backbones: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.papers)
+
+    @property
+    def dimension(self) -> int:
+        """Number of features of a row, all backbones together."""
+        return sum(self.store.column(name).dimension for name in self.backbones)
+
+    def rows(self, positions: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Features of some rows of `papers`, (b, d); only the chunks that hold them are opened.
+
+        Raises
+        ------
+        StoreError
+            If a chunk is damaged or lost.
+        """
+        features = np.empty((len(positions), self.dimension), dtype=np.float32)
+        some = self.papers.iloc[positions]
+        for view, at in some.reset_index(drop=True).groupby("view", sort=False).indices.items():
+            rows = np.asarray(at, dtype=np.intp)
+            self._read(str(view), some["row"].to_numpy(np.int64)[rows], rows, features)
+        return features
+
+    def load(self) -> FeatureTable:
+        """Everything, in memory."""
+        return FeatureTable(self.papers, self.rows(np.arange(len(self), dtype=np.int64)), self.backbones)
+
+    def batches(self, size: int) -> Iterator[FeatureTable]:
+        """Tables of at most `size` rows, in the order of `papers`, one at a time in memory."""
+        for start in range(0, len(self), size):
+            positions = np.arange(start, min(len(self), start + size), dtype=np.int64)
+            yield FeatureTable(self.papers.iloc[positions].reset_index(drop=True), self.rows(positions), self.backbones)
+
+    def _read(self, view: str, places: NDArray[np.int64], at: NDArray[np.intp], features: NDArray[np.float32]) -> None:
+        """Fill the rows `at` of `features` from the rows `places` of a view."""
+        start = 0
+        for name in self.backbones:
+            rows = self.store.rows.read(view, name, places)
+            lost = np.isnan(rows[:, 0])
+            if lost.any():
+                raise StoreError(
+                    f"an intact store at {self.store.location}",
+                    f"{int(lost.sum())} rows of {view}/{name} that are lost",
+                    "Run featstore build again: it makes them anew.",
+                )
+            features[at, start : start + rows.shape[1]] = rows
+            start += rows.shape[1]
+
+
+def open_table(
+    store: Store,
+    backbones: Sequence[str],
+    *,
+    views: Collection[str] | None = None,
+    splits: Collection[str] | None = None,
+    image_ids: Collection[str] | None = None,
+) -> LazyTable:
+    """Find every photograph that was read and has features of all `backbones`, in the catalogue's order.
+
+    Parameters
+    ----------
+    views, splits, image_ids
+        Keep only photographs of these; None keeps all. `splits` are those that the data set itself names.
 
     Raises
     ------
+    SettingsError
+        If no backbone is named.
     StoreError
-        If a backbone is not in the store, a chunk is damaged, or no photograph has features of all of them.
+        If a backbone is not in the store, or no such photograph has features of all of them.
     """
-    papers = store.papers
-    papers = papers.loc[papers["status"] == "done"].reset_index(drop=True)
-    columns = [_features(store, papers, backbone) for backbone in backbones]
-    features = np.concatenate(columns, axis=1)
-    complete = np.asarray(~np.isnan(features).any(axis=1), dtype=np.bool_)
-    if not complete.any():
+    if not backbones:
+        raise SettingsError("at least one name of features", "none", f"Name some of {', '.join(store.backbones)}.")
+    papers, counting = store.survey(backbones, views)
+    keep = np.asarray(counting.all(axis=1), dtype=np.bool_)
+    for column, wanted in (("split", splits), ("image_id", image_ids)):
+        if wanted is not None:
+            keep &= papers[column].isin(set(wanted)).to_numpy()
+    if not keep.any():
         names = ", ".join(backbones)
         raise StoreError(f"photographs with features of {names}", "none", "Run featstore build again to complete it.")
-    return FeatureTable(papers.loc[complete].reset_index(drop=True), features[complete], tuple(backbones))
+    return LazyTable(store, papers.loc[keep].reset_index(drop=True), tuple(backbones))
 
 
-def _features(store: Store, papers: pd.DataFrame, backbone: str) -> NDArray[np.float32]:
-    """Rows of one backbone for each row of `papers`, NaN where none counts."""
-    dimension = store.dimension(backbone)
-    features = np.full((len(papers), dimension), np.nan, dtype=np.float32)
-    for view, of_view in papers.groupby("view", sort=False):
-        name = str(view)
-        if not store.has_features(name, backbone):
-            continue
-        damaged = store.damaged(name, backbone)
-        if damaged:
-            got = f"chunks {', '.join(map(str, damaged))} of {name}/{backbone} changed or lost"
-            raise StoreError(f"an intact store at {store.path}", got, "Run featstore build again: it makes them anew.")
-        computed = store.computed(name, backbone)
-        fresh = of_view["image_id"].map(computed) == of_view["sha256"]
-        rows = pd.Index(store.row_keys(name)).get_indexer(pd.Index(of_view.loc[fresh, "image_id"]))
-        features[of_view.index[fresh]] = store.read_features(name, backbone)[rows]
-    return features
+def load_table(
+    store: Store,
+    backbones: Sequence[str],
+    *,
+    views: Collection[str] | None = None,
+    splits: Collection[str] | None = None,
+    image_ids: Collection[str] | None = None,
+) -> FeatureTable:
+    """As `open_table`, with the features in memory."""
+    return open_table(store, backbones, views=views, splits=splits, image_ids=image_ids).load()

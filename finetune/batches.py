@@ -21,6 +21,7 @@ from featstore import shell
 from featstore.errors import ImageError, TrainingError, listed
 from featstore.images import load_crop
 from featstore.provenance import sha256_of_file
+from featstore.roi import Recipe
 from finetune.augment import augment
 from finetune.settings import TrainSettings
 from finetune.transforms import white_ground
@@ -65,7 +66,7 @@ class Crops:
         return np.flatnonzero(mask[self.place])
 
 
-def cut_photographs(papers: pd.DataFrame, root: Path, side_px: int, recipe: str, cache: Path) -> Crops:
+def cut_photographs(papers: pd.DataFrame, root: Path, side_px: int, recipe: Recipe, cache: Path) -> Crops:
     """Decode every photograph, cut the region that the store knows and keep it in a file.
 
     Decoding runs on threads (it releases the interpreter's lock); memory does not grow with the number of
@@ -78,7 +79,7 @@ def cut_photographs(papers: pd.DataFrame, root: Path, side_px: int, recipe: str,
     root
         Folder that their paths start from.
     side_px, recipe
-        Input side of the network and ROI recipe of the store.
+        Input side of the network and ROI recipe behind its features.
     cache
         The ``.npy`` file that is written, s * s * 3 bytes per photograph.
 
@@ -100,7 +101,7 @@ def cut_photographs(papers: pd.DataFrame, root: Path, side_px: int, recipe: str,
             if sha256_of_file(path) != digests[row]:
                 return f"{paths[row]} has changed since the store was built"
             # Each thread writes rows of its own, so nothing waits and nothing is kept in memory.
-            pixels[row] = load_crop(path, views[row], tuple(boxes[row]), side_px, recipe)
+            pixels[row] = load_crop(path, tuple(boxes[row]), side_px, recipe.of(views[row]))
         except (ImageError, OSError) as error:
             return str(error)
         return ""

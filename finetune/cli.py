@@ -18,7 +18,7 @@ app = shell.new_app("Train whole networks: the best backbone together with its f
 
 @app.command()
 def run(
-    store: Annotated[Path, typer.Argument(help="Feature store of the photographs.", show_default=False)],
+    store: Annotated[str, typer.Argument(help="Feature store of the photographs.", show_default=False)],
     runs: Annotated[Path, typer.Option("--from", help="Folder of runs that `heads compare` wrote.")] = Path("runs"),
     backbone: Annotated[
         str | None, typer.Option("--backbone", help="Network to train. \\[default: the best one with mlp]")

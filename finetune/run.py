@@ -17,8 +17,8 @@ from evaluation.scores import write_scores
 from featstore import shell
 from featstore.backbones import Pooling, build_backbone, preprocess, random_seed, weights_sha256
 from featstore.errors import TrainingError, WeightsError, listed
-from featstore.lock import only_writer
 from featstore.provenance import Json
+from featstore.store.lease import only_writer
 from finetune.batches import Crops, PlainBatches, TrainingBatches, cut_photographs
 from finetune.folder import CACHE, finished_card, in_place_of
 from finetune.model import join, require_same_start
@@ -54,7 +54,7 @@ def finetune(request: Request) -> Report:
     if card is None:
         if folder.exists():
             shell.warn(f"{folder} holds a run of other settings; this one takes its place. Pass --out to keep both.")
-        with only_writer(folder.parent, f".{folder.name}.lock"), in_place_of(folder) as work:
+        with only_writer(folder.parent, folder.name), in_place_of(folder) as work:
             card = _compute(start, request.settings, folder.name, work)
             rows += [judge(predictions, name) for name, predictions in _results(work, request.settings)]
             write_scores([score for row in rows for score in row.scores], work)

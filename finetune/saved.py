@@ -10,8 +10,8 @@ import keras
 from evaluation.runs import read_run_card
 from featstore.backbones import Pooling, build_backbone
 from featstore.errors import TrainingError, WeightsError
-from featstore.identity import Identity
 from featstore.provenance import Json
+from featstore.store.identity import Identity
 from finetune.model import join
 from finetune.train import WEIGHTS
 from heads.mlp import MlpHead

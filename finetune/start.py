@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 
 from evaluation.runs import RunCard, read_run_card
 from featstore.errors import PredictionsError, StoreError, TrainingError, listed
-from featstore.identity import Identity
 from featstore.provenance import Json, sha256_of_file
-from featstore.roi import recipe_identity
+from featstore.roi import Recipe
 from featstore.splits import read_split
 from featstore.store import Store
+from featstore.store.identity import Identity
 from featstore.table import FeatureTable, load_table
 from finetune.batches import trained_rows
 from finetune.settings import TrainSettings
@@ -52,7 +52,7 @@ class Request:
         Where the backbone's weights are now; None for where the store was built from.
     """
 
-    store: Path
+    store: str | Path
     runs: Path
     settings: TrainSettings
     backbone: str | None = None
@@ -76,7 +76,7 @@ class Start:
     split
         (n,) train, valid or test.
     identity, recipe
-        What made the features, and the name of the ROI recipe.
+        What made the features, and the ROI recipe that its photographs were cut by.
     root
         Where the photographs are.
     weights
@@ -91,7 +91,7 @@ class Start:
     table: FeatureTable
     split: NDArray[np.str_]
     identity: Identity
-    recipe: str
+    recipe: Recipe
     root: Path
     weights: str
     made_from: dict[str, Json]
@@ -131,6 +131,12 @@ def open_start(request: Request) -> Start:
         raise TrainingError("the run of an mlp head on one backbone", got, "Name another --backbone.")
     backbone = card.backbones[0]
     identity = store.identity(backbone)
+    if identity.foreign:
+        raise TrainingError(
+            "features of a network that this program can build",
+            f"{backbone}, which was imported",
+            "Name another --backbone; imported features can be compared, not fine-tuned.",
+        )
     table = load_table(store, [backbone])
     split_path = request.runs / "split.csv"
     start = Start(
@@ -140,7 +146,7 @@ def open_start(request: Request) -> Start:
         table=table,
         split=read_split(split_path).of(table.papers),
         identity=identity,
-        recipe=_recipe(store),
+        recipe=_recipe(store, backbone),
         root=request.photos or store.root,
         weights=request.weights or identity.weights,
         made_from={
@@ -209,16 +215,18 @@ def _starting_run(runs: Path, backbone: str | None) -> Path:
         ) from error
 
 
-def _recipe(store: Store) -> str:
-    """Name of the store's ROI recipe, if this version still cuts as the store did."""
-    name = store.roi.partition("/")[0]
-    if recipe_identity(name) != store.roi:
-        raise StoreError(
-            f"a store cut by the recipe {recipe_identity(name)}",
-            f"{store.roi} in {store.path}",
-            "Build it anew in another folder: this version of phytobench cuts differently.",
-        )
-    return name
+def _recipe(store: Store, name: str) -> Recipe:
+    """The recipe behind a name of features, if this version still cuts as the store did."""
+    column = store.column(name)
+    for view, number in column.current.items():
+        made, now = store.identities[number].roi, column.recipe.of(view).identity
+        if made != now:
+            raise StoreError(
+                f"a store cut by {now} ({view})",
+                f"{made} in {store.location}",
+                "Run featstore build --replace: this version of phytobench cuts differently.",
+            )
+    return column.recipe
 
 
 def _digest(table: FeatureTable) -> str:

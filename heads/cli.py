@@ -18,7 +18,7 @@ app = shell.new_app("Fit classifiers on stored features and compare them under o
 
 @app.command()
 def compare(
-    store: Annotated[Path, typer.Argument(help="Feature store that `featstore build` wrote.", show_default=False)],
+    store: Annotated[str, typer.Argument(help="Feature store that `featstore build` wrote.", show_default=False)],
     backbone: Annotated[
         list[str] | None, typer.Option("--backbone", help="Network; repeat for several. \\[default: all of the store]")
     ] = None,

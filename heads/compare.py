@@ -147,9 +147,10 @@ def _reusable(trial: Trial, folder: Path, fingerprint: dict[str, Json], *, has_t
 
 def _facts(store: Store, material: Material, settings: CompareSettings) -> dict[str, Json]:
     return {
-        "store": str(store.path),
+        "store": store.location,
         "dataset": store.name,
-        "roi": store.roi,
+        "roi": {backbone: store.recipe(backbone).identity for backbone in material.identities},
+        "foreign": [backbone for backbone, identity in material.identities.items() if identity.foreign],
         "weights": {backbone: identity.weights for backbone, identity in material.identities.items()},
         "seed": settings.seed,
         "refit": settings.refit,

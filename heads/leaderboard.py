@@ -164,7 +164,10 @@ class Leaderboard:
     @property
     def finetune(self) -> Entry | None:
         """The best start for fine-tuning: a single network with the mlp; None if there is none."""
-        return _first([e for e in self.entries if len(e.trial.backbones) == 1 and e.trial.head == FINE_TUNED_HEAD])
+        # Networks behind imported features cannot be built here.
+        foreign = set(_list(self.facts, "foreign"))
+        alone = [entry for entry in self.entries if len(entry.trial.backbones) == 1]
+        return _first([e for e in alone if e.trial.head == FINE_TUNED_HEAD and e.trial.backbones[0] not in foreign])
 
     def best(self) -> dict[str, Json]:
         """Give the content of ``best.json``."""

@@ -13,9 +13,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from featstore.errors import SplitError, TrainingError, listed
-from featstore.identity import Identity
 from featstore.splits import Split, groups_of, make_split, read_split, write_split
 from featstore.store import Store
+from featstore.store.identity import Identity
 from featstore.table import FeatureTable, load_table
 from heads.examples import Examples
 
@@ -129,7 +129,7 @@ def load_material(store: Store, backbones: Sequence[str], seed: int, split_path:
     """
     identities = {backbone: store.identity(backbone) for backbone in backbones}
     table = load_table(store, backbones)
-    ends = np.cumsum([store.dimension(backbone) for backbone in backbones]).tolist()
+    ends = np.cumsum([store.column(backbone).dimension for backbone in backbones]).tolist()
     columns = {backbone: slice(start, end) for backbone, start, end in zip(backbones, [0, *ends], ends, strict=False)}
     papers = store.papers
     read = papers[papers["status"] == "done"].reset_index(drop=True)

@@ -6,19 +6,22 @@ import json
 import os
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from featstore import extract
-from featstore.backbones import build_backbone, preprocess
-from featstore.build import BuildSettings, build_store
+from featstore.backbones import Network, build_backbone, preprocess
+from featstore.build.build import build_store
+from featstore.build.settings import BuildSettings
 from featstore.cli import main
 from featstore.errors import ImageError, StoreError, WeightsError
 from featstore.images import load_crop
-from featstore.lock import LockedError, only_writer
+from featstore.roi import RECIPES
 from featstore.store import Store
+from featstore.store.lease import Claim, LockedError, hold
+from featstore.store.place import open_place
 from featstore.table import load_table
 
 SETTINGS = BuildSettings(("mobilenet",), "random", side_px=32, batch_size=4, n_workers=0)
@@ -58,7 +61,7 @@ def test_rows_are_what_the_network_sees(tmp_path: Path, dataset: Path) -> None:
     table = load_table(store, ["mobilenet"])
     for row, paper in zip(table.features, table.papers.itertuples(), strict=True):
         box = (paper.box_top, paper.box_left, paper.box_bottom, paper.box_right)
-        crop = load_crop(store.photograph(paper.image_id), paper.view, box, 32, "article")
+        crop = load_crop(store.root / paper.path, box, 32, RECIPES["article"].of(paper.view))
         expected = np.asarray(network.predict_on_batch(preprocess("mobilenet", crop[None])))[0]
         np.testing.assert_allclose(row, expected, rtol=1e-4, atol=1e-5)
 
@@ -69,7 +72,7 @@ def test_a_second_run_does_nothing(tmp_path: Path, dataset: Path, monkeypatch: p
     def never(*_: object) -> None:
         raise AssertionError("decoded again")
 
-    monkeypatch.setattr("featstore.prepare.decode", never)
+    monkeypatch.setattr("featstore.build.prepare.decode", never)
     summary = build_store(dataset, tmp_path / "f.zarr", SETTINGS)
     assert (summary.n_found, summary.n_done, summary.n_failed, summary.n_decoded, summary.n_rows) == (11, 10, 1, 0, 0)
 
@@ -80,7 +83,7 @@ def test_another_backbone_reuses_the_boxes(tmp_path: Path, dataset: Path, monkey
     def never(*_: object) -> None:
         raise AssertionError("searched again")
 
-    monkeypatch.setattr("featstore.prepare.find_box", never)
+    monkeypatch.setattr("featstore.build.prepare.find_box", never)
     both = BuildSettings(("mobilenet", "vgg16"), "random", side_px=32, batch_size=4, n_workers=0)
     summary = build_store(dataset, tmp_path / "f.zarr", both)
     assert (summary.n_decoded, summary.n_rows) == (10, 10)
@@ -122,16 +125,16 @@ def test_an_interrupted_build_continues_to_the_same_bits(
     tmp_path: Path, dataset: Path, monkeypatch: pytest.MonkeyPatch, n_batches: int
 ) -> None:
     build_store(dataset, tmp_path / "whole.zarr", SETTINGS)
-    real, calls = extract.Network.features, []
+    real, calls = Network.features, []
 
-    def breaks(self: extract.Network, images: np.ndarray) -> np.ndarray:
+    def breaks(self: Network, images: np.ndarray) -> np.ndarray:
         if len(calls) == n_batches:
             raise KeyboardInterrupt
         calls.append(len(images))
         return real(self, images)
 
     with monkeypatch.context() as patched:
-        patched.setattr(extract.Network, "features", breaks)
+        patched.setattr(Network, "features", breaks)
         with pytest.raises(KeyboardInterrupt):
             build_store(dataset, tmp_path / "broken.zarr", SETTINGS)
     statuses = set(Store.open(tmp_path / "broken.zarr").papers["status"])
@@ -154,9 +157,9 @@ def test_workers_give_the_same_bits(tmp_path: Path, dataset: Path) -> None:
     ("change", "message"),
     [
         ({"weights": "random:1"}, "weights_sha256"),
-        ({"side_px": 48}, r"side_px 32, got side_px 48"),
-        ({"pooling": "max"}, r"pooling avg, got pooling max"),
-        ({"roi": "none"}, r"--roi article.*got none"),
+        ({"side_px": 48}, r"side_px 32 \(in \w+\), got side_px 48"),
+        ({"pooling": "max"}, r"pooling avg \(in \w+\), got pooling max"),
+        ({"roi": "none"}, r"roi contour-\w+ \(in Flower\), got roi keep"),
     ],
 )
 def test_features_made_differently_are_refused(
@@ -165,7 +168,7 @@ def test_features_made_differently_are_refused(
     path = tmp_path / "f.zarr"
     build_store(dataset, path, SETTINGS)
     before = load_table(Store.open(path), ["mobilenet"]).features
-    other = BuildSettings(**{**SETTINGS.__dict__, **change})
+    other = replace(SETTINGS, **change)
     with pytest.raises(StoreError, match=message):
         build_store(dataset, path, other)
     np.testing.assert_array_equal(load_table(Store.open(path), ["mobilenet"]).features, before)
@@ -195,7 +198,7 @@ def test_weights_are_found_again_from_another_folder(
     assert Path(Store.open(tmp_path / "f.zarr").identity("mobilenet").weights) == tmp_path / "mobilenet.weights.h5"
 
 
-@pytest.mark.parametrize("damage", ["lost", "changed", "record"])
+@pytest.mark.parametrize("damage", ["lost", "cut", "record"])
 def test_a_damaged_chunk_is_noticed_and_made_again(
     tmp_path: Path, dataset: Path, damage: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -206,15 +209,20 @@ def test_a_damaged_chunk_is_noticed_and_made_again(
     if damage == "lost":
         chunk.unlink()
     elif damage == "record":
-        (path / "records" / "Flower" / "mobilenet" / "0.json").write_text("{}")
+        (path / "records" / "Flower" / "0.json").write_text("{}")
     else:
-        content = bytearray(chunk.read_bytes())
-        content[5] ^= 1
-        chunk.write_bytes(content)
-    with pytest.raises(StoreError, match="chunks 0 of Flower/mobilenet changed or lost"):
-        load_table(Store.open(path), ["mobilenet"])
+        chunk.write_bytes(chunk.read_bytes()[:1000])
+    if damage == "record":
+        assert len(load_table(Store.open(path), ["mobilenet"])) == len(before) - 4
+    else:
+        with pytest.raises(
+            StoreError, match=r"rows of Flower/mobilenet that are lost|others in Flower/mobilenet/c/0/0"
+        ):
+            load_table(Store.open(path), ["mobilenet"])
+    capsys.readouterr()
     summary = build_store(dataset, path, SETTINGS)
-    assert "chunk 0 of Flower/mobilenet is damaged or lost" in capsys.readouterr().err
+    told = "is no record" if damage == "record" else "unit 0 of Flower/mobilenet is cut or lost"
+    assert told in capsys.readouterr().err
     assert summary.n_rows == 4
     np.testing.assert_array_equal(load_table(Store.open(path), ["mobilenet"]).features, before)
 
@@ -224,14 +232,15 @@ def test_what_could_not_be_read_is_tried_again(tmp_path: Path, dataset: Path, mo
         raise ImageError("a readable photograph", "Permission denied", "Restore the file.")
 
     with monkeypatch.context() as patched:
-        patched.setattr("featstore.prepare.read_bytes", denied)
+        patched.setattr("featstore.build.prepare.read_bytes", denied)
         assert build_store(dataset, tmp_path / "f.zarr", SETTINGS).n_failed == 11
     summary = build_store(dataset, tmp_path / "f.zarr", SETTINGS)
     assert (summary.n_done, summary.n_failed) == (10, 1)
 
 
 def test_two_builds_on_one_store_the_second_is_refused(tmp_path: Path, dataset: Path) -> None:
-    with only_writer(tmp_path / "f.zarr"), pytest.raises(LockedError, match=rf"process {os.getpid()} on .*writing"):
+    other = hold(open_place(tmp_path / "f.zarr"), Claim("another plan"))
+    with other, pytest.raises(LockedError, match=rf"process {os.getpid()} on .*writing"):
         build_store(dataset, tmp_path / "f.zarr", SETTINGS)
     assert build_store(dataset, tmp_path / "f.zarr", SETTINGS).n_done == 10
 

@@ -11,6 +11,7 @@ from PIL import Image
 from featstore import images
 from featstore.errors import ImageError
 from featstore.images import Photograph, decode, load_crop, load_photograph
+from featstore.roi import RECIPES, ViewRecipe
 
 
 def encoded(image: Image.Image, kind: str, **options: object) -> bytes:
@@ -180,6 +181,15 @@ def test_boxes_survive_the_way_to_full_size_and_back() -> None:
 
 def test_load_crop_cuts_the_stored_box(tmp_path) -> None:
     half_red((2048, 1024)).save(tmp_path / "wide.png")
-    crop = load_crop(tmp_path / "wide.png", "Entire", (0, 0, 1024, 1024), 32, "none")
+    crop = load_crop(tmp_path / "wide.png", (0, 0, 1024, 1024), 32, ViewRecipe())
     assert crop.shape == (32, 32, 3)
     assert (crop[:, :-1] == [255, 0, 0]).all()
+
+
+def test_load_crop_finishes_the_region_as_the_recipe_says(tmp_path) -> None:
+    scan = Image.new("RGB", (80, 60), (200, 200, 190))
+    scan.paste((30, 90, 30), (20, 15, 60, 45))
+    scan.save(tmp_path / "scan.png")
+    crop = load_crop(tmp_path / "scan.png", (0, 0, 60, 80), 60, RECIPES["article"].of("LeafScan"))
+    assert (crop[2, 2] == 255).all()
+    assert crop[30, 30].tolist() == [30, 90, 30]

@@ -15,6 +15,7 @@ from PIL import Image
 
 from featstore.errors import TrainingError
 from featstore.images import load_crop
+from featstore.roi import RECIPES
 from finetune.batches import (
     Crops,
     PlainBatches,
@@ -57,13 +58,13 @@ def write_photographs(folder: Path, n: int = 6) -> pd.DataFrame:
 
 def test_crops_are_the_very_pixels_of_the_store(tmp_path: Path) -> None:
     papers = write_photographs(tmp_path)
-    crops = cut_photographs(papers, tmp_path, 32, "article", tmp_path / "cache.npy")
+    crops = cut_photographs(papers, tmp_path, 32, RECIPES["article"], tmp_path / "cache.npy")
 
     assert crops.failures == {}
     assert crops.pixels.shape == (6, 32, 32, 3)
     assert isinstance(crops.pixels, np.memmap)
     for row, paper in papers.iterrows():
-        expected = load_crop(tmp_path / paper["path"], paper["view"], (5, 10, 55, 70), 32, "article")
+        expected = load_crop(tmp_path / paper["path"], (5, 10, 55, 70), 32, RECIPES["article"].of(paper["view"]))
         np.testing.assert_array_equal(crops.read(np.array([row]))[0], expected)
     np.testing.assert_array_equal(crops.white, [False, True, False, False, False, False])
 
@@ -76,21 +77,21 @@ def test_a_lost_damaged_or_changed_photograph_is_left_out_and_told(tmp_path: Pat
     (tmp_path / "3.jpg").write_bytes(damaged)
     papers.loc[3, "sha256"] = hashlib.sha256(damaged).hexdigest()
 
-    crops = cut_photographs(papers, tmp_path, 32, "none", tmp_path / "cache.npy")
+    crops = cut_photographs(papers, tmp_path, 32, RECIPES["none"], tmp_path / "cache.npy")
 
     assert list(crops.papers["image_id"]) == ["i1", "i4", "i5"]
     assert list(crops.failures) == ["i0", "i2", "i3"]
     assert "No such file" in crops.failures["i0"]
     assert "has changed" in crops.failures["i2"]
     assert "damaged" in crops.failures["i3"]
-    expected = load_crop(tmp_path / "4.jpg", "Flower", (5, 10, 55, 70), 32, "none")
+    expected = load_crop(tmp_path / "4.jpg", (5, 10, 55, 70), 32, RECIPES["none"].of("Flower"))
     np.testing.assert_array_equal(crops.read(np.array([1]))[0], expected)
 
 
 def test_a_wrong_root_says_which_option_helps(tmp_path: Path) -> None:
     papers = write_photographs(tmp_path)
     with pytest.raises(TrainingError, match="--photos ROOT"):
-        cut_photographs(papers, tmp_path / "elsewhere", 32, "none", tmp_path / "cache.npy")
+        cut_photographs(papers, tmp_path / "elsewhere", 32, RECIPES["none"], tmp_path / "cache.npy")
 
 
 def test_only_known_low_votes_are_left_out(crops: Crops) -> None:

@@ -60,8 +60,8 @@ def test_options_override_the_file_and_defaults_fill_the_rest(monkeypatch: pytes
         epochs=2, batch_size=4, rate=1e-6, momentum=0.5, min_vote=2.5, class_weight="balanced", tta=0, seed=3
     )
     assert code == 0
-    assert request == Request(Path("features.zarr"), Path("r"), settings, "net", Path("o"), Path("p"), "w")
-    assert call(monkeypatch, REPORT)[1] == Request(Path("features.zarr"), Path("runs"), TrainSettings())
+    assert request == Request("features.zarr", Path("r"), settings, "net", Path("o"), Path("p"), "w")
+    assert call(monkeypatch, REPORT)[1] == Request("features.zarr", Path("runs"), TrainSettings())
 
 
 def test_the_table_goes_to_standard_output(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

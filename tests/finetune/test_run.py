@@ -16,9 +16,11 @@ from evaluation.predictions import Predictions
 from evaluation.runs import predictions_path, read_run_card
 from evaluation.scores import score_predictions
 from featstore.backbones import preprocess
-from featstore.build import BuildSettings, build_store
+from featstore.build.build import build_store
+from featstore.build.settings import BuildSettings
 from featstore.errors import PhytobenchError, PredictionsError, SplitError, StoreError, TrainingError, WeightsError
 from featstore.images import load_crop
+from featstore.roi import RECIPES
 from featstore.splits import Split, read_split, write_split
 from featstore.store import Store
 from featstore.synth import SynthSettings, synthesise
@@ -113,10 +115,9 @@ def test_a_saved_network_opens_again_and_says_the_same(finished: House) -> None:
         [
             load_crop(
                 finished.photos / paper["path"],
-                paper["view"],
                 tuple(int(paper[f"box_{side}"]) for side in ("top", "left", "bottom", "right")),
                 32,
-                "article",
+                RECIPES["article"].of(paper["view"]),
             )
             for _, paper in papers.iterrows()
         ]

@@ -11,9 +11,13 @@ import pytest
 from numpy.typing import NDArray
 
 from featstore.catalog import make_catalog
-from featstore.identity import Identity
-from featstore.papers import INTEGERS
+from featstore.roi import RECIPES
 from featstore.store import Store
+from featstore.store.column import Column
+from featstore.store.identity import Identity
+from featstore.store.place import open_place
+from featstore.store.records import Fact, FeatureRows, Record
+from featstore.store.rows import Grid, digest
 
 CENTRES = {name: np.random.default_rng(seed).normal(size=(4, 12)) for seed, name in enumerate(("net_a", "net_b"))}
 NOISE = {"net_a": 0.5, "net_b": 1.2}
@@ -78,23 +82,41 @@ def build(
     if change is not None:
         change(frame)
     catalog = make_catalog(frame.to_dict("records"), path.parent / "photos", "tiny")
-    store = Store.create(path, catalog, "none/1")
+    store = Store.create(open_place(path), catalog, Grid())
+    store.write_catalog(catalog)
     views = {str(view): rows for view, rows in frame.groupby("view")}
+    identities = [
+        Identity(name, weights, "", "ab" * 32, 32, "avg", name, "keep", "float32", 16, "keras-x", {})
+        for name in networks
+    ]
+    for number, network in enumerate(networks):
+        column = Column(RECIPES["none"], 12, dict.fromkeys(views, number), dict.fromkeys(views, (number,)))
+        store.set_column(network, column, identities)
     for view, rows in views.items():
-        store.write_row_keys(view, rows["image_id"].to_list())
-    for network in networks:
-        store.add_identity(Identity(network, weights, "ab" * 32, 32, "avg", network, "none/1", "keras", "float32", {}))
-        features = features_of(frame, network)
-        for view, rows in views.items():
-            store.prepare_features(view, network, 12)
-            block = features[rows.index]
+        store.rows.write_keys(view, rows["image_id"].to_list())
+        facts = [
+            Fact(row.image_id, row.sha256, row.status, "", 1, 1, {"keep": ((0, 0, 9, 9), "")})
+            for row in rows.itertuples()
+        ]
+        features = {}
+        for number, network in enumerate(networks):
+            store.rows.prepare(view, network, 12)
+            block = features_of(frame, network)[rows.index]
             block[rows["image_id"].isin(lacking) & (network == networks[-1])] = np.nan
-            known = rows[~np.isnan(block).all(axis=1)]
-            # 48 rows: one chunk.
-            store.write_chunk(view, network, 0, block, dict(zip(known["image_id"], known["sha256"], strict=True)))
-    whole = catalog.frame.assign(sha256=frame["sha256"].to_numpy(), status=frame["status"].to_numpy(), reason="")
-    store.write_papers(whole.assign(**dict.fromkeys(INTEGERS, 0)))
+            features[network] = write_rows(store, view, network, block, rows["sha256"].to_list(), number)
+        store.records.write(view, 0, Record(facts, features))
     return store
+
+
+def write_rows(
+    store: Store, view: str, network: str, block: NDArray[np.float32], digests: list[str], number: int
+) -> FeatureRows:
+    """Write the only unit of a view (48 rows: one chunk), and give what vouches for it."""
+    there = ~np.isnan(block).all(axis=1)
+    identity = np.where(there, number, -1).astype(np.int32)
+    store.rows.write_unit(view, network, 0, block, identity)
+    known = [text if here else "" for text, here in zip(digests, there, strict=True)]
+    return FeatureRows(identity.tolist(), known, digest(block))
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ def call(*argv: object) -> int:
 def test_tables_messages_and_files(make_store: MakeStore, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     store, out = make_store(weights="random"), tmp_path / "runs"
     quick = ("--head", "logistic", "--head", "lightgbm", "--out", out)
-    assert call("compare", store.path, *quick) == 0
+    assert call("compare", store.location, *quick) == 0
     found = capsys.readouterr()
     valid, test = found.out.split("Test:")
     assert "every choice is made on these figures" in valid
@@ -37,7 +37,7 @@ def test_tables_messages_and_files(make_store: MakeStore, tmp_path: Path, capsys
     assert "Best on valid: net_" in found.err
     assert "Start for finetune run" not in found.err
     assert f"{out}: a folder per run" in found.err
-    assert call("compare", store.path, *quick, "--no-concat", "--backbone", "net_b") == 0
+    assert call("compare", store.location, *quick, "--no-concat", "--backbone", "net_b") == 0
     again = capsys.readouterr()
     assert "2 of 2 runs were there already" in again.err
     assert "net_a" not in again.out
@@ -47,7 +47,7 @@ def test_json_is_all_there_is_on_standard_output(
     make_store: MakeStore, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "runs"
-    assert call("compare", make_store().path, "--head", "logistic", "--out", out, "--json", "--seed", 5) == 0
+    assert call("compare", make_store().location, "--head", "logistic", "--out", out, "--json", "--seed", 5) == 0
     document = json.loads(capsys.readouterr().out)
     assert document == json.loads((out / "leaderboard.json").read_text())
     assert document["seed"] == 5
@@ -65,7 +65,7 @@ def test_a_failed_head_makes_the_exit_code_3(
     monkeypatch.setattr(LogisticHead, "_fit", fail)
     arguments = (
         "compare",
-        make_store().path,
+        make_store().location,
         "--head",
         "logistic",
         "--head",
@@ -95,7 +95,7 @@ def test_bad_options_are_refused_and_write_nothing(
     extra: tuple[str, str],
     message: str,
 ) -> None:
-    assert call("compare", make_store().path, "--out", tmp_path / "runs", *extra) == 1
+    assert call("compare", make_store().location, "--out", tmp_path / "runs", *extra) == 1
     assert message in capsys.readouterr().err
     assert not (tmp_path / "runs").exists()
 

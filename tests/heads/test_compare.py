@@ -203,11 +203,9 @@ def test_what_has_changed_is_done_again(make_store: MakeStore, tmp_path: Path) -
     (out / "net_b-logistic" / "test.predictions.h5").write_bytes(b"half")
     (out / "net_b-lightgbm" / "run.json").write_text("{}")
     assert reused(QUICK) == every - {"net_a-logistic", "net_b-logistic", "net_b-lightgbm"}
-    features = store.read_features("Leaf", "net_b")
+    features = store.rows.read("Leaf", "net_b")
     features[0] += 1
-    keys = store.row_keys("Leaf")
-    contents = {key: store.papers.set_index("image_id")["sha256"][key] for key in keys}
-    store.write_chunk("Leaf", "net_b", 0, features, contents)
+    store.rows.write_unit("Leaf", "net_b", 0, features, store.rows.read_identity("Leaf", "net_b", 0))
     assert reused(QUICK) == {"net_a-logistic", "net_a-lightgbm"}, "other features"
 
 
@@ -239,7 +237,7 @@ def test_an_interrupted_run_leaves_no_half(
         patch.setattr(LogisticHead, "for_refit", interrupt)
         with pytest.raises(KeyboardInterrupt):
             compare_heads(store, LOGISTIC, tmp_path)
-    assert [path.name for path in tmp_path.iterdir() if path.name != store.path.name] == ["split.csv"]
+    assert [path.name for path in tmp_path.iterdir() if path.name != Path(store.location).name] == ["split.csv"]
     # As a killed process would leave it.
     (tmp_path / ".partial.net_a-logistic" / "fitted").mkdir(parents=True)
     (tmp_path / ".partial.net_a-logistic" / "rubbish").touch()

@@ -1,0 +1,107 @@
+"""Working a plan off on a Dask cluster: each task is one whole unit, decoded, computed and written by one worker."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, cast
+
+from featstore.build.plan import Plan, UnitTask
+from featstore.build.prepare import prepare
+from featstore.build.specs import load_networks
+from featstore.build.work import Tally, UnitWork
+from featstore.errors import SettingsError, StoreError
+from featstore.shell import Bar
+from featstore.store import Store
+from featstore.store.lease import Lease
+
+if TYPE_CHECKING:
+    from distributed import Client, Future
+
+_N_DECODERS = 4
+_TASKS_PER_THREAD = 3
+_CONNECT_S = 30
+
+
+def work_on_cluster(plan: Plan, tasks: Iterable[UnitTask], address: str, bar: Bar, lease: Lease) -> Tally:
+    """Hand units to the workers, a few more than they can work on at once; a dead worker's units go to others.
+
+    Parameters
+    ----------
+    address
+        Of the scheduler, such as ``tcp://host:8786``. The workers need this package, and the photographs, the weights
+        and the store under the same paths.
+
+    Raises
+    ------
+    SettingsError
+        If Dask is not installed or no scheduler answers.
+    StoreError
+        If a unit fails on several workers, or there are no workers.
+    """
+    total = Tally()
+    with _client(address) as client:
+        for task, tally in _results(client, plan, iter(tasks)):
+            lease.check()
+            total.add(tally)
+            bar.update(len(task.rows))
+    return total
+
+
+def do_unit(plan: Plan, task: UnitTask) -> Tally:
+    """Work one unit off in this process, on whatever machine it is."""
+    store, networks = Store.open(plan.location), load_networks(plan.specs)
+    work = UnitWork(store, plan, networks, task)
+    with ThreadPoolExecutor(_N_DECODERS) as pool:
+        for row, prepared in zip(task.rows, pool.map(prepare, [row.job for row in task.rows]), strict=True):
+            work.accept(row, prepared)
+    return work.finish()
+
+
+def _results(client: Client, plan: Plan, tasks: Iterator[UnitTask]) -> Iterator[tuple[UnitTask, Tally]]:
+    from distributed import as_completed
+    from distributed.scheduler import KilledWorker
+
+    n_threads = sum(client.nthreads().values())
+    if not n_threads:
+        raise StoreError("Dask workers", "a scheduler without any", "Start workers.")
+    shared = client.scatter(plan, broadcast=True)
+
+    def submit(task: UnitTask) -> Future[Tally]:
+        return client.submit(do_unit, shared, task, pure=False)
+
+    task_of = {
+        future: task for task in itertools.islice(tasks, _TASKS_PER_THREAD * n_threads) for future in [submit(task)]
+    }
+    running = as_completed(list(task_of))
+    for future in running:
+        task = task_of.pop(future)
+        try:
+            tally = cast("Tally", future.result())
+        except KilledWorker as error:
+            raise StoreError(
+                f"a worker that survives unit {task.unit} of {task.view}",
+                f"{error}",
+                "Often memory: give workers more, or fewer threads; what was completed is kept.",
+            ) from error
+        yield task, tally
+        for following in itertools.islice(tasks, 1):
+            new = submit(following)
+            task_of[new] = following
+            running.add(new)
+
+
+def _client(address: str) -> Client:
+    try:
+        from distributed import Client
+    except ImportError as error:
+        raise SettingsError(
+            "Dask for --scheduler", "none installed", 'Install it: pip install "phytobench[cluster]".'
+        ) from error
+    try:
+        return Client(address, timeout=_CONNECT_S, set_as_default=False)
+    except (OSError, ValueError) as error:
+        raise SettingsError(
+            f"a Dask scheduler at {address}", str(error), "Start one with `dask scheduler`, and give its address."
+        ) from error

@@ -1,0 +1,163 @@
+"""Explanation: the story of one photograph in a store, from its file to each of its feature rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, cast
+
+from featstore.build.plan import stamp
+from featstore.errors import StoreError, listed
+from featstore.provenance import Json
+from featstore.store import Store
+from featstore.store.identity import Identity, differences
+from featstore.store.records import Fact, Record
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class RowStory:
+    """One name of features of one photograph.
+
+    Attributes
+    ----------
+    counts
+        Whether the row counts.
+    why_not
+        Why it does not; "" if it does.
+    identity
+        What made the row; None if it was never computed.
+    region
+        Box (top, left, bottom, right) in px of the full upright photograph.
+    region_reason
+        Why the whole image was kept.
+    """
+
+    name: str
+    counts: bool
+    why_not: str
+    identity: Identity | None
+    region: tuple[int, int, int, int] | None
+    region_reason: str
+
+
+@dataclass(frozen=True)
+class Story:
+    """All that a store knows of one photograph.
+
+    Attributes
+    ----------
+    papers
+        Its line in the catalogue.
+    place, unit
+        Its row in its view, and the unit that holds it; -1 where it has none.
+    status, reason, sha256
+        What decoding found.
+    file
+        What its file looks like now, compared with then.
+    """
+
+    image_id: str
+    view: str
+    papers: Mapping[str, Json]
+    path: str
+    place: int
+    unit: int
+    status: str
+    reason: str
+    sha256: str
+    file: str
+    rows: tuple[RowStory, ...]
+
+    def to_json(self) -> dict[str, Json]:
+        """As one document."""
+        return cast("dict[str, Json]", asdict(self))
+
+
+def explain(store: Store, image_id: str) -> Story:
+    """Tell the story of a photograph.
+
+    Raises
+    ------
+    StoreError
+        If the store has no such photograph.
+    """
+    catalog = store.catalog
+    found = catalog[catalog["image_id"] == image_id]
+    if found.empty:
+        from difflib import get_close_matches
+
+        near = get_close_matches(image_id, list(catalog["image_id"]), n=3)
+        remedy = f"Did you mean {listed(near)}?" if near else "Look it up in the catalogue: featstore export."
+        raise StoreError(f"an image_id of {store.location}", repr(image_id), remedy)
+    papers = _papers(found)
+    view, path = str(papers["view"]), store.root / str(papers["path"])
+    place = store.index.get(view, {}).get(image_id, -1)
+    unit, within = divmod(place, store.rows.grid.unit_rows) if place >= 0 else (-1, -1)
+    record = store.records.read(view, unit) if unit >= 0 else None
+    fact = record.facts[within] if record and within < len(record.facts) else None
+    problem = str(papers["problem"])
+    return Story(
+        image_id=image_id,
+        view=view,
+        papers=papers,
+        path=str(path),
+        place=place,
+        unit=unit,
+        status="failed" if problem else fact.status if fact else "pending",
+        reason=problem or (fact.reason if fact else ""),
+        sha256=fact.sha256 if fact else "",
+        file=_file(fact, stamp(path)),
+        rows=tuple(_row(store, name, view, within, fact, record) for name in store.backbones),
+    )
+
+
+def _papers(found: pd.DataFrame) -> dict[str, Json]:
+    line = found.iloc[0].to_dict()
+    return {str(key): value if isinstance(value, str) else _number(float(value)) for key, value in line.items()}
+
+
+def _number(value: float) -> float | None:
+    return None if value != value else value  # noqa: PLR0124  # NaN is the one number that differs from itself
+
+
+def _file(fact: Fact | None, now: tuple[int, int]) -> str:
+    if now == (-1, -1):
+        return "not there"
+    if fact is None:
+        return "never decoded"
+    if (fact.file_bytes, fact.file_mtime_ns) == now:
+        return "as it was decoded"
+    return f"changed since it was decoded: {fact.file_bytes} bytes then, {now[0]} now"
+
+
+def _row(store: Store, name: str, view: str, within: int, fact: Fact | None, record: Record | None) -> RowStory:
+    column = store.column(name)
+    recipe = column.recipe.of(view).identity
+    region = fact.boxes.get(recipe) if fact else None
+    rows = record.features.get(name) if record else None
+    number = rows.identity[within] if rows and 0 <= within < len(rows.identity) else -1
+    made_by = store.identities[number] if number >= 0 else None
+    sha256 = rows.sha256[within] if rows and number >= 0 else ""
+    why_not = _why_not(store, name, view, fact, made_by, sha256)
+    if not why_not and number not in column.accepted.get(view, ()):
+        why_not = "made by other software than the store's rows now are"
+    return RowStory(name, not why_not, why_not, made_by, region[0] if region else None, region[1] if region else "")
+
+
+def _why_not(store: Store, name: str, view: str, fact: Fact | None, made_by: Identity | None, sha256: str) -> str:
+    if fact is None:
+        return "the photograph was never decoded"
+    if fact.status != "done":
+        return "the photograph cannot be used"
+    if made_by is None:
+        return "never computed"
+    if sha256 != fact.sha256:
+        return "made of another file than the photograph is now"
+    if view not in store.column(name).current:
+        return "no features of this view were asked for yet"
+    now = store.identity(name, view)
+    differing = differences(made_by.essence(), now.essence())
+    return f"made with another {', '.join(differing)}" if differing else ""

@@ -1,0 +1,136 @@
+"""Survey: what a store holds, per view, name of features and split, how large it is, and what failed and why."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, cast
+
+from featstore.catalog import SPLITS
+from featstore.provenance import Json
+from featstore.store import Store
+from featstore.store.identity import Identity
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class FeatureFacts:
+    """One name of features.
+
+    Attributes
+    ----------
+    rows
+        Rows that count, by view.
+    missing
+        Photographs that were read but have no row that counts.
+    size_bytes
+        On disk, arrays of all views.
+    identity
+        What makes new rows (with the region of the first view).
+    recipe
+        Identity of the recipe that photographs were cut by.
+    """
+
+    name: str
+    dimension: int
+    rows: Mapping[str, int]
+    missing: int
+    size_bytes: int
+    identity: Identity
+    recipe: str
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What a store holds; `n_found` = `n_done` + `n_failed` + `n_pending`.
+
+    Attributes
+    ----------
+    photographs
+        Number by view and split.
+    failures
+        image_id and reason of every photograph that cannot be used.
+    whole
+        Photographs kept whole for lack of a region, by reason.
+    size_bytes
+        Of the whole store on disk.
+    n_files
+        Files, or objects in a bucket.
+    """
+
+    location: str
+    dataset: str
+    root: str
+    n_found: int
+    n_done: int
+    n_failed: int
+    n_pending: int
+    photographs: Mapping[str, Mapping[str, int]]
+    features: tuple[FeatureFacts, ...]
+    failures: tuple[tuple[str, str], ...]
+    whole: Mapping[str, int]
+    size_bytes: int
+    n_files: int
+    warnings: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Json]:
+        """As one document."""
+        return cast(
+            "dict[str, Json]",
+            asdict(self) | {"failures": [{"image_id": key, "reason": reason} for key, reason in self.failures]},
+        )
+
+
+def survey_store(store: Store) -> tuple[Survey, pd.DataFrame]:
+    """Look through a store's papers and records.
+
+    Returns
+    -------
+    The survey, and the papers it was made from (see `Store.papers_of`).
+    """
+    names = store.backbones
+    papers, counting = store.survey(names)
+    sizes = store.place.sizes("")
+    status = Counter(papers["status"])
+    done = papers["status"] == "done"
+    features = tuple(
+        _features(store, name, papers.loc[counting[:, column], "view"], int(done.sum()), sizes)
+        for column, name in enumerate(names)
+    )
+    failed = papers[papers["status"] == "failed"]
+    survey = Survey(
+        location=store.location,
+        dataset=store.name,
+        root=str(store.root),
+        n_found=len(papers),
+        n_done=status["done"],
+        n_failed=status["failed"],
+        n_pending=status["pending"],
+        photographs={
+            str(view): {split: int((of_view["split"] == split).sum()) for split in SPLITS}
+            for view, of_view in papers.groupby("view", sort=True)
+        },
+        features=features,
+        failures=tuple(zip(failed["image_id"], failed["reason"], strict=True)),
+        whole=dict(Counter(papers.loc[done & (papers["box_reason"] != ""), "box_reason"]).most_common()),
+        size_bytes=sum(sizes.values()),
+        n_files=len(sizes),
+        warnings=tuple(str(warning) for warning in cast("list[Json]", store.attrs["warnings"])),
+    )
+    return survey, papers
+
+
+def _features(store: Store, name: str, views: pd.Series[str], n_done: int, sizes: Mapping[str, int]) -> FeatureFacts:
+    column = store.column(name)
+    return FeatureFacts(
+        name=name,
+        dimension=column.dimension,
+        rows={str(view): int(count) for view, count in views.value_counts().sort_index().items()},
+        missing=n_done - len(views),
+        size_bytes=sum(size for key, size in sizes.items() if key.split("/")[1:2] == [name]),
+        identity=store.identity(name),
+        recipe=column.recipe.identity,
+    )

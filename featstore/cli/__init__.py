@@ -1,0 +1,20 @@
+"""The command line `featstore`: photographs become a feature store that can be looked into and trusted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from featstore import shell
+from featstore.cli.building import build
+from featstore.cli.drawing import synth
+from featstore.cli.inspecting import explain, info, repair, verify
+from featstore.cli.pictures import preview
+
+app = shell.new_app("Turn photographs into a feature store that every later step reads.")
+for command in (build, preview, info, verify, repair, explain, synth):
+    app.command()(command)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run `featstore`."""
+    shell.run(app, argv)

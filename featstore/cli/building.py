@@ -1,0 +1,188 @@
+"""`featstore build`: photographs become a feature store."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from featstore import shell
+
+if TYPE_CHECKING:
+    from featstore.build.summary import BuildSummary
+    from featstore.provenance import Json
+
+StoreArgument = Annotated[
+    str, typer.Argument(metavar="STORE", help="Folder or address of a feature store.", show_default=False)
+]
+
+
+def build(
+    dataset: Annotated[
+        Path, typer.Argument(help="PlantCLEF folder, CSV/Parquet table, or class folders.", show_default=False)
+    ],
+    store: Annotated[
+        str, typer.Option("--store", help="The store to create or complete: a folder, or s3://bucket/path.")
+    ] = "features.zarr",
+    backbone: Annotated[
+        list[str] | None,
+        typer.Option("--backbone", help="Network; repeat for several. \\[default: vgg16 vgg19 resnet50 inception_v3]"),
+    ] = None,
+    weights: Annotated[
+        str, typer.Option("--weights", help="imagenet, random\\[:SEED], or a file or folder of weights.")
+    ] = "imagenet",
+    pooling: Annotated[str, typer.Option("--pooling", help="Global pooling: avg or max.")] = "avg",
+    side: Annotated[
+        int | None, typer.Option("--side", help="Input side in px. \\[default: each network's own, 224 or 299]")
+    ] = None,
+    roi: Annotated[
+        str, typer.Option("--roi", help="Region of interest: article, ibm, lab, none, or a TOML file.")
+    ] = "article",
+    name: Annotated[
+        str,
+        typer.Option("--as", help="Call the features NAME instead of their backbone; {backbone} stands for it."),
+    ] = "",
+    reader: Annotated[
+        str | None, typer.Option("--reader", help="plantclef, table or folders. \\[default: chosen by looking]")
+    ] = None,
+    engine: Annotated[
+        str, typer.Option("--engine", help="What computes the networks: keras, or openvino (an extra).")
+    ] = "keras",
+    batch_size: Annotated[int, typer.Option("--batch-size", help="Images per network call.")] = 16,
+    workers: Annotated[int, typer.Option("--workers", help="Processes that decode; 0 decodes in this one.")] = 2,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Replace features that were made differently instead of refusing.")
+    ] = False,
+    any_version: Annotated[
+        bool, typer.Option("--any-version", help="Keep rows of other library versions instead of making them again.")
+    ] = False,
+    content: Annotated[
+        bool, typer.Option("--content", help="Look for changed photographs by their bytes, not by size and time.")
+    ] = False,
+    part: Annotated[
+        str, typer.Option("--part", help="Work off share I of N, as in 2/8; start the others side by side.")
+    ] = "1/1",
+    scheduler: Annotated[
+        str, typer.Option("--scheduler", help="Work on a Dask cluster: the address of its scheduler.")
+    ] = "",
+    shard_rows: Annotated[
+        int, typer.Option("--shard-rows", help="Rows per file in a new, very large store. \\[default: 64]")
+    ] = 0,
+    max_failures: Annotated[
+        int, typer.Option("--max-failures", help="Unusable photographs to accept before the exit code is 3.")
+    ] = 0,
+    json: shell.JsonOption = False,
+) -> None:
+    """Extract the features of a data set; a second run does only what is missing.
+
+    Each photograph is decoded once, cut to its view's region of interest and shown to every network. Photographs
+    that cannot be used are listed with the reason and do not stop the run. A run that was killed is continued by
+    the same command.
+
+    For example:
+
+    - `featstore build PlantCLEF2014/ --store features.zarr`
+
+    - `featstore build photos.csv --store features.zarr --backbone mobilenet --roi none`
+
+    - `featstore build photos/ --store features.zarr --backbone resnet50 --roi ibm --as resnet50-ibm`
+
+    - `featstore build photos/ --store s3://bucket/features.zarr --part 2/8`
+    """
+    from typing import cast
+
+    from featstore.backbones import ARTICLE_BACKBONES, Pooling
+    from featstore.build.build import build_store
+    from featstore.build.settings import BuildSettings
+
+    number, n_parts = _part(part)
+    settings = BuildSettings(
+        backbones=tuple(backbone or ARTICLE_BACKBONES),
+        weights=weights,
+        pooling=cast("Pooling", pooling),
+        side_px=side,
+        engine=engine,
+        batch_size=batch_size,
+        roi=roi,
+        name=name,
+        n_workers=workers,
+        replace=replace,
+        any_version=any_version,
+        content=content,
+        part=number,
+        n_parts=n_parts,
+        scheduler=scheduler,
+        shard_rows=shard_rows,
+        reader=reader,
+    )
+    summary = build_store(dataset, store, settings)
+    if json:
+        shell.print_json(_as_json(summary))
+    else:
+        _show(summary)
+    left = summary.n_pending if n_parts == 1 else 0
+    if summary.n_failed > max_failures or left:
+        raise typer.Exit(shell.EXIT_INCOMPLETE)
+
+
+def _part(text: str) -> tuple[int, int]:
+    from featstore.errors import SettingsError
+
+    number, _, n_parts = text.partition("/")
+    if not (number.isdigit() and n_parts.isdigit()):
+        raise SettingsError("--part I/N", repr(text), "Write for example 2/8 for the second of eight shares.")
+    return int(number), int(n_parts)
+
+
+def _as_json(summary: BuildSummary) -> dict[str, Json]:
+    return {
+        "store": summary.location,
+        "dataset": summary.dataset,
+        "features": list(summary.names),
+        "found": summary.n_found,
+        "done": summary.n_done,
+        "failed": summary.n_failed,
+        "pending": summary.n_pending,
+        "decoded": summary.n_decoded,
+        "feature_rows": summary.n_rows,
+        "new": len(summary.moves.new),
+        "changed": summary.n_changed,
+        "gone": list(summary.moves.gone),
+        "renamed": [{"from": old, "to": new} for old, new in summary.moves.renamed],
+        "seconds": round(summary.seconds, 3),
+        "images_per_second": round(summary.images_per_second, 3),
+        "seconds_by_stage": {stage: round(seconds, 3) for stage, seconds in summary.stages.items()},
+        "whole_image_kept": summary.fallbacks,
+        "failures": [{"image_id": image_id, "reason": reason} for image_id, reason in summary.failures],
+        "warnings": list(summary.warnings),
+        "random_weights": summary.random_weights,
+    }
+
+
+def _show(summary: BuildSummary) -> None:
+    from textwrap import shorten
+
+    from featstore.errors import listed
+
+    for warning in summary.warnings:
+        shell.warn(shorten(warning, 300, placeholder=f" ... ({len(warning)} characters; all of them with --json)"))
+    row = [
+        str(summary.n_found), str(summary.n_done), str(summary.n_failed), str(summary.n_pending),
+        str(summary.n_decoded), str(summary.n_rows), f"{summary.seconds:.1f}", f"{summary.images_per_second:.2f}",
+    ]  # fmt: skip
+    columns = ["found", "done", "failed", "pending", "decoded now", "rows now", "seconds", "images/s"]
+    shell.print_table(f"{summary.dataset} -> {summary.location}", columns, [row])
+    if summary.n_failed:
+        shell.warn(f"{summary.n_failed} photographs cannot be used: {summary.failures_told}")
+    if summary.n_changed:
+        shell.say(f"{summary.n_changed} photographs had changed and were looked at again.")
+    if summary.moves.renamed:
+        pairs = [f"{old} -> {new}" for old, new in summary.moves.renamed]
+        shell.say(f"{len(pairs)} photographs have another name now and keep their features: {listed(pairs)}")
+    if summary.moves.gone:
+        shell.say(f"{len(summary.moves.gone)} photographs are gone: {listed(list(summary.moves.gone))}")
+    if summary.fallbacks:
+        shell.say(f"{summary.fallbacks} photographs were kept whole, because no region was found in them.")
+    if summary.random_weights:
+        shell.warn("random weights: these features show that everything runs and say nothing about plants.")

@@ -1,0 +1,218 @@
+"""`featstore info | verify | repair | explain`: what a store holds, whether it is whole, and where a row comes from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, cast
+
+import typer
+
+from featstore import shell
+from featstore.cli.building import StoreArgument
+
+if TYPE_CHECKING:
+    from featstore.care.explain import Story
+    from featstore.care.survey import Survey
+    from featstore.care.verify import Fault, Verdict
+    from featstore.provenance import Json
+
+
+def info(
+    store: StoreArgument,
+    pictures: Annotated[
+        Path | None,
+        typer.Option("--pictures", help="Draw how classes, views, votes and authors are distributed, into FOLDER."),
+    ] = None,
+    max_failures: Annotated[
+        int | None, typer.Option("--max-failures", help="Exit with 3 when more photographs than this have failed.")
+    ] = None,
+    json: shell.JsonOption = False,
+) -> None:
+    """Show what a store holds: per view, split and backbone, sizes, and what failed and why.
+
+    For example:
+
+    - `featstore info features.zarr`
+
+    - `featstore info features.zarr --pictures pictures/`
+    """
+    from featstore.care.survey import survey_store
+    from featstore.store import Store
+
+    survey, papers = survey_store(Store.open(store))
+    drawn: list[Path] = []
+    if pictures is not None:
+        from featstore.care.census import draw_census
+
+        drawn = draw_census(papers, pictures)
+    if json:
+        shell.print_json(survey.to_json() | {"pictures": [str(path) for path in drawn]})
+    else:
+        _show_survey(survey)
+        for path in drawn:
+            shell.say(f"drawn: {path}")
+    if max_failures is not None and survey.n_failed > max_failures:
+        raise typer.Exit(shell.EXIT_INCOMPLETE)
+
+
+def verify(store: StoreArgument, json: shell.JsonOption = False) -> None:
+    """Read every byte of a store and compare it with its checksums; the exit code is 3 if any differs.
+
+    For example `featstore verify features.zarr`
+    """
+    from featstore.care.verify import verify_store
+    from featstore.store import Store
+
+    verdict = verify_store(Store.open(store))
+    if json:
+        shell.print_json(_verdict_json(verdict))
+    else:
+        _show_verdict(verdict)
+    if not verdict.sound:
+        if not json:
+            shell.say(f"featstore repair {store} makes their rows anew.")
+        raise typer.Exit(shell.EXIT_INCOMPLETE)
+
+
+def repair(
+    store: StoreArgument,
+    weights: Annotated[
+        str | None, typer.Option("--weights", help="Where the weights are now. \\[default: where they were]")
+    ] = None,
+    workers: Annotated[int, typer.Option("--workers", help="Processes that decode; 0 decodes in this one.")] = 2,
+    json: shell.JsonOption = False,
+) -> None:
+    """Find what is damaged in a store, and make just its rows anew from the photographs.
+
+    For example `featstore repair features.zarr`
+    """
+    from featstore.care.repair import repair_store
+    from featstore.store import Store
+
+    done = repair_store(Store.open(store), n_workers=workers, weights=weights)
+    if json:
+        shell.print_json(
+            {
+                "before": _verdict_json(done.before),
+                "after": _verdict_json(done.after),
+                "rows_made_anew": done.n_rows,
+                "imported_rows_lost": list(done.foreign),
+            }
+        )
+    else:
+        _show_verdict(done.before)
+        if not done.before.sound:
+            shell.say(f"{done.n_rows} feature rows were made anew; the store is {_state(done.after)} now.")
+        if done.foreign:
+            shell.warn(f"imported features lost rows; import them again: {', '.join(done.foreign)}")
+    if not done.after.sound or done.foreign:
+        raise typer.Exit(shell.EXIT_INCOMPLETE)
+
+
+def explain(
+    store: StoreArgument,
+    image_id: Annotated[str, typer.Argument(metavar="IMAGE", help="image_id of a photograph.", show_default=False)],
+    json: shell.JsonOption = False,
+) -> None:
+    """Tell the story of one photograph: its papers, its file, its region, and what made each of its rows.
+
+    For example `featstore explain features.zarr 4711`
+    """
+    from featstore.care.explain import explain as tell
+    from featstore.store import Store
+
+    story = tell(Store.open(store), image_id)
+    if json:
+        shell.print_json(story.to_json())
+    else:
+        _show_story(story)
+
+
+def _show_survey(survey: Survey) -> None:
+    splits = list(next(iter(survey.photographs.values()), {}))
+    rows = [[view, *(str(of_view[split]) for split in splits), str(sum(of_view.values()))]
+            for view, of_view in survey.photographs.items()]  # fmt: skip
+    totals = [sum(of_view[split] for of_view in survey.photographs.values()) for split in splits]
+    rows.append(["all", *map(str, totals), str(survey.n_found)])
+    title = f"{survey.dataset} in {survey.location}: {survey.n_found} photographs"
+    shell.print_table(title, ["view", *splits, "all"], rows)
+    shell.print_table(
+        f"{survey.n_done} done, {survey.n_failed} failed, {survey.n_pending} pending",
+        ["features", "backbone", "weights", "side", "pooling", "recipe", "engine", "d", "rows", "missing", "MB"],
+        [
+            [facts.name, facts.identity.backbone,
+             f"{_short(facts.identity.weights)} {facts.identity.weights_sha256[:8]}",
+             str(facts.identity.side_px or "-"), facts.identity.pooling or "-", facts.recipe, facts.identity.engine,
+             str(facts.dimension), str(sum(facts.rows.values())), str(facts.missing), f"{facts.size_bytes / 1e6:.1f}"]
+            for facts in survey.features
+        ],
+    )  # fmt: skip
+    shell.print_table("On disk", ["MB", "files"], [[f"{survey.size_bytes / 1e6:.1f}", str(survey.n_files)]])
+    if survey.whole:
+        shell.print_table("Kept whole", ["photographs", "why"], [[str(n), why] for why, n in survey.whole.items()])
+    if survey.failures:
+        shell.print_table("Failed", ["image_id", "why"], [list(failure) for failure in survey.failures[:20]])
+        if len(survey.failures) > 20:
+            shell.say(f"... and {len(survey.failures) - 20} more; all of them with --json.")
+    for warning in survey.warnings:
+        shell.warn(warning)
+
+
+def _short(weights: str) -> str:
+    return Path(weights).name if "/" in weights else weights
+
+
+def _verdict_json(verdict: Verdict) -> dict[str, Json]:
+    from dataclasses import asdict
+
+    return {
+        "sound": verdict.sound,
+        "units": verdict.n_units,
+        "rows": verdict.n_rows,
+        "bytes": verdict.n_bytes,
+        "faults": [cast("dict[str, Json]", asdict(fault)) for fault in verdict.faults],
+    }
+
+
+def _state(verdict: Verdict) -> str:
+    return "sound" if verdict.sound else f"not sound ({len(verdict.faults)} faults)"
+
+
+def _show_verdict(verdict: Verdict) -> None:
+    columns = ["units read", "rows", "MB", "faults"]
+    counts = [str(verdict.n_units), str(verdict.n_rows), f"{verdict.n_bytes / 1e6:.1f}", str(len(verdict.faults))]
+    shell.print_table("Verified", columns, [counts])
+    if verdict.faults:
+        shell.print_table("Faults", ["what", "where", "photographs", "found"], [_fault_row(f) for f in verdict.faults])
+
+
+def _fault_row(fault: Fault) -> list[str]:
+    from featstore.errors import listed
+
+    return [fault.kind, fault.where, listed(list(fault.image_ids), 3), fault.detail]
+
+
+def _show_story(story: Story) -> None:
+    facts = [
+        ["photograph", story.path], ["file", story.file], ["sha256", story.sha256 or "-"],
+        ["status", f"{story.status}{': ' + story.reason if story.reason else ''}"],
+        ["row", f"{story.place} of {story.view} (unit {story.unit})" if story.place >= 0 else "-"],
+        *[[name, str(value)] for name, value in story.papers.items() if value not in {"", None} and name != "image_id"],
+    ]  # fmt: skip
+    shell.print_table(f"{story.image_id}, {story.view}", ["what", "value"], facts)
+    for row in story.rows:
+        box = " ".join(map(str, row.region)) if row.region else "-"
+        region = f"{box}; {row.region_reason}" if row.region_reason else box
+        counts = "yes" if row.counts else f"no: {row.why_not}"
+        lines = [["counts", counts], ["region (top left bottom right)", region]]
+        if row.identity is not None:
+            identity = row.identity
+            versions = " ".join(f"{name} {version}" for name, version in identity.versions.items())
+            shape = f"{identity.side_px} px, {identity.pooling} pooling, {identity.precision}"
+            lines += [
+                ["network", f"{identity.backbone}, {shape}, batches of {identity.batch_size}"],
+                ["weights", f"{identity.weights}, sha256 {identity.weights_sha256}"],
+                ["cut by", identity.roi],
+                ["computed by", f"{identity.engine}; {versions}"],
+            ]
+        shell.print_table(f"Features {row.name}", ["what", "value"], lines)

@@ -1,0 +1,45 @@
+"""`featstore preview`: contact sheets of what each view's recipe makes of the photographs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from featstore import shell
+
+
+def preview(
+    dataset: Annotated[
+        Path, typer.Argument(help="PlantCLEF folder, CSV/Parquet table, or class folders.", show_default=False)
+    ],
+    out: Annotated[Path, typer.Option("--out", help="Folder for the sheets.")] = Path("preview"),
+    roi: Annotated[
+        str, typer.Option("--roi", help="Region of interest: article, ibm, lab, none, or a TOML file.")
+    ] = "article",
+    per_view: Annotated[int, typer.Option("--per-view", help="Photographs on the sheet of each view.")] = 12,
+    reader: Annotated[
+        str | None, typer.Option("--reader", help="plantclef, table or folders. \\[default: chosen by looking]")
+    ] = None,
+    seed: shell.SeedOption = 0,
+    json: shell.JsonOption = False,
+) -> None:
+    """Draw one contact sheet per view: photograph and box, mask, result, and why a whole image was kept.
+
+    For example:
+
+    - `featstore preview photos/ --out preview/`
+
+    - `featstore preview photos/ --roi mine.toml --per-view 24`
+    """
+    from featstore.care.preview import draw_sheets
+    from featstore.readers import read_dataset
+    from featstore.roi import load_recipe
+
+    recipe = load_recipe(roi)
+    sheets = draw_sheets(read_dataset(dataset, reader), recipe, out, n_per_view=per_view, seed=seed)
+    if json:
+        shell.print_json({"recipe": recipe.identity, "sheets": [str(path) for path in sheets]})
+    else:
+        shell.print_table(f"Drawn by {recipe.identity}", ["sheet"], [[str(path)] for path in sheets])

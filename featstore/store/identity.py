@@ -1,0 +1,69 @@
+"""What made a feature row: network, weights, input, region and software, so that nothing stale is taken for fresh."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+
+FOREIGN = "import"
+"""Engine of features that were computed elsewhere and imported."""
+
+# Where weights lie says nothing about what they are (their digest does), and batches are padded to one shape.
+_LABELS = frozenset({"weights", "weights_source", "batch_size"})
+_ENVIRONMENT = frozenset({"engine", "versions"})
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What made the feature rows of one view; rows of different identities are never mixed.
+
+    Attributes
+    ----------
+    backbone
+        Name in `featstore.backbones.BACKBONES`; for imported features what the user called their network.
+    weights, weights_source
+        As the user gave them, and a fingerprint of where they came from; only `weights_sha256` counts.
+    side_px, pooling, preprocessing
+        Input side, global pooling and scaling of the network.
+    roi
+        Identity of the view's recipe, as `featstore.roi.ViewRecipe.identity` gives it.
+    precision, batch_size
+        Number format of the network, and images per call (a row's last bits may depend on it).
+    engine, versions
+        What computed the network, and the libraries that had a hand in the pixels or the numbers.
+    """
+
+    backbone: str
+    weights: str
+    weights_source: str
+    weights_sha256: str
+    side_px: int
+    pooling: str
+    preprocessing: str
+    roi: str
+    precision: str
+    batch_size: int
+    engine: str
+    versions: Mapping[str, str]
+
+    @property
+    def foreign(self) -> bool:
+        """Whether the features were computed elsewhere."""
+        return self.engine == FOREIGN
+
+    def equals(self, other: Identity) -> bool:
+        """Whether both make the same rows, by the same software."""
+        return self.essence() == other.essence() and self.environment() == other.environment()
+
+    def essence(self) -> dict[str, object]:
+        """What the user chose: features of another essence never stand under the same name."""
+        return {name: value for name, value in asdict(self).items() if name not in _LABELS | _ENVIRONMENT}
+
+    def environment(self) -> dict[str, str]:
+        """Engine and library versions: rows of another environment are made again, unless the user keeps them."""
+        return {"engine": self.engine, **self.versions}
+
+
+def differences(old: Mapping[str, object], new: Mapping[str, object]) -> list[str]:
+    """Names of the entries in which two descriptions differ."""
+    return [name for name in {**old, **new} if old.get(name) != new.get(name)]

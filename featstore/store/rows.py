@@ -1,0 +1,203 @@
+"""Rows in zarr: row keys and feature arrays of every view, read and written in whole units."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
+
+import numpy as np
+import zarr
+from numpy.typing import NDArray
+from zarr.codecs import Crc32cCodec
+
+from featstore.catalog import VIEWS
+from featstore.errors import StoreError
+from featstore.store.chunks import read_chunks
+from featstore.store.place import Place
+
+if TYPE_CHECKING:
+    from zarr.core.metadata import ArrayV3Metadata
+
+CHUNK_ROWS = 64
+KEY_CHUNK_ROWS = 65_536
+
+
+@dataclass(frozen=True)
+class Grid:
+    """How rows are divided.
+
+    Attributes
+    ----------
+    chunk_rows
+        Rows that are read together.
+    unit_rows
+        Rows that one worker owns and writes: one chunk, or a shard of several.
+    """
+
+    chunk_rows: int = CHUNK_ROWS
+    unit_rows: int = CHUNK_ROWS
+
+    def __post_init__(self) -> None:
+        if self.chunk_rows < 1 or self.unit_rows % self.chunk_rows or self.unit_rows < self.chunk_rows:
+            raise StoreError(
+                "shards of one or several whole chunks",
+                f"{self.unit_rows} rows in shards, {self.chunk_rows} in chunks",
+                f"Choose a multiple of {self.chunk_rows}.",
+            )
+
+    @property
+    def sharded(self) -> bool:
+        """Whether several chunks lie in one file."""
+        return self.unit_rows > self.chunk_rows
+
+    def unit(self, unit: int) -> slice:
+        """Rows of a unit."""
+        return slice(unit * self.unit_rows, (unit + 1) * self.unit_rows)
+
+
+class Rows:
+    """Row keys and feature arrays; `featstore.store.store` tells how they lie in zarr."""
+
+    def __init__(self, place: Place, group: zarr.Group, grid: Grid) -> None:
+        self._place = place
+        self._group = group
+        self.grid = grid
+
+    @property
+    def views(self) -> tuple[str, ...]:
+        """Views that have rows, in the order of `VIEWS`."""
+        return tuple(view for view in VIEWS if f"{view}/image_id" in self._group)
+
+    def keys(self, view: str) -> list[str]:
+        """image_id of each row of a view that is taken."""
+        if f"{view}/image_id" not in self._group:
+            return []
+        keys = [str(key) for key in np.asarray(self._array(f"{view}/image_id")[:])]
+        return keys[: keys.index("")] if "" in keys else keys
+
+    def write_keys(self, view: str, keys: Sequence[str]) -> None:
+        """Set the rows of a view. A writer that is killed meanwhile leaves "" keys at the end, never other ones."""
+        path = f"{view}/image_id"
+        array = self._array(path) if path in self._group else self._create(path, (0,), (KEY_CHUNK_ROWS,), str)
+        array.resize((len(keys),))
+        array[:] = np.asarray(keys, dtype=object)
+        encoded = [key.encode() for key in keys]
+        width = max(map(len, encoded))
+        utf8 = np.frombuffer(b"".join(key.ljust(width, b"\0") for key in encoded), dtype=np.uint8).reshape(-1, width)
+        # Derived from image_id for readers that know numbers only, so it may be replaced.
+        self._create(f"{view}/image_id_utf8", utf8.shape, (KEY_CHUNK_ROWS, width), "uint8")[:] = utf8
+
+    def has(self, view: str, name: str) -> bool:
+        """Whether a view has a feature array of this name."""
+        return f"{view}/{name}" in self._group
+
+    def dimension(self, view: str, name: str) -> int:
+        """Number of features in an array."""
+        return int(self._array(f"{view}/{name}").shape[1])
+
+    def prepare(self, view: str, name: str, dimension: int) -> None:
+        """Give a view a feature array with one row per row key, keeping what is there."""
+        n_rows, unit = len(self.keys(view)), self.grid.unit_rows
+        for path, shape, chunks, dtype in (
+            (f"{view}/{name}", (n_rows, dimension), (self.grid.chunk_rows, dimension), "float32"),
+            (f"{view}/identity/{name}", (n_rows,), (unit,), "int32"),
+        ):
+            if path in self._group and self._array(path).shape[1:] == shape[1:]:
+                if self._array(path).shape != shape:
+                    self._array(path).resize(shape)
+                continue
+            shards = (unit, dimension) if dtype == "float32" and self.grid.sharded else None
+            self._create(path, shape, chunks, dtype, shards)
+
+    def read_unit(self, view: str, name: str, unit: int) -> NDArray[np.float32]:
+        """Rows of one unit, (rows, d) float32, NaN where not computed."""
+        rows = self.grid.unit(unit)
+        if self.grid.sharded:
+            return np.asarray(self._array(f"{view}/{name}")[rows], dtype=np.float32)
+        return self._read(view, name, [unit])[: max(0, self._array(f"{view}/{name}").shape[0] - rows.start)]
+
+    def read_identity(self, view: str, name: str, unit: int) -> NDArray[np.int32]:
+        """Numbers of what made the rows of one unit, -1 where not computed."""
+        return np.asarray(self._array(f"{view}/identity/{name}")[self.grid.unit(unit)], dtype=np.int32)
+
+    def write_unit(
+        self, view: str, name: str, unit: int, features: NDArray[np.float32], identity: NDArray[np.int32]
+    ) -> None:
+        """Write the rows of one unit, (rows, d), and what made each; the record that makes them count comes later."""
+        rows = self.grid.unit(unit)
+        self._array(f"{view}/{name}")[rows] = features
+        self._array(f"{view}/identity/{name}")[rows] = identity
+
+    def delete_unit(self, view: str, name: str, unit: int) -> None:
+        """Remove the files of one unit."""
+        self._place.delete(f"{view}/{name}/c/{unit}/0")
+        self._place.delete(f"{view}/identity/{name}/c/{unit}")
+
+    def read(self, view: str, name: str, places: NDArray[np.int64] | None = None) -> NDArray[np.float32]:
+        """Rows of a view by place (all if None), (n, d) float32, NaN where not computed.
+
+        Only the chunks that hold them are opened.
+
+        Raises
+        ------
+        DamagedError
+            If a chunk is not as it was written.
+        """
+        array = self._array(f"{view}/{name}")
+        if self.grid.sharded:
+            features = array[:] if places is None else array.oindex[places]
+            return np.asarray(features, dtype=np.float32)
+        n_rows = int(array.shape[0])
+        if places is None:
+            return self._read(view, name, range(-(-n_rows // self.grid.chunk_rows)))[:n_rows]
+        if len(places) and np.array_equal(places, np.arange(places[0], places[0] + len(places))):
+            # A run of rows needs no gathering.
+            first = int(places[0]) // self.grid.chunk_rows
+            last = int(places[-1]) // self.grid.chunk_rows
+            start = int(places[0]) - first * self.grid.chunk_rows
+            return self._read(view, name, range(first, last + 1))[start : start + len(places)]
+        chunk = places // self.grid.chunk_rows
+        needed, position = np.unique(chunk, return_inverse=True)
+        rows = self._read(view, name, [int(number) for number in needed])
+        gathered: NDArray[np.float32] = rows[position * self.grid.chunk_rows + places % self.grid.chunk_rows]
+        return gathered
+
+    def _read(self, view: str, name: str, chunks: Sequence[int]) -> NDArray[np.float32]:
+        shape = (self.grid.chunk_rows, self.dimension(view, name))
+        return read_chunks(self._place, f"{view}/{name}", chunks, shape)
+
+    def lost(self, view: str, name: str, units: Sequence[int]) -> list[int]:
+        """Those of `units` whose file is gone or has another length than it was written with."""
+        sizes = self._place.sizes(f"{view}/{name}/c")
+        whole = self.grid.chunk_rows * self.dimension(view, name) * 4 + 4
+        found = {unit: sizes.get(f"{view}/{name}/c/{unit}/0") for unit in units}
+        if self.grid.sharded:
+            return [unit for unit, size in found.items() if not size]
+        return [unit for unit, size in found.items() if size != whole]
+
+    def _create(
+        self,
+        path: str,
+        shape: tuple[int, ...],
+        chunks: tuple[int, ...],
+        dtype: str | type[str],
+        shards: tuple[int, ...] | None = None,
+    ) -> zarr.Array[ArrayV3Metadata]:
+        absent: dict[str, object] = {"float32": np.nan, "int32": -1, "uint8": 0}
+        return cast(
+            "zarr.Array[ArrayV3Metadata]",
+            self._group.create_array(
+                path, shape=shape, chunks=chunks, shards=shards, dtype=dtype, overwrite=True,
+                fill_value=absent.get(str(dtype), ""), compressors=[Crc32cCodec()],
+            ),
+        )  # fmt: skip
+
+    def _array(self, path: str) -> zarr.Array[ArrayV3Metadata]:
+        return cast("zarr.Array[ArrayV3Metadata]", self._group[path])
+
+
+def digest(features: NDArray[np.float32]) -> str:
+    """sha256 of rows as little-endian float32."""
+    return hashlib.sha256(np.ascontiguousarray(features, dtype="<f4").data).hexdigest()

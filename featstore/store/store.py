@@ -1,0 +1,305 @@
+"""The feature store, in zarr: rows are found by (view, image_id), and each knows what made it.
+
+Layout (zarr v3), `schema` = ``features/2``::
+
+    attrs                            schema, dataset, root, grid, catalog (its generation), identities, features, ...
+    catalog/<generation>/<column>    the papers of every photograph, also of those that failed
+    <View>/image_id                  (n_view,) row keys; again as image_id_utf8 (n_view, width) uint8
+    <View>/<name>                    (n_view, d) float32, NaN where not computed; name is a backbone's, or given by --as
+    <View>/identity/<name>           (n_view,) number of what made the row in attrs' identities, -1 where not computed
+    records/<View>/<unit>.json       what is known of the rows of a unit, see `featstore.store.records`
+    locks/                           who is writing, see `featstore.store.lease`
+
+Every array has a crc32c per chunk. A unit is one chunk of rows, or one shard of several. Its arrays are written, then
+its record. A row counts only if a record names it for the very photograph (sha256) that the record has decoded, made
+by an identity that attrs accept for its view; so a killed writer leaves nothing that could be mistaken for a result.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+import numpy as np
+import zarr
+from numpy.typing import NDArray
+
+from featstore.catalog import Catalog
+from featstore.errors import StoreError
+from featstore.provenance import Json, provenance
+from featstore.roi import Recipe
+from featstore.store.column import Column
+from featstore.store.identity import Identity
+from featstore.store.ledger import Ledger
+from featstore.store.papers import papers_digest, read_papers, write_papers
+from featstore.store.place import Place, open_place
+from featstore.store.records import Records
+from featstore.store.rows import Grid, Rows
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SCHEMA = "features/2"
+
+
+class Store:
+    """An open feature store. Create one with `Store.create`, open one with `Store.open`.
+
+    What it says is read when asked, except for `index`, which an open store keeps.
+    """
+
+    def __init__(self, place: Place, group: zarr.Group) -> None:
+        self.place = place
+        self._group = group
+        grid = cast("dict[str, int]", group.attrs["grid"])
+        self.rows = Rows(place, group, Grid(**grid))
+        self.records = Records(place)
+
+    @classmethod
+    def create(cls, place: Place, catalog: Catalog, grid: Grid) -> Store:
+        """Create an empty store for a data set."""
+        attributes: dict[str, Json] = {
+            "schema": SCHEMA,
+            "dataset": catalog.name,
+            "root": str(catalog.root.resolve()),
+            "grid": asdict(grid),
+            "catalog": "",
+            "catalog_digest": "",
+            "identities": [],
+            "features": {},
+            "warnings": [],
+            "provenance": provenance(),
+        }
+        return cls(place, zarr.create_group(place.zarr_store(), attributes=attributes))
+
+    @staticmethod
+    def exists(place: Place) -> bool:
+        """Whether there is a store at a place, of whatever schema."""
+        return place.read("zarr.json") is not None
+
+    @classmethod
+    def open(cls, location: str | Path | Place) -> Store:
+        """Open an existing store.
+
+        Parameters
+        ----------
+        location
+            Folder, or address in an object store such as ``s3://bucket/features.zarr``.
+
+        Raises
+        ------
+        StoreError
+            If there is none, or it has another schema.
+        """
+        place = open_place(location) if isinstance(location, str | Path) else location
+        if not cls.exists(place):
+            raise StoreError(
+                "a feature store", f"none at {place.url}", "Build it: featstore build DATASET --store PATH."
+            )
+        try:
+            group = zarr.open_group(place.zarr_store(), mode="r+")
+            schema = group.attrs.get("schema")
+        except (ValueError, KeyError, OSError, TypeError) as error:
+            raise StoreError(
+                f"a readable feature store at {place.url}", str(error), "Build it anew in another place."
+            ) from error
+        if schema != SCHEMA:
+            raise StoreError(
+                f"a store of schema {SCHEMA}", f"{schema!r} in {place.url}", "Build it anew with featstore build."
+            )
+        return cls(place, group)
+
+    # -- what the store is ------------------------------------------------------------------------------------------
+
+    @property
+    def location(self) -> str:
+        """Where the store lies; `Store.open` takes it."""
+        return self.place.url
+
+    @property
+    def attrs(self) -> dict[str, Json]:
+        """Everything that the store says of itself."""
+        return cast("dict[str, Json]", self._group.attrs.asdict())
+
+    def update_attrs(self, **changes: Json) -> None:
+        """Replace attributes in one write."""
+        self._group = self._group.update_attributes(changes)
+
+    @property
+    def name(self) -> str:
+        """What the data set is called."""
+        return str(self.attrs["dataset"])
+
+    @property
+    def root(self) -> Path:
+        """Folder that the photographs' paths start from."""
+        return Path(str(self.attrs["root"]))
+
+    @property
+    def views(self) -> tuple[str, ...]:
+        """Views that have rows, in the order of `featstore.catalog.VIEWS`."""
+        return self.rows.views
+
+    # -- what made its features -------------------------------------------------------------------------------------
+
+    @property
+    def identities(self) -> tuple[Identity, ...]:
+        """Every identity the store has known; a row points at its place in this table."""
+        table = cast("list[dict[str, object]]", self.attrs["identities"])
+        return tuple(Identity(**entry) for entry in table)  # type: ignore[arg-type]  # JSON keeps what asdict wrote
+
+    @property
+    def backbones(self) -> tuple[str, ...]:
+        """Names of the features, in the order in which they came: a backbone's, or what --as gave."""
+        return tuple(cast("dict[str, Json]", self.attrs["features"]))
+
+    def column(self, name: str) -> Column:
+        """What stands under a name of features.
+
+        Raises
+        ------
+        StoreError
+            If nothing does.
+        """
+        features = cast("dict[str, dict[str, Json]]", self.attrs["features"])
+        if name not in features:
+            known = ", ".join(features) or "none"
+            raise StoreError(f"features of {name} in {self.location}", f"those of {known}", "Build them first.")
+        return Column.from_json(features[name])
+
+    def identity(self, name: str, view: str | None = None) -> Identity:
+        """What makes the features of a name now, in a view or (but for the region) in all."""
+        current = self.column(name).current
+        return self.identities[current[view or next(iter(current))]]
+
+    def recipe(self, name: str) -> Recipe:
+        """How the photographs behind a name of features were cut."""
+        return self.column(name).recipe
+
+    def set_column(self, name: str, column: Column, identities: Sequence[Identity]) -> None:
+        """Enter what stands under a name, together with the table of identities that its numbers point into."""
+        features = cast("dict[str, Json]", self.attrs["features"])
+        self.update_attrs(
+            identities=[cast("Json", asdict(identity)) for identity in identities],
+            features={**features, name: column.to_json()},
+        )
+
+    # -- rows -------------------------------------------------------------------------------------------------------
+
+    def ledger(self, view: str) -> Ledger:
+        """What the records say of a view's rows."""
+        return Ledger.of(self.rows.keys(view), self.records.read_all(view), self.rows.grid.unit_rows)
+
+    def counting(self, name: str, view: str, ledger: Ledger) -> NDArray[np.bool_]:
+        """Which rows of a view have features of a name, (n_view,)."""
+        return ledger.counts(name, self.column(name).accepted.get(view, ()))
+
+    @cached_property
+    def index(self) -> Mapping[str, Mapping[str, int]]:
+        """Place of each row by view and image_id, read once per open store."""
+        return {view: {key: place for place, key in enumerate(self.rows.keys(view))} for view in self.views}
+
+    def row(self, view: str, image_id: str, name: str) -> NDArray[np.float32]:
+        """Features of one photograph, (d,).
+
+        Raises
+        ------
+        StoreError
+            If the store has no such photograph, or no features of this name for it.
+        """
+        place = self.index.get(view, {}).get(image_id)
+        if place is None:
+            raise StoreError("a photograph of this store", f"({view}, {image_id})", "Look it up: featstore explain.")
+        unit, within = divmod(place, self.rows.grid.unit_rows)
+        record = self.records.read(view, unit)
+        accepted = self.column(name).accepted.get(view, ())
+        if record is None or not record.counts(name, within, image_id, accepted):
+            got = f"none for ({view}, {image_id})"
+            raise StoreError(f"features of {name}", got, "See why: featstore explain; then run featstore build.")
+        features: NDArray[np.float32] = self.rows.read(view, name, np.asarray([place], dtype=np.int64))[0]
+        return features
+
+    # -- papers -----------------------------------------------------------------------------------------------------
+
+    @property
+    def catalog(self) -> pd.DataFrame:
+        """The catalogue's columns, one row per photograph."""
+        generation = str(self.attrs["catalog"])
+        if not generation:
+            raise StoreError("a catalogue in the store", f"none in {self.location}", "Run featstore build again.")
+        try:
+            return read_papers(cast("zarr.Group", self._group[f"catalog/{generation}"]))
+        except (KeyError, ValueError, RuntimeError, OSError) as error:
+            remedy = "Run featstore build again: it writes the catalogue anew and keeps the features."
+            raise StoreError(f"a readable catalogue in {self.location}", str(error), remedy) from error
+
+    def write_catalog(self, catalog: Catalog) -> None:
+        """Replace the catalogue if it says anything else: the new one is written beside the old, which then goes."""
+        digest, old = papers_digest(catalog.frame), str(self.attrs["catalog"])
+        if old and self.attrs["catalog_digest"] == digest and self._intact_catalog():
+            return
+        new = f"g{int(old[1:]) + 1 if old else 1:06d}"
+        generations = self._group.require_group("catalog")
+        write_papers(generations.create_group(new, overwrite=True), catalog.frame)
+        self.update_attrs(catalog=new, catalog_digest=digest)
+        for name in [name for name, _ in generations.groups() if name != new]:
+            del generations[name]
+
+    def _intact_catalog(self) -> bool:
+        try:
+            return not self.catalog.empty
+        except StoreError:
+            return False
+
+    @property
+    def papers(self) -> pd.DataFrame:
+        """As `papers_of`, with the regions of the first features."""
+        return self.papers_of(self.backbones[0] if self.backbones else None)
+
+    def papers_of(self, name: str | None) -> pd.DataFrame:
+        """One row per photograph: the catalogue's columns and what decoding found.
+
+        Adds sha256, status (done, failed with a `reason`, or pending), file_bytes, file_mtime_ns and `row` (place in
+        its view, -1 if it has none); and of the recipe behind a name of features box_top, box_left, box_bottom,
+        box_right in px of the full upright photograph, with `box_reason` where the whole image was kept for lack of
+        a region.
+        """
+        return self.survey([name] if name else [])[0]
+
+    def survey(
+        self, names: Sequence[str], views: Collection[str] | None = None
+    ) -> tuple[pd.DataFrame, NDArray[np.bool_]]:
+        """Papers of the photographs of some views (None: of all), and which names of features each one has.
+
+        Returns
+        -------
+        papers
+            n rows, columns as `papers_of` with the regions of the first name; index 0..n-1.
+        counting
+            (n, len(names)).
+        """
+        import pandas as pd
+
+        papers = self.catalog
+        if views is not None:
+            papers = papers[papers["view"].isin(set(views))].reset_index(drop=True)
+        recipe = self.recipe(names[0]) if names else None
+        counting = np.zeros((len(papers), len(names)), dtype=np.bool_)
+        found = []
+        for view, of_view in papers.groupby("view", sort=False):
+            ledger = self.ledger(str(view))
+            cut_by = recipe.of(str(view)).identity if recipe else ""
+            facts = ledger.facts_of(list(of_view["image_id"]), cut_by).set_index(of_view.index)
+            found.append(facts)
+            here = facts["row"].to_numpy() >= 0
+            for column, name in enumerate(names):
+                counts = self.counting(name, str(view), ledger)
+                counting[of_view.index[here], column] = counts[facts["row"].to_numpy()[here]]
+        papers = papers.join(pd.concat(found).sort_index() if found else Ledger([]).facts_of([], ""))
+        unusable = papers["problem"] != ""
+        papers.loc[unusable, "status"] = "failed"
+        papers.loc[unusable, "reason"] = papers.loc[unusable, "problem"]
+        return papers, counting & ~unusable.to_numpy()[:, None]
