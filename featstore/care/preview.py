@@ -98,7 +98,7 @@ def _sheet(view: str, recipe: Recipe, shots: Iterable[_Shot], drawn: tuple[int, 
     lost = f"; {n_lost} could not be read" if n_lost and n_read else ""
     return Sheet(
         title=f"{view} - recipe {recipe.name}: {_method(treatment)}",
-        subtitle=f"{share}{lost}. {len(cells)} of {n_known:,} drawn, seed {seed}. Made by {treatment.identity}.",
+        subtitle=f"{share}{lost}. Shown: {len(cells)} of {n_known:,} (seed {seed}). By {treatment.identity}.",
         cells=tuple(cells),
     )
 

@@ -1,106 +1,37 @@
 """Leases: who is writing to a store; parts of one plan side by side, anything else refused, naming who is there.
 
 A lease is a small file under ``locks/`` that its holder renews. It is taken and renewed by compare-and-swap, so two
-processes can never both think that it is theirs.
+processes can never both think that it is theirs. A holder that was killed is recognised at once on the same machine,
+and on another one by its silence; one that was only suspended learns from `Lease.check` that it was taken for dead.
 """
 
 from __future__ import annotations
 
-import json
-import os
-import platform
-import sys
 import threading
 import time
-import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 
-from featstore.errors import PhytobenchError
+from featstore.errors import PhytobenchError, StoreError
+from featstore.store.holder import HELD, LEASE_S, Claim, Holder
 from featstore.store.place import LOCKS, LocalPlace, Place
 
-LEASE_S = 120.0
-"""A holder on another machine that has not renewed its lease for so long is taken for dead."""
+__all__ = ["BEAT_S", "LEASE_S", "Claim", "Holder", "Lease", "LockedError", "hold", "mutex", "only_writer"]
 
 BEAT_S = 15.0
 """A lease is renewed this often."""
 
 _POLL_S = 0.2
+_SWEEP_PATIENCE_S = 300.0
+
+_WAIT = "Wait until it has ended"
+_PARTS = f"{_WAIT}; parts of one build (--part I/N) may run side by side if they are started alike"
 
 
 class LockedError(PhytobenchError):
     """Another process is writing to the same place."""
-
-
-@dataclass(frozen=True)
-class Claim:
-    """What a process wants to do: part 1..n_parts of a plan, which is named by a digest."""
-
-    plan: str
-    part: int = 1
-    n_parts: int = 1
-
-
-@dataclass(frozen=True)
-class Holder:
-    """Who holds a lease.
-
-    Attributes
-    ----------
-    machine
-        The running system and process namespace: a process number means something only there.
-    started
-        When the process started, in the system's own count, so that a process that got a dead one's number is not
-        taken for it.
-    beat
-        When the lease was last renewed, seconds since 1970.
-    """
-
-    plan: str
-    part: int
-    n_parts: int
-    command: str
-    host: str
-    machine: str
-    pid: int
-    started: str
-    since: float
-    beat: float
-    token: str = field(default_factory=lambda: uuid.uuid4().hex)
-
-    @classmethod
-    def me(cls, claim: Claim) -> Holder:
-        """Describe the running process."""
-        now, pid = time.time(), os.getpid()
-        command = " ".join([Path(sys.argv[0]).name, *sys.argv[1:]])[:200]
-        return cls(
-            claim.plan, claim.part, claim.n_parts, command, platform.node(), _machine(), pid, _started(pid), now, now
-        )
-
-    @classmethod
-    def of(cls, data: bytes) -> Holder | None:
-        """Read a lease; None if it is none."""
-        try:
-            return cls(**json.loads(data))
-        except (ValueError, TypeError):
-            return None
-
-    def to_bytes(self) -> bytes:
-        """As JSON."""
-        return json.dumps(asdict(self)).encode()
-
-    def lives(self) -> bool:
-        """Whether the holder is still at work, as far as can be seen from here."""
-        if self.machine == _machine():
-            return _started(self.pid) == self.started != ""
-        return time.time() - self.beat < LEASE_S
-
-    def __str__(self) -> str:
-        since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(self.since))
-        part = f", part {self.part}/{self.n_parts}" if self.n_parts > 1 else ""
-        return f"process {self.pid} on {self.host} (`{self.command}`{part}), which has been writing since {since}"
 
 
 class Lease:
@@ -111,9 +42,16 @@ class Lease:
         self._key = key
         self._holder = holder
         self._lock = threading.Lock()
+        self._lost = threading.Event()
         self._ended = threading.Event()
+        HELD.add(holder.token)
         self._thread = threading.Thread(target=self._renew, daemon=True)
         self._thread.start()
+
+    @property
+    def lost(self) -> bool:
+        """Whether another process is known to have taken the lease over."""
+        return self._lost.is_set()
 
     def check(self) -> None:
         """Make sure that the lease is still ours, before something is written.
@@ -122,9 +60,12 @@ class Lease:
         ------
         LockedError
             If it is not.
+        StoreError, OSError
+            If that cannot be found out.
         """
-        late = time.time() - self._holder.beat > LEASE_S / 2
-        if (late and not self._beat()) or self._ended.is_set():
+        if self._holder.late and not self.lost:
+            self._beat()
+        if self.lost:
             raise LockedError(
                 f"to hold {self._place.url} still",
                 "that it was taken over, because this process did not answer for too long",
@@ -135,25 +76,37 @@ class Lease:
         """Give the lease back."""
         self._ended.set()
         self._thread.join(timeout=5)
-        with self._lock:
-            self._place.swap(self._key, self._holder.to_bytes(), None)
+        HELD.discard(self._holder.token)
+        # What is being done has its own outcome; a lease that stays behind is a dead one's to others.
+        with self._lock, suppress(OSError, StoreError):
+            data = self._place.read(self._key)
+            if self._is_mine(data):
+                self._place.swap(self._key, data, None)
 
     def _renew(self) -> None:
-        while not self._ended.wait(BEAT_S):
-            try:
-                if not self._beat():
-                    self._ended.set()
-            except (OSError, PhytobenchError):
-                # A disk or server that fails for a moment; the next beat tries again.
-                continue
+        while not self._ended.wait(BEAT_S) and not self.lost:
+            # A disk or server may fail for a moment; the next beat tries again.
+            with suppress(OSError, StoreError):
+                self._beat()
 
-    def _beat(self) -> bool:
+    def _beat(self) -> None:
+        """Renew the lease, or find that it is lost."""
         with self._lock:
-            renewed = replace(self._holder, beat=time.time())
-            if not self._place.swap(self._key, self._holder.to_bytes(), renewed.to_bytes()):
-                return False
-            self._holder = renewed
-            return True
+            for _ in range(2):
+                renewed = replace(self._holder, beat=time.time())
+                if self._place.swap(self._key, self._holder.to_bytes(), renewed.to_bytes()):
+                    self._holder = renewed
+                    return
+                # A beat of ours whose answer was lost on the way is no other's.
+                held = Holder.of(self._place.read(self._key))
+                if held is None or held.token != self._holder.token:
+                    break
+                self._holder = held
+            self._lost.set()
+
+    def _is_mine(self, data: bytes | None) -> bool:
+        held = Holder.of(data)
+        return held is not None and held.token == self._holder.token
 
 
 @contextmanager
@@ -169,22 +122,17 @@ def hold(place: Place, claim: Claim) -> Iterator[Lease]:
     """
     place.require_conditions()
     key = f"{LOCKS}/part-{claim.part}-of-{claim.n_parts}.json"
-    holder = _take(place, key, claim)
-    lease = Lease(place, key, holder)
+    lease = Lease(place, key, _take(place, key, claim, _PARTS))
     try:
-        others = _others(place, key)
-        for other in others:
-            if (other.plan, other.n_parts) != (claim.plan, claim.n_parts):
-                raise _refusal(place, other)
-        if not others:
-            place.sweep()
+        _require_fellows(place, key, claim)
+        _sweep_alone(place, key)
         yield lease
     finally:
         lease.release()
 
 
 @contextmanager
-def mutex(place: Place, name: str, patience_s: float) -> Iterator[None]:
+def mutex(place: Place, name: str, patience_s: float) -> Iterator[Lease]:
     """Be alone for a moment: wait for a living holder, take over from a dead one.
 
     Raises
@@ -196,14 +144,14 @@ def mutex(place: Place, name: str, patience_s: float) -> Iterator[None]:
     deadline = time.monotonic() + patience_s
     while True:
         try:
-            lease = Lease(place, key, _take(place, key, Claim(name)))
+            lease = Lease(place, key, _take(place, key, Claim(name), _WAIT))
             break
         except LockedError:
             if time.monotonic() > deadline:
                 raise
             time.sleep(_POLL_S)
     try:
-        yield
+        yield lease
     finally:
         lease.release()
 
@@ -212,30 +160,55 @@ def mutex(place: Place, name: str, patience_s: float) -> Iterator[None]:
 def only_writer(folder: Path, name: str = "writer") -> Iterator[None]:
     """Be the only process that writes to a folder; it is made if it is not there.
 
+    Parameters
+    ----------
+    name
+        Of what is written, if several things in the folder may be written at once.
+
     Raises
     ------
     LockedError
         If a living process is writing to it, naming it.
     """
-    place = LocalPlace(folder)
-    key = f"{LOCKS}/{name}.json"
-    lease = Lease(place, key, _take(place, key, Claim(name)))
+    place, key = LocalPlace(folder), f".{name}.lock"
+    lease = Lease(place, key, _take(place, key, Claim(name), _WAIT))
     try:
         yield
     finally:
         lease.release()
 
 
-def _take(place: Place, key: str, claim: Claim) -> Holder:
+def _take(place: Place, key: str, claim: Claim, remedy: str) -> Holder:
     """Take a lease that is free or whose holder is dead."""
     mine = Holder.me(claim)
     while True:
         held = place.read(key)
-        other = Holder.of(held) if held is not None else None
+        other = Holder.of(held)
+        if other is not None and other.token == mine.token:
+            # It was written after all, only the answer was lost on the way.
+            return other
         if other is not None and other.lives():
-            raise _refusal(place, other)
+            raise _refusal(place, other, remedy)
         if place.swap(key, held, mine.to_bytes()):
             return mine
+
+
+def _require_fellows(place: Place, key: str, claim: Claim) -> None:
+    """Refuse if anyone else alive works on another plan."""
+    # Each has entered itself before it looks at the others, so of two plans at least one sees the other.
+    for other in _others(place, key):
+        if (other.plan, other.n_parts) != (claim.plan, claim.n_parts):
+            raise _refusal(place, other, _PARTS)
+
+
+def _sweep_alone(place: Place, key: str) -> None:
+    """Remove what killed writers left, if nobody else is there to whom it could belong."""
+    if place.local is None:
+        return
+    # Whoever comes meanwhile waits here before it writes; whoever came before has a lease that is seen.
+    with mutex(place, "sweep", _SWEEP_PATIENCE_S):
+        if not _others(place, key):
+            place.sweep()
 
 
 def _others(place: Place, mine: str) -> list[Holder]:
@@ -245,52 +218,15 @@ def _others(place: Place, mine: str) -> list[Holder]:
         if key == mine or not key.startswith(f"{LOCKS}/part-"):
             continue
         data = place.read(key)
-        holder = Holder.of(data) if data is not None else None
+        holder = Holder.of(data)
         if holder is not None and holder.lives():
             living.append(holder)
-        elif data is not None:
+        elif data:
             place.swap(key, data, None)
     return living
 
 
-def _refusal(place: Place, holder: Holder) -> LockedError:
-    return LockedError(
-        f"{place.url} free for this process",
-        str(holder),
-        "Wait until it has ended; parts of one build (--part I/N) may run side by side if they are started alike.",
-    )
-
-
-def _machine() -> str:
-    """The running system and its process namespace: two containers on one host are two."""
-    parts = [platform.node()]
-    for path in ("/proc/sys/kernel/random/boot_id", "/proc/self/ns/pid"):
-        try:
-            parts.append(
-                str(Path(path).readlink()) if path.endswith("pid") else Path(path).read_text(encoding="ascii").strip()
-            )
-        except OSError:
-            continue
-    return " ".join(parts)
-
-
-def _started(pid: int) -> str:
-    """When a process started, in the system's own count; "alive" where that is not told, "" if it does not live."""
-    try:
-        # Fields are counted behind the name, which may hold anything.
-        fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
-    except OSError:
-        return _alive(pid)
-    return "" if fields[0] in {"Z", "X"} else fields[19]
-
-
-def _alive(pid: int) -> str:
-    if Path("/proc/self/stat").exists():
-        return ""
-    try:
-        os.kill(pid, 0)
-    except PermissionError:
-        return "alive"
-    except OSError:
-        return ""
-    return "alive"
+def _refusal(place: Place, holder: Holder, remedy: str) -> LockedError:
+    asked = "" if holder.here else f" and gave its last sign of life {max(holder.silent_s, 0):.0f} s ago"
+    lapse = "" if holder.here else f" If it was killed there, its place is free {LEASE_S:.0f} s after that sign."
+    return LockedError(f"{place.url} free for this process", f"{holder}{asked}", f"{remedy}.{lapse}")

@@ -6,10 +6,12 @@ import os
 import re
 import shutil
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Protocol
+from urllib.parse import unquote
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from featstore.errors import StoreError
 from featstore.provenance import replacing
@@ -21,7 +23,9 @@ LOCKS = "locks"
 """Folder of the leases, see `featstore.store.lease`."""
 
 _GUARD = ".guard"
-_ADDRESS = re.compile(r"([a-z][a-z0-9+.-]+)://")
+_GUARD_PATIENCE_S = 60.0
+# pathlib makes one slash of two.
+_ADDRESS = re.compile(r"([a-z][a-z0-9+.-]+):/+", re.IGNORECASE)
 _BUCKETS = ("s3", "gs", "az")
 
 
@@ -48,7 +52,8 @@ class Place(Protocol):
     def swap(self, key: str, old: bytes | None, new: bytes | None) -> bool:
         """Write a key only if it holds exactly `old` (None: is absent), in one step; False if it does not.
 
-        With `new` None the key is freed: removed, or where that cannot be conditional, emptied.
+        With `new` None the key is freed: removed, or where that cannot be conditional, emptied. Here an empty key
+        counts as absent.
         """
 
     def delete(self, key: str) -> None:
@@ -81,15 +86,15 @@ def open_place(location: str | Path) -> Place:
     address = _ADDRESS.match(str(location))
     if address is None:
         return LocalPlace(Path(location))
-    scheme = address.group(1)
+    scheme, rest = address.group(1).lower(), str(location)[address.end() :]
     if scheme == "file":
-        return LocalPlace(Path(str(location).removeprefix("file://")))
+        return LocalPlace(Path(f"/{unquote(rest)}"))
     if scheme not in _BUCKETS:
         expected = f"a folder, or an address that begins with {', '.join(f'{name}://' for name in _BUCKETS)}"
         raise StoreError(expected, repr(str(location)), "Correct the place of the store.")
     from featstore.store.objects import ObjectPlace
 
-    return ObjectPlace(str(location))
+    return ObjectPlace(f"{scheme}://{rest}")
 
 
 class LocalPlace:
@@ -113,7 +118,7 @@ class LocalPlace:
         try:
             with self._file(key).open("rb", buffering=0) as file:
                 return file.readall()
-        except (FileNotFoundError, NotADirectoryError):
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
             return None
 
     def read_many(self, keys: Sequence[str]) -> dict[str, bytes]:
@@ -128,9 +133,8 @@ class LocalPlace:
 
     def swap(self, key: str, old: bytes | None, new: bytes | None) -> bool:
         """See `Place.swap`; other writers wait for the moment that it takes."""
-        self._path.mkdir(parents=True, exist_ok=True)
-        with FileLock(self._path / _GUARD):
-            if self.read(key) != old:
+        with self._guard():
+            if (self.read(key) or None) != (old or None):
                 return False
             if new is None:
                 self.delete(key)
@@ -144,12 +148,15 @@ class LocalPlace:
 
     def sizes(self, prefix: str) -> dict[str, int]:
         """See `Place.sizes`."""
-        files = self._files(self._file(prefix) if prefix else self._path)
-        return {
-            str(PurePosixPath(Path(entry.path).relative_to(self._path))): entry.stat().st_size
-            for entry in files
-            if entry.name != _GUARD and not _is_leftover(entry.name)
-        }
+        sizes = {}
+        above = len(os.path.join(self._path, ""))  # noqa: PTH118  # Path drops the slash at the end
+        for entry in self._files(self._file(prefix) if prefix else self._path):
+            if entry.name == _GUARD or _is_leftover(entry.name):
+                continue
+            # Leases come and go meanwhile.
+            with suppress(FileNotFoundError):
+                sizes[entry.path[above:].replace(os.sep, "/")] = entry.stat().st_size
+        return sizes
 
     def is_empty(self) -> bool:
         """See `Place.is_empty`."""
@@ -167,17 +174,29 @@ class LocalPlace:
         return zarr.storage.LocalStore(self._path)
 
     def sweep(self) -> int:
-        """See `Place.sweep`."""
-        leftovers = [entry.path for entry in self._files(self._path) if _is_leftover(entry.name)]
-        for path in leftovers:
-            Path(path).unlink(missing_ok=True)
+        """See `Place.sweep`. Nobody else may be writing, but for leases."""
+        leftovers = [Path(entry.path) for entry in self._files(self._path) if _is_leftover(entry.name)]
+        # What lies beside a lease may be another one's being written, but not while we hold the guard.
+        with self._guard():
+            for path in leftovers:
+                path.unlink(missing_ok=True)
         return len(leftovers)
 
+    @contextmanager
+    def _guard(self) -> Iterator[None]:
+        self._path.mkdir(parents=True, exist_ok=True)
+        try:
+            with FileLock(self._path / _GUARD, timeout=_GUARD_PATIENCE_S):
+                yield
+        except Timeout as error:
+            raise StoreError(
+                f"{self._path / _GUARD} free within {_GUARD_PATIENCE_S:.0f} s",
+                "a process that keeps it locked, perhaps a suspended one",
+                "End that process, then run again.",
+            ) from error
+
     def _file(self, key: str) -> Path:
-        parts = PurePosixPath(key)
-        if not key or parts.is_absolute() or ".." in parts.parts:
-            raise StoreError("a key inside the store", repr(key), "This is a defect of the program; report it.")
-        return self._path / parts
+        return self._path / inside(key)
 
     def _files(self, folder: Path) -> Iterator[os.DirEntry[str]]:
         try:
@@ -189,6 +208,20 @@ class LocalPlace:
                 yield from self._files(Path(entry.path))
             else:
                 yield entry
+
+
+def inside(key: str) -> str:
+    """Give a key back if it lies inside a place.
+
+    Raises
+    ------
+    StoreError
+        If it does not.
+    """
+    parts = PurePosixPath(key)
+    if not key or parts.is_absolute() or ".." in parts.parts:
+        raise StoreError("a key inside the store", repr(key), "This is a defect of the program; report it.")
+    return key
 
 
 def _is_leftover(name: str) -> bool:

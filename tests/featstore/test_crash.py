@@ -1,0 +1,211 @@
+"""Builds that are killed: whatever the moment, what was completed is kept, and the end is the same bit for bit."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from featstore.store import Store
+from featstore.table import load_table
+
+# The whole program, but for the networks: two stand-ins whose rows depend on their pixels alone, and which work
+# slowly enough for a kill to hit any stage.
+PROGRAM = """
+import sys, time
+import numpy as np
+import featstore.build.specs as specs
+from featstore.build import build
+
+class Network:
+    def __init__(self, name):
+        self.name, self.side_px, self.dimension, self.batch_size = name, 32, specs.BACKBONES[name].dimension, 8
+    def features(self, images):
+        time.sleep(0.004)
+        rng = np.random.default_rng(len(self.name))
+        return (images.reshape(len(images), -1)[:, :64] @ rng.normal(size=(64, self.dimension))).astype(np.float32)
+
+specs._loaded = lambda backbone, *_: (Network(backbone), "0" * 64)
+from featstore.cli import main
+print("ready", flush=True)
+main(sys.argv[1:])
+"""
+
+N_IMAGES = 230
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A table of 230 small photographs in three views, two of them damaged."""
+    from PIL import Image
+
+    folder = tmp_path_factory.mktemp("photos")
+    lines = ["path,class_id,view,observation_id"]
+    for n in range(N_IMAGES):
+        corners = np.random.default_rng(n).integers(0, 256, (2, 3, 3), dtype=np.uint8)
+        Image.fromarray(corners).resize((40, 30), Image.Resampling.BICUBIC).save(folder / f"{n}.jpg")
+        lines.append(f"{n}.jpg,{n // 2 % 5},{('Flower', 'Leaf', 'Entire')[n % 3]},o{n // 2}")
+    for n in (7, 100):
+        (folder / f"{n}.jpg").write_bytes((folder / f"{n}.jpg").read_bytes()[:-200])
+    (folder / "table.csv").write_text("\n".join(lines))
+    return folder / "table.csv"
+
+
+def arguments(photos: Path, store: Path) -> list[str]:
+    words = ["build", str(photos), "--store", str(store), "--weights", "random", "--side", "32", "--batch-size", "8"]
+    words += ["--backbone", "mobilenet", "--backbone", "vgg16", "--workers", "1", "--max-failures", "2", "--json"]
+    return words
+
+
+def start(photos: Path, store: Path, *options: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-c", PROGRAM, *arguments(photos, store), *options],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+    )  # fmt: skip
+
+
+def finish(photos: Path, store: Path, *options: str) -> dict[str, object]:
+    process = start(photos, store, *options)
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 0, err
+    return dict(json.loads(out.partition("ready\n")[2]))
+
+
+def same_bits(one: Path, other: Path) -> None:
+    first, second = (load_table(Store.open(path), ["mobilenet", "vgg16"]) for path in (one, other))
+    assert first.papers.drop(columns=["file_mtime_ns"]).equals(second.papers.drop(columns=["file_mtime_ns"]))
+    np.testing.assert_array_equal(first.features, second.features)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    store = tmp_path_factory.mktemp("undisturbed") / "f.zarr"
+    summary = finish(photos, store)
+    assert (summary["found"], summary["done"], summary["failed"]) == (N_IMAGES, N_IMAGES - 2, 2)
+    return store
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(os, "killpg"), reason="kills processes as POSIX does")
+def test_killed_at_many_random_moments_a_build_ends_with_the_same_bits(
+    photos: Path, undisturbed: Path, tmp_path: Path
+) -> None:
+    store, rng = tmp_path / "f.zarr", random.Random(1)
+    done = 0
+    n_kept = 0
+    for _ in range(14):
+        process = start(photos, store)
+        assert process.stdout is not None
+        process.stdout.readline()
+        time.sleep(rng.uniform(0.05, 1.3))
+        # The parent alone: its workers have to end by themselves.
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        if (store / "zarr.json").exists() and Store.open(store).attrs["catalog"]:
+            papers = Store.open(store).papers
+            finished = int((papers["status"] == "done").sum())
+            assert finished >= done, "what was completed is kept"
+            n_kept += finished > done
+            done = finished
+        wait_for_orphans(process.pid)
+    assert n_kept, "no kill came while there was something to keep"
+    summary = finish(photos, store)
+    assert (summary["done"], summary["failed"]) == (N_IMAGES - 2, 2)
+    same_bits(store, undisturbed)
+    assert not [path for path in store.rglob("*") if ".partial" in path.name], "leftovers are swept"
+    assert finish(photos, store)["decoded"] == 0
+
+
+def wait_for_orphans(group: int) -> None:
+    """Workers end with their parent: within seconds nobody is left in its process group."""
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        try:
+            os.killpg(group, 0)
+        except ProcessLookupError:
+            return
+        time.sleep(0.05)
+    raise AssertionError("workers outlive their parent")
+
+
+def test_a_dead_ones_lease_is_taken_over_and_a_living_ones_refused(photos: Path, tmp_path: Path) -> None:
+    store = tmp_path / "f.zarr"
+    first = start(photos, store)
+    deadline = time.monotonic() + 60
+    while not list(store.glob("locks/part-*.json")):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    second = start(photos, store)
+    _, told = second.communicate(timeout=60)
+    if first.poll() is None:
+        assert second.returncode == 1
+        assert f"process {first.pid} on" in told
+    first.send_signal(signal.SIGKILL)
+    first.wait()
+    assert finish(photos, store)["done"] == N_IMAGES - 2
+
+
+def test_parts_started_at_once_make_the_same_store(photos: Path, undisturbed: Path, tmp_path: Path) -> None:
+    store = tmp_path / "f.zarr"
+    parts = [start(photos, store, "--part", f"{part}/3") for part in (1, 2, 3)]
+    for process in parts:
+        _, told = process.communicate(timeout=120)
+        assert process.returncode == 0, told
+    summary = finish(photos, store)
+    assert (summary["done"], summary["decoded"], summary["pending"]) == (N_IMAGES - 2, 0, 0)
+    same_bits(store, undisturbed)
+
+
+def test_parts_of_another_plan_are_refused(photos: Path, tmp_path: Path) -> None:
+    from featstore.store.lease import Claim, hold
+    from featstore.store.place import open_place
+
+    with hold(open_place(tmp_path / "f.zarr"), Claim("another", 1, 4)):
+        process = start(photos, tmp_path / "f.zarr", "--part", "2/4")
+        _, told = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "part 1/4" in told
+
+
+@pytest.mark.parametrize("n_writes", [3, 20, 60])
+def test_a_full_disk_loses_nothing(
+    photos: Path, undisturbed: Path, tmp_path: Path, write_limit: Callable[[int], str], n_writes: int
+) -> None:
+    store = tmp_path / "f.zarr"
+    program = PROGRAM.replace('print("ready"', write_limit(n_writes) + '\nprint("ready"')
+    words = arguments(photos, store)
+    process = subprocess.run(
+        [sys.executable, "-c", program, *words], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert process.returncode == 1
+    assert "room on the disk" in process.stderr
+    assert finish(photos, store)["done"] == N_IMAGES - 2
+    same_bits(store, undisturbed)
+
+
+@pytest.fixture
+def write_limit() -> Callable[[int], str]:
+    """Code after which the disk is full from the n-th whole file on."""
+
+    def code(n_writes: int) -> str:
+        return f"""
+import errno, os, pathlib
+real, count = pathlib.Path.replace, [0]
+def replace(self, target):
+    count[0] += 1
+    if count[0] > {n_writes}:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(target))
+    return real(self, target)
+pathlib.Path.replace = replace
+"""
+
+    return code
