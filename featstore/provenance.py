@@ -16,7 +16,7 @@ from typing import TypeAlias
 
 Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 
-LIBRARIES = ("keras", "tensorflow", "numpy", "zarr", "scikit-learn", "scikit-image", "lightgbm", "pillow")
+LIBRARIES = ("keras", "tensorflow", "numpy", "zarr", "scikit-learn", "scipy", "lightgbm", "pillow")
 
 
 def library_versions(names: tuple[str, ...] = LIBRARIES) -> dict[str, str]:

@@ -1,6 +1,6 @@
 """Backbones: image networks without their classifier, each with its own weights, preprocessing and engine."""
 
-from featstore.backbones.engines import ENGINES, backend_name, engine_identity
+from featstore.backbones.engines import ENGINES, backend_name, check_engine, engine_identity
 from featstore.backbones.network import Network
 from featstore.backbones.networks import build_backbone, preprocess, weights_sha256
 from featstore.backbones.random import random_seed, randomise
@@ -24,6 +24,7 @@ __all__ = [
     "backbone_named",
     "backend_name",
     "build_backbone",
+    "check_engine",
     "check_options",
     "engine_identity",
     "preprocess",

@@ -34,18 +34,26 @@ def randomise(network: keras.Model, seed: int) -> None:
     """Fill a network with seeded random weights, the same on every Keras backend.
 
     Kernels are He-uniform over their fan-in, so that the signal survives every network (a Glorot start let that
-    of MobileNet sink to 1e-6); biases and BatchNormalization keep their neutral start.
+    of MobileNet sink to 1e-6); biases and normalisations keep their neutral start, layer scales become 1 (ConvNeXt
+    starts them at 1e-6, and its blocks would count for nothing).
     """
-    import keras
-
     rng = np.random.default_rng(seed)
     for layer in network.layers:
-        # Each channel of a depthwise kernel sees one input channel alone.
-        depthwise = isinstance(layer, keras.layers.DepthwiseConv2D)
         for variable in layer.weights:
-            if len(variable.shape) < 2:
-                continue
             shape = tuple(int(length) for length in variable.shape)
-            fan_in = int(np.prod(shape[:2] if depthwise else shape[:-1]))
+            if type(layer).__name__ == "LayerScale":
+                variable.assign(np.ones(shape, dtype=np.float32))
+            if len(shape) < 2:
+                continue
+            fan_in = int(np.prod(shape[:2] if _is_depthwise(layer, variable) else shape[:-1]))
             limit = np.sqrt(6.0 / fan_in)
             variable.assign(rng.uniform(-limit, limit, shape).astype(np.float32))
+
+
+def _is_depthwise(layer: keras.layers.Layer, variable: keras.Variable) -> bool:
+    """Whether each channel of a kernel sees one input channel alone."""
+    import keras
+
+    if isinstance(layer, keras.layers.SeparableConv2D):
+        return variable is layer.depthwise_kernel
+    return isinstance(layer, keras.layers.DepthwiseConv2D)

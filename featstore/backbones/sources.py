@@ -11,8 +11,13 @@ from featstore.errors import WeightsError
 from featstore.provenance import sha256_of_file
 
 
-def weights_source(name: str, weights: str) -> str | None:
-    """Fingerprint of where the weights of a backbone come from.
+def weights_source(name: str, weights: str, side_px: int | None = None) -> str | None:
+    """Fingerprint of where the weights of a backbone come from; reads a file at most.
+
+    Parameters
+    ----------
+    side_px
+        Side of the input, by which Keras chooses the download of some networks; None for the network's own.
 
     Returns
     -------
@@ -29,7 +34,7 @@ def weights_source(name: str, weights: str) -> str | None:
     if seed is not None:
         return f"random:{seed}/{RANDOM_VERSION}"
     if weights == "imagenet":
-        cached = cached_download(backbone)
+        cached = cached_download(backbone, side_px)
         return None if cached is None else f"file:{sha256_of_file(cached)}"
     return f"file:{sha256_of_file(weight_file(backbone, Path(weights).expanduser()))}"
 
@@ -39,12 +44,10 @@ def keras_home() -> Path:
     return Path(os.environ.get("KERAS_HOME", Path.home() / ".keras"))
 
 
-def cached_download(backbone: Backbone) -> Path | None:
-    """The ImageNet weights that Keras has downloaded before; None if it has not, or several might be meant."""
-    others = tuple(f"{name}_" for name in BACKBONES if name.startswith(f"{backbone.name}_"))
-    files = (keras_home() / "models").glob(f"{backbone.name}_*no*top*.h5")
-    found = [file for file in files if not file.name.startswith(others)]
-    return found[0] if len(found) == 1 else None
+def cached_download(backbone: Backbone, side_px: int | None = None) -> Path | None:
+    """The ImageNet weights that Keras has downloaded before; None if it has not."""
+    path = keras_home() / "models" / backbone.download_name(side_px)
+    return path if path.is_file() else None
 
 
 def weight_file(backbone: Backbone, path: Path) -> Path:
@@ -57,9 +60,9 @@ def weight_file(backbone: Backbone, path: Path) -> Path:
     """
     if path.is_file():
         return path
-    patterns = (f"{backbone.name}.weights.h5", f"{backbone.name}.h5", f"{backbone.name}_*notop*.h5")
+    downloads = backbone.download.format(side="*")
+    patterns = (f"{backbone.name}.weights.h5", f"{backbone.name}.h5", downloads)
     if path.is_dir():
-        # inception_v3's file has no underscore before its version elsewhere; MobileNet's names its width and side.
         found = [file for pattern in patterns for file in sorted(path.glob(pattern))]
         if found:
             return found[0]

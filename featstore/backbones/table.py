@@ -29,6 +29,10 @@ class Backbone:
         Smallest side the network accepts.
     dimension
         Number of pooled features.
+    download
+        File that Keras downloads its ImageNet weights to; ``{side}`` stands for the side they were trained at.
+    download_sides
+        Sides there are such weights for, if several; the network's own stands in for any other.
     """
 
     name: str
@@ -37,17 +41,45 @@ class Backbone:
     side_px: int
     min_side_px: int
     dimension: int
+    download: str
+    download_sides: tuple[int, ...] = ()
+
+    def download_name(self, side: int | None = None) -> str:
+        """Name of the file that Keras downloads for an input of `side` px (None: the network's own)."""
+        return self.download.format(side=side if side in self.download_sides else self.side_px)
 
 
+_KERNELS = "_weights_tf_dim_ordering_tf_kernels"
+_NO_TOP = f"{_KERNELS}_notop.h5"
+_SHORT = "_notop.h5"
+_MOBILENET = "mobilenet_1_0_{side}_tf_no_top.h5"
+_MOBILENET_V2 = f"mobilenet_v2{_KERNELS}_1.0_{{side}}_no_top.h5"
+_MOBILENET_V3 = "weights_mobilenet_v3_large_224_1.0_float_no_top_v2.h5"
+_SIDES = (128, 160, 192, 224)
+_INCEPTION_RESNET = f"inception_resnet_v2{_NO_TOP}"
+
+# EfficientNet (the first version) is left out: its graph differs with weights="imagenet", so that files loaded
+# otherwise would silently be computed differently. NASNet takes ImageNet weights at one side only.
 BACKBONES: dict[str, Backbone] = {
     backbone.name: backbone
     for backbone in (
-        Backbone("vgg16", "VGG16", "vgg16", 224, 32, 512),
-        Backbone("vgg19", "VGG19", "vgg19", 224, 32, 512),
-        Backbone("resnet50", "ResNet50", "resnet50", 224, 32, 2048),
-        Backbone("inception_v3", "InceptionV3", "inception_v3", 299, 75, 2048),
-        Backbone("mobilenet", "MobileNet", "mobilenet", 224, 32, 1024),
-        Backbone("mobilenet_v2", "MobileNetV2", "mobilenet_v2", 224, 32, 1280),
+        Backbone("vgg16", "VGG16", "vgg16", 224, 32, 512, f"vgg16{_NO_TOP}"),
+        Backbone("vgg19", "VGG19", "vgg19", 224, 32, 512, f"vgg19{_NO_TOP}"),
+        Backbone("resnet50", "ResNet50", "resnet50", 224, 32, 2048, f"resnet50{_NO_TOP}"),
+        Backbone("inception_v3", "InceptionV3", "inception_v3", 299, 75, 2048, f"inception_v3{_NO_TOP}"),
+        Backbone("mobilenet", "MobileNet", "mobilenet", 224, 32, 1024, _MOBILENET, _SIDES),
+        Backbone("mobilenet_v2", "MobileNetV2", "mobilenet_v2", 224, 32, 1280, _MOBILENET_V2, (96, *_SIDES)),
+        Backbone("mobilenet_v3_large", "MobileNetV3Large", "mobilenet_v3", 224, 32, 960, _MOBILENET_V3),
+        Backbone("resnet101", "ResNet101", "resnet", 224, 32, 2048, f"resnet101{_NO_TOP}"),
+        Backbone("resnet50_v2", "ResNet50V2", "resnet_v2", 224, 32, 2048, f"resnet50v2{_NO_TOP}"),
+        Backbone("densenet121", "DenseNet121", "densenet", 224, 32, 1024, f"densenet121{_NO_TOP}"),
+        Backbone("xception", "Xception", "xception", 299, 71, 2048, f"xception{_NO_TOP}"),
+        Backbone("inception_resnet_v2", "InceptionResNetV2", "inception_resnet_v2", 299, 75, 1536, _INCEPTION_RESNET),
+        Backbone(
+            "efficientnet_v2_b0", "EfficientNetV2B0", "efficientnet_v2", 224, 32, 1280, f"efficientnetv2-b0{_SHORT}"
+        ),
+        Backbone("efficientnet_v2_s", "EfficientNetV2S", "efficientnet_v2", 384, 32, 1280, f"efficientnetv2-s{_SHORT}"),
+        Backbone("convnext_tiny", "ConvNeXtTiny", "convnext", 224, 32, 768, f"convnext_tiny{_SHORT}"),
     )
 }
 

@@ -19,6 +19,13 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 PLACEHOLDER = "{backbone}"
 
 
+def check_feature_name(name: str) -> None:
+    """Refuse a name that features cannot have, with a `SettingsError`."""
+    if name in _RESERVED or name in VIEWS or name in BACKBONES or not _NAME.fullmatch(name):
+        expected = "--as NAME of letters, digits, '.', '_' and '-', and not a backbone's"
+        raise SettingsError(expected, repr(name), "Choose another name.")
+
+
 @dataclass(frozen=True)
 class BuildSettings:
     """How features are made; see `featstore build --help`.
@@ -95,13 +102,8 @@ class BuildSettings:
             )
         for backbone in self.backbones:
             name = self.name.replace(PLACEHOLDER, backbone)
-            taken = name in _RESERVED or name in VIEWS or (name in BACKBONES and name != backbone)
-            if taken or not _NAME.fullmatch(name):
-                raise SettingsError(
-                    "--as NAME of letters, digits, '.', '_' and '-', and not another backbone's",
-                    repr(name),
-                    "Choose another name.",
-                )
+            if name != backbone:
+                check_feature_name(name)
 
     @cached_property
     def recipe(self) -> Recipe:

@@ -24,7 +24,7 @@ from featstore.roi import ViewRecipe
 from featstore.store.identity import Identity
 
 _PIXEL_LIBRARIES = ("numpy", "pillow")
-_REGION_LIBRARIES = ("numpy", "pillow", "scikit-image", "scipy")
+_REGION_LIBRARIES = ("numpy", "pillow", "scipy")
 
 
 @dataclass(frozen=True)

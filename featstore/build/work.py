@@ -87,15 +87,8 @@ class UnitWork:
         started = time.perf_counter()
         fresh = [name for name, rows in self._fresh.items() if rows]
         blocks = {name: self._block(name) for name in fresh}
-        if any(name in self._before.features for name in fresh):
-            # The record before must not vouch for new rows if we are killed in between.
-            self._store.records.write(self._task.view, self._task.unit, self._before.without(fresh))
-        features = dict(self._old.features)
-        for name, (block, rows) in blocks.items():
-            numbers = np.asarray(rows.identity, dtype=np.int32)
-            self._store.rows.write_unit(self._task.view, name, self._task.unit, block, numbers)
-            features[name] = rows
-        self._store.records.write(self._task.view, self._task.unit, Record(self._facts, features))
+        before = self._before.without([name for name in self._task.lost if name not in fresh])
+        self._store.commit(self._task.view, self._task.unit, self._facts, before, blocks)
         self.tally.spend("writing", time.perf_counter() - started)
         return self.tally
 

@@ -7,12 +7,15 @@ from collections.abc import Sequence
 from featstore import shell
 from featstore.cli.building import build
 from featstore.cli.drawing import synth
+from featstore.cli.exchanging import export, import_
 from featstore.cli.inspecting import explain, info, repair, verify
 from featstore.cli.pictures import preview
 
 app = shell.new_app("Turn photographs into a feature store that every later step reads.")
-for command in (build, preview, info, verify, repair, explain, synth):
+for command in (build, preview, info, verify, repair, explain, export, synth):
     app.command()(command)
+# `import` is a word of the language.
+app.command("import")(import_)
 
 
 def main(argv: Sequence[str] | None = None) -> None:

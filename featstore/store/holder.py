@@ -12,7 +12,10 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 
 LEASE_S = 120.0
-"""A holder on another machine that has not renewed its lease for so long is taken for dead; clocks must agree so far."""
+"""A holder on another machine that has not renewed its lease for so long is taken for dead.
+
+The clocks of machines that write to one store must agree to within half of it.
+"""
 
 HELD: set[str] = set()
 """Tokens of the leases that this process holds."""

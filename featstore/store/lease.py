@@ -67,8 +67,8 @@ class Lease:
             self._beat()
         if self.lost:
             raise LockedError(
-                f"to hold {self._place.url} still",
-                "that it was taken over, because this process did not answer for too long",
+                f"{self._place.url} still held by this process",
+                "a lease that was taken over, because it did not answer for too long",
                 "Run again: what was completed is kept.",
             )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import uuid
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -9,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar, cast
 
 from featstore.errors import StoreError
-from featstore.store.place import LOCKS
+from featstore.store.place import LOCKS, inside
 
 if TYPE_CHECKING:
     import obstore.store
@@ -17,6 +18,16 @@ if TYPE_CHECKING:
 
 _N_THREADS = 32
 _T = TypeVar("_T")
+
+_NO_BUCKET = ("NoSuchBucket", "ContainerNotFound", "bucket does not exist")
+"""How servers tell a bucket that is absent from an object that is."""
+
+_ACCESS = {
+    "s3": "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION, AWS_ENDPOINT_URL with AWS_ALLOW_HTTP for http://",
+    "gs": "GOOGLE_APPLICATION_CREDENTIALS",
+    "az": "AZURE_STORAGE_ACCOUNT_NAME, AZURE_STORAGE_ACCOUNT_KEY",
+}
+"""Variables of the environment by which obstore finds a server and is let in."""
 
 
 class ObjectPlace:
@@ -30,7 +41,13 @@ class ObjectPlace:
                 f"obstore to reach {url}", "none installed", 'Install it: pip install "phytobench[cloud]".'
             ) from error
         self._url = url.rstrip("/")
+        if self._url.endswith(":"):
+            raise StoreError("the name of a bucket", repr(url), "Write it as in s3://bucket/features.zarr.")
         self._store = self._try(lambda: from_url(self._url))
+
+    def __reduce__(self) -> tuple[type[ObjectPlace], tuple[str]]:
+        """Travel as the address alone: credentials stay, the other process has its own."""
+        return ObjectPlace, (self._url,)
 
     @property
     def url(self) -> str:
@@ -55,36 +72,26 @@ class ObjectPlace:
     def write(self, key: str, data: bytes) -> None:
         """See `Place.write`."""
         # A multipart upload is several requests; one PUT is whole or absent.
-        self._try(lambda: self._store.put(key, data, use_multipart=False))
+        self._try(lambda: self._store.put(inside(key), data, use_multipart=False))
 
     def swap(self, key: str, old: bytes | None, new: bytes | None) -> bool:
-        """See `Place.swap`: If-None-Match for an absent key, else If-Match with the ETag of what was read.
+        """See `Place.swap`: If-None-Match for an absent key, else If-Match with the version of what was read.
 
         Not every server can delete on a condition, so a key is freed by emptying it.
         """
-        from obstore.exceptions import AlreadyExistsError, NotFoundError, PreconditionError
-
-        held, e_tag = self._get(key)
-        if held != old:
+        held, version = self._get(key)
+        if (held or None) != (old or None):
             return False
-        mode = "create" if e_tag is None else {"e_tag": e_tag}
-        try:
-            self._store.put(key, new or b"", mode=cast("obstore.PutMode", mode), use_multipart=False)
-        except (AlreadyExistsError, PreconditionError, NotFoundError):
-            return False
-        except Exception as error:  # obstore raises OSError, ValueError and its own
-            raise self._failure(error) from error
-        return True
+        return self._put_if(key, new or b"", version or "create")
 
     def delete(self, key: str) -> None:
         """See `Place.delete`."""
-        from obstore.exceptions import NotFoundError
 
         def remove() -> None:
             try:
-                self._store.delete(key)
-            except (NotFoundError, FileNotFoundError):
-                return
+                self._store.delete(inside(key))
+            except FileNotFoundError as error:
+                self._require_bucket(error)
 
         self._try(remove)
 
@@ -111,71 +118,84 @@ class ObjectPlace:
         """
         probe = f"{LOCKS}/probe-{uuid.uuid4().hex}"
         try:
-            kept = self.swap(probe, None, b"1") and not self._created_twice(probe) and not self._replaced_stale(probe)
+            kept = self.swap(probe, None, b"1") and not self._put_if(probe, b"2", "create")
+            stale = self._get(probe)[1]
+            self.write(probe, b"3")
+            kept = kept and bool(stale) and not self._put_if(probe, b"4", stale)
+        except StoreError as error:
+            if not isinstance(error.__cause__, NotImplementedError):
+                raise
+            kept = False
         finally:
             self.delete(probe)
         if not kept:
             raise StoreError(
                 f"conditional writes at {self._url}, by which builds keep out of each other's way",
-                "a server that ignores If-None-Match or If-Match",
+                "a server that does not keep to If-None-Match and If-Match",
                 "Use another server, or build on a local disk and copy the store.",
             )
 
     def zarr_store(self) -> zarr.abc.store.Store:
-        """See `Place.zarr_store`."""
-        import zarr.storage
+        """See `Place.zarr_store`; it fails as this place does."""
+        from featstore.store.object_zarr import ToldStore
 
-        return zarr.storage.ObjectStore(self._store)
+        return ToldStore(self._store, failure=self.failure)
 
     def sweep(self) -> int:
         """Nothing: an object that was not put whole is not there."""
         return 0
 
-    def _created_twice(self, key: str) -> bool:
+    def _put_if(self, key: str, data: bytes, mode: str | dict[str, str]) -> bool:
+        """Write on a condition; False if the server says that it does not hold."""
         from obstore.exceptions import AlreadyExistsError, PreconditionError
 
         try:
-            self._store.put(key, b"2", mode="create", use_multipart=False)
+            self._store.put(inside(key), data, mode=cast("obstore.PutMode", mode), use_multipart=False)
         except (AlreadyExistsError, PreconditionError):
             return False
+        except Exception as error:  # obstore raises OSError, ValueError and its own
+            raise self.failure(error) from error
         return True
 
-    def _replaced_stale(self, key: str) -> bool:
-        from obstore.exceptions import PreconditionError
+    def _get(self, key: str) -> tuple[bytes | None, dict[str, str]]:
+        """What a key holds, and by which names the server knows this version; None and {} if it is absent."""
 
-        stale = self._get(key)[1]
-        self.write(key, b"3")
-        try:
-            self._store.put(key, b"4", mode=cast("obstore.PutMode", {"e_tag": stale}), use_multipart=False)
-        except PreconditionError:
-            return False
-        return True
-
-    def _get(self, key: str) -> tuple[bytes | None, str | None]:
-        """What a key holds and its ETag; both None if it is absent."""
-        from obstore.exceptions import NotFoundError
-
-        def get() -> tuple[bytes | None, str | None]:
+        def get() -> tuple[bytes | None, dict[str, str]]:
             try:
-                answer = self._store.get(key)
-                return bytes(answer.bytes()), answer.meta["e_tag"]
-            except (NotFoundError, FileNotFoundError):
-                return None, None
+                answer = self._store.get(inside(key))
+                # S3 and Azure go by the ETag, Google by the generation.
+                names = {"e_tag": answer.meta["e_tag"], "version": answer.meta["version"]}
+                return bytes(answer.bytes()), {name: value for name, value in names.items() if value is not None}
+            except FileNotFoundError as error:
+                self._require_bucket(error)
+                return None, {}
 
         return self._try(get)
+
+    def _require_bucket(self, error: FileNotFoundError) -> None:
+        if any(sign in str(error) for sign in _NO_BUCKET):
+            raise self.failure(error) from error
 
     def _try(self, request: Callable[[], _T]) -> _T:
         try:
             return request()
         except StoreError:
             raise
-        except Exception as error:  # obstore raises OSError, ValueError and its own
-            raise self._failure(error) from error
+        except BaseException as error:  # obstore raises OSError, ValueError and its own
+            # An address that is none (localhost:9000) makes its Rust panic, which is no Exception.
+            if isinstance(error, Exception) or type(error).__name__ == "PanicException":
+                raise self.failure(error) from error
+            raise
 
-    def _failure(self, error: Exception) -> StoreError:
-        told = " ".join(str(error).split())[:300]
+    def failure(self, error: BaseException) -> StoreError:
+        """Tell what failed in this place, in few words, and what to look at."""
+        # Behind these words obstore repeats itself at length; servers that speak XML have one sentence for people.
+        told = " ".join(str(error).split()).partition("Debug source")[0].partition("<?xml")[0].strip()
+        reason = re.search(r"<Message>(.*?)</Message>", str(error))
+        if reason:
+            told = f"{reason.group(1).rstrip('.')} ({told[:200].strip()})"
         return StoreError(
             f"an answer from {self._url}",
-            f"{type(error).__name__}: {told}",
-            "Check bucket, credentials and endpoint (such as AWS_ACCESS_KEY_ID, AWS_REGION, AWS_ENDPOINT_URL).",
+            f"{type(error).__name__}: {told[:400].rstrip('. ')}",
+            f"Check the bucket, and what the environment says of access ({_ACCESS[self._url.partition(':')[0]]}).",
         )

@@ -36,7 +36,7 @@ from featstore.store.identity import Identity
 from featstore.store.ledger import Ledger
 from featstore.store.papers import papers_digest, read_papers, write_papers
 from featstore.store.place import Place, open_place
-from featstore.store.records import Records
+from featstore.store.records import Fact, FeatureRows, Record, Records
 from featstore.store.rows import Grid, Rows
 
 if TYPE_CHECKING:
@@ -221,6 +221,32 @@ class Store:
             raise StoreError(f"features of {name}", got, "See why: featstore explain; then run featstore build.")
         features: NDArray[np.float32] = self.rows.read(view, name, np.asarray([place], dtype=np.int64))[0]
         return features
+
+    def commit(
+        self,
+        view: str,
+        unit: int,
+        facts: Sequence[Fact | None],
+        before: Record,
+        fresh: Mapping[str, tuple[NDArray[np.float32], FeatureRows]],
+    ) -> None:
+        """Write a unit: the rows of some names of features, then the record by which they count.
+
+        Parameters
+        ----------
+        before
+            The record that is there now; rows of other names stay as it says.
+        fresh
+            Block of rows, (rows, d), and what vouches for them, by name.
+        """
+        if any(name in before.features for name in fresh):
+            # The record before must not vouch for new rows if we are killed in between.
+            self.records.write(view, unit, before.without(list(fresh)))
+        features = dict(before.features)
+        for name, (block, rows) in fresh.items():
+            self.rows.write_unit(view, name, unit, block, np.asarray(rows.identity, dtype=np.int32))
+            features[name] = rows
+        self.records.write(view, unit, Record(facts, features))
 
     # -- papers -----------------------------------------------------------------------------------------------------
 

@@ -100,13 +100,17 @@ def test_killed_at_many_random_moments_a_build_ends_with_the_same_bits(
     photos: Path, undisturbed: Path, tmp_path: Path
 ) -> None:
     store, rng = tmp_path / "f.zarr", random.Random(1)
-    done = 0
-    n_kept = 0
-    for _ in range(14):
+    done = n_kept = 0
+    for _ in range(16):
         process = start(photos, store)
         assert process.stdout is not None
         process.stdout.readline()
-        time.sleep(rng.uniform(0.05, 1.3))
+        # Until the store is there, and then at any moment of its making.
+        while process.poll() is None and not list(store.glob("records/*/*.json")):
+            if rng.random() < 0.002:
+                break
+            time.sleep(0.02)
+        time.sleep(rng.uniform(0.0, 0.4))
         # The parent alone: its workers have to end by themselves.
         process.send_signal(signal.SIGKILL)
         process.wait()
