@@ -74,7 +74,7 @@ def _results(client: Client, plan: Plan, tasks: Iterator[UnitTask]) -> Iterator[
     task_of = {
         future: task for task in itertools.islice(tasks, _TASKS_PER_THREAD * n_threads) for future in [submit(task)]
     }
-    running = as_completed(list(task_of))
+    running = as_completed(list(task_of), loop=client.loop)
     for future in running:
         task = task_of.pop(future)
         try:

@@ -304,8 +304,8 @@ class TestBucket:
             with pytest.raises(StoreError, match=r"answer from s3://absent/f.zarr.*bucket does not exist.*AWS_REGION"):
                 call()
 
-    # Without a scheme; without AWS_ALLOW_HTTP; where nobody listens.
-    @pytest.mark.parametrize("endpoint", ["localhost:9000", "http://localhost:9000", "https://127.0.0.1:9"])
+    # Without a scheme; without AWS_ALLOW_HTTP.
+    @pytest.mark.parametrize("endpoint", ["localhost:9000", "http://localhost:9000"])
     def test_a_wrong_endpoint_is_told_shortly(
         self, s3_url: str, endpoint: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
     ) -> None:
