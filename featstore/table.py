@@ -82,7 +82,7 @@ class LazyTable:
         features = np.empty((len(positions), self.dimension), dtype=np.float32)
         some = self.papers.iloc[positions]
         for view, at in some.reset_index(drop=True).groupby("view", sort=False).indices.items():
-            rows = np.asarray(at, dtype=np.intp)
+            rows = np.asarray(at, dtype=np.int64)
             self._read(str(view), some["row"].to_numpy(np.int64)[rows], rows, features)
         return features
 
@@ -96,20 +96,21 @@ class LazyTable:
             positions = np.arange(start, min(len(self), start + size), dtype=np.int64)
             yield FeatureTable(self.papers.iloc[positions].reset_index(drop=True), self.rows(positions), self.backbones)
 
-    def _read(self, view: str, places: NDArray[np.int64], at: NDArray[np.intp], features: NDArray[np.float32]) -> None:
+    def _read(self, view: str, places: NDArray[np.int64], at: NDArray[np.int64], features: NDArray[np.float32]) -> None:
         """Fill the rows `at` of `features` from the rows `places` of a view."""
         start = 0
         for name in self.backbones:
-            rows = self.store.rows.read(view, name, places)
-            lost = np.isnan(rows[:, 0])
-            if lost.any():
+            stop = start + self.store.column(name).dimension
+            of_name = features[:, start:stop]
+            self.store.rows.read_into(view, name, places, of_name, at)
+            n_lost = int(np.isnan(of_name[at, 0]).sum())
+            if n_lost:
                 raise StoreError(
                     f"an intact store at {self.store.location}",
-                    f"{int(lost.sum())} rows of {view}/{name} that are lost",
+                    f"{n_lost} rows of {view}/{name} that are lost",
                     "Run featstore build again: it makes them anew.",
                 )
-            features[at, start : start + rows.shape[1]] = rows
-            start += rows.shape[1]
+            start = stop
 
 
 def open_table(

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from featstore.errors import WeightsError
+
 if TYPE_CHECKING:
     import keras
 
@@ -28,6 +30,11 @@ def folded(model: keras.Model) -> keras.Model:
     ----------
     model
         A functional network that shares no layer, such as those of `keras.applications`.
+
+    Raises
+    ------
+    WeightsError
+        If a variance is negative.
     """
     import keras
 
@@ -97,5 +104,11 @@ def _scale_and_offset(
     gamma = next(values) if normalisation.scale else 1.0
     beta = next(values) if normalisation.center else 0.0
     mean, variance = values
+    if variance.min() < 0:
+        raise WeightsError(
+            f"variances of at least 0 in {normalisation.name}",
+            f"{variance.min():.3g}",
+            "The weights are damaged; replace them.",
+        )
     scale = gamma / np.sqrt(variance + normalisation.epsilon)
     return scale, beta - mean * scale

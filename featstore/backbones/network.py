@@ -13,6 +13,8 @@ from featstore.errors import WeightsError
 if TYPE_CHECKING:
     import keras
 
+_REMEDY = "Its weights are damaged; replace them."
+
 
 class Network:
     """A backbone that takes batches of one fixed shape.
@@ -26,9 +28,18 @@ class Network:
         A key of `featstore.backbones.BACKBONES`.
     engine
         A key of `featstore.backbones.ENGINES`.
+
+    Raises
+    ------
+    WeightsError
+        If a weight is not finite: fused activations can turn NaN into 0, and features would not show it.
+    SettingsError
+        If the engine is not installed.
     """
 
     def __init__(self, name: str, model: keras.Model, batch_size: int, engine: str = "keras") -> None:
+        if not all(np.isfinite(weight).all() for weight in model.get_weights()):
+            raise WeightsError(f"finite weights of {name}", "NaN or infinity", _REMEDY)
         self.name = name
         self.side_px = int(model.input_shape[1])
         self.dimension = int(model.output_shape[-1])
@@ -47,7 +58,5 @@ class Network:
         padded = np.concatenate([images, np.zeros((padding, *images.shape[1:]), dtype=np.uint8)])
         features = self._compute(padded)[: len(images)]
         if not np.isfinite(features).all():
-            raise WeightsError(
-                f"finite features of {self.name}", "NaN or infinity", "Its weights are damaged; replace them."
-            )
+            raise WeightsError(f"finite features of {self.name}", "NaN or infinity", _REMEDY)
         return features

@@ -35,7 +35,8 @@ def randomise(network: keras.Model, seed: int) -> None:
 
     Kernels are He-uniform over their fan-in, so that the signal survives every network (a Glorot start let that
     of MobileNet sink to 1e-6); biases and normalisations keep their neutral start, layer scales become 1 (ConvNeXt
-    starts them at 1e-6, and its blocks would count for nothing).
+    starts them at 1e-6, and its blocks would count for nothing), and gates are half open (saturated ones made the
+    features of EfficientNetV2S a matter of rounding).
     """
     rng = np.random.default_rng(seed)
     for layer in network.layers:
@@ -46,7 +47,7 @@ def randomise(network: keras.Model, seed: int) -> None:
             if len(shape) < 2:
                 continue
             fan_in = int(np.prod(shape[:2] if _is_depthwise(layer, variable) else shape[:-1]))
-            limit = np.sqrt(6.0 / fan_in)
+            limit = 0.0 if _is_gate(layer) else np.sqrt(6.0 / fan_in)
             variable.assign(rng.uniform(-limit, limit, shape).astype(np.float32))
 
 
@@ -57,3 +58,10 @@ def _is_depthwise(layer: keras.layers.Layer, variable: keras.Variable) -> bool:
     if isinstance(layer, keras.layers.SeparableConv2D):
         return variable is layer.depthwise_kernel
     return isinstance(layer, keras.layers.DepthwiseConv2D)
+
+
+def _is_gate(layer: keras.layers.Layer) -> bool:
+    """Whether a layer opens and closes channels, as squeeze-and-excitation does."""
+    import keras
+
+    return getattr(layer, "activation", None) is keras.activations.sigmoid

@@ -63,6 +63,21 @@ class ObjectPlace:
         """See `Place.read`."""
         return self._get(key)[0]
 
+    def read_part(self, key: str, start: int, length: int) -> bytes | None:
+        """See `Place.read_part`."""
+        from obstore.exceptions import NotFoundError
+
+        def get() -> bytes | None:
+            try:
+                if start >= 0:
+                    return bytes(self._store.get_range(inside(key), start=start, length=length))
+                answer = self._store.get(inside(key), options={"range": {"suffix": -start}})
+                return bytes(answer.bytes())[:length]
+            except (NotFoundError, FileNotFoundError):
+                return None
+
+        return self._try(get)
+
     def read_many(self, keys: Sequence[str]) -> dict[str, bytes]:
         """See `Place.read_many`; requests run side by side, for each takes tens of milliseconds."""
         with ThreadPoolExecutor(_N_THREADS) as pool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
@@ -42,6 +41,9 @@ class Place(Protocol):
 
     def read(self, key: str) -> bytes | None:
         """What a key holds, None if it is absent."""
+
+    def read_part(self, key: str, start: int, length: int) -> bytes | None:
+        """Some bytes of what a key holds, a negative `start` counted from its end; None if it is absent."""
 
     def read_many(self, keys: Sequence[str]) -> dict[str, bytes]:
         """What several keys hold; absent ones are left out."""
@@ -119,6 +121,15 @@ class LocalPlace:
             with self._file(key).open("rb", buffering=0) as file:
                 return file.readall()
         except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+            return None
+
+    def read_part(self, key: str, start: int, length: int) -> bytes | None:
+        """See `Place.read_part`."""
+        try:
+            with self._file(key).open("rb", buffering=0) as file:
+                file.seek(start, os.SEEK_SET if start >= 0 else os.SEEK_END)
+                return file.read(length)
+        except (FileNotFoundError, NotADirectoryError):
             return None
 
     def read_many(self, keys: Sequence[str]) -> dict[str, bytes]:
@@ -227,12 +238,3 @@ def inside(key: str) -> str:
 def _is_leftover(name: str) -> bool:
     """Whether a file is one that a writer had not renamed yet: zarr's, or `featstore.provenance.replacing`'s."""
     return name.endswith(".partial") or (name.startswith(".") and ".partial." in name)
-
-
-def remove_folder(place: Place, prefix: str) -> None:
-    """Remove every key below a folder of a place."""
-    if place.local is not None:
-        shutil.rmtree(place.local / prefix, ignore_errors=True)
-        return
-    for key in place.sizes(prefix):
-        place.delete(key)

@@ -14,7 +14,7 @@ from zarr.codecs import Crc32cCodec
 
 from featstore.catalog import VIEWS
 from featstore.errors import StoreError
-from featstore.store.chunks import read_chunks
+from featstore.store.chunks import Layout, read_rows
 from featstore.store.place import Place
 
 if TYPE_CHECKING:
@@ -114,9 +114,8 @@ class Rows:
     def read_unit(self, view: str, name: str, unit: int) -> NDArray[np.float32]:
         """Rows of one unit, (rows, d) float32, NaN where not computed."""
         rows = self.grid.unit(unit)
-        if self.grid.sharded:
-            return np.asarray(self._array(f"{view}/{name}")[rows], dtype=np.float32)
-        return self._read(view, name, [unit])[: max(0, self._array(f"{view}/{name}").shape[0] - rows.start)]
+        n_rows = int(self._array(f"{view}/{name}").shape[0])
+        return self.read(view, name, np.arange(rows.start, min(n_rows, rows.stop), dtype=np.int64))
 
     def read_identity(self, view: str, name: str, unit: int) -> NDArray[np.int32]:
         """Numbers of what made the rows of one unit, -1 where not computed."""
@@ -145,28 +144,24 @@ class Rows:
         DamagedError
             If a chunk is not as it was written.
         """
-        array = self._array(f"{view}/{name}")
-        if self.grid.sharded:
-            features = array[:] if places is None else array.oindex[places]
-            return np.asarray(features, dtype=np.float32)
-        n_rows = int(array.shape[0])
-        if places is None:
-            return self._read(view, name, range(-(-n_rows // self.grid.chunk_rows)))[:n_rows]
-        if len(places) and np.array_equal(places, np.arange(places[0], places[0] + len(places))):
-            # A run of rows needs no gathering.
-            first = int(places[0]) // self.grid.chunk_rows
-            last = int(places[-1]) // self.grid.chunk_rows
-            start = int(places[0]) - first * self.grid.chunk_rows
-            return self._read(view, name, range(first, last + 1))[start : start + len(places)]
-        chunk = places // self.grid.chunk_rows
-        needed, position = np.unique(chunk, return_inverse=True)
-        rows = self._read(view, name, [int(number) for number in needed])
-        gathered: NDArray[np.float32] = rows[position * self.grid.chunk_rows + places % self.grid.chunk_rows]
-        return gathered
+        n_rows, dimension = self._array(f"{view}/{name}").shape
+        places = np.arange(n_rows, dtype=np.int64) if places is None else places
+        features = np.empty((len(places), dimension), dtype=np.float32)
+        self.read_into(view, name, places, features, np.arange(len(places), dtype=np.int64))
+        return features
 
-    def _read(self, view: str, name: str, chunks: Sequence[int]) -> NDArray[np.float32]:
-        shape = (self.grid.chunk_rows, self.dimension(view, name))
-        return read_chunks(self._place, f"{view}/{name}", chunks, shape)
+    def read_into(
+        self,
+        view: str,
+        name: str,
+        places: NDArray[np.int64],
+        features: NDArray[np.float32],
+        at: NDArray[np.int64],
+    ) -> None:
+        """As `read`, into the rows `at` of `features`."""
+        chunks_per_file = self.grid.unit_rows // self.grid.chunk_rows
+        layout = Layout(f"{view}/{name}", self.grid.chunk_rows, features.shape[1], chunks_per_file)
+        read_rows(self._place, layout, places, features, at)
 
     def lost(self, view: str, name: str, units: Sequence[int]) -> list[int]:
         """Those of `units` whose file is gone or has another length than it was written with."""

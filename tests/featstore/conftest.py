@@ -1,15 +1,23 @@
-"""An object store on this machine, for tests of stores in buckets."""
+"""An object store on this machine, for tests of stores in buckets, and processes that get into each other's way."""
 
 from __future__ import annotations
 
 import logging
+import multiprocessing
+import os
 import threading
 import urllib.request
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
+from pathlib import Path
 from typing import Any
 
 import pytest
+
+from featstore.store.place import LocalPlace
 
 BUCKET = "bucket"
 SECRET = "a-secret-key"
@@ -53,3 +61,60 @@ def s3_url(s3_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> str:
     for name, value in access.items():
         monkeypatch.setenv(name, value)
     return f"s3://{BUCKET}/{uuid.uuid4().hex}"
+
+
+@pytest.fixture(params=["folder", "bucket"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    return str(tmp_path / "f.zarr") if request.param == "folder" else str(request.getfixturevalue("s3_url"))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> LocalPlace:
+    return LocalPlace(tmp_path / "f.zarr")
+
+
+@dataclass(frozen=True)
+class Child:
+    """Another process, and a pipe to it."""
+
+    process: BaseProcess
+    pipe: Connection
+
+    def told(self, timeout_s: float = 20.0) -> str:
+        assert self.pipe.poll(timeout_s), "the process says nothing"
+        return str(self.pipe.recv())
+
+    def go(self) -> str:
+        self.pipe.send("go")
+        return self.told()
+
+    def end(self) -> None:
+        self.pipe.send("end")
+        self.process.join(20)
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.join(20)
+
+
+@pytest.fixture
+def start() -> Iterator[Callable[..., Child]]:
+    """A function that starts a process which runs some lines: `start(lines, url, claim)`; all end with the test."""
+    # A server that has imported everything once forks them, for an import takes a second.
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["featstore.store.lease"])
+    children: list[Child] = []
+
+    def begin(lines: str, url: str, claim: tuple[str, int, int] = ("plan", 1, 1)) -> Child:
+        ours, theirs = context.Pipe()
+        before = "import os; os.environ.update(env)\nfrom featstore.store import lease as leases\n"
+        before += "from featstore.store.place import open_place\n"
+        names = {"pipe": theirs, "url": url, "claim": claim, "env": dict(os.environ)}
+        process = context.Process(target=exec, args=(before + lines, names), daemon=True)
+        process.start()
+        children.append(Child(process, ours))
+        return children[-1]
+
+    yield begin
+    for child in children:
+        child.kill()

@@ -2,27 +2,64 @@
 
 from __future__ import annotations
 
+import hashlib
+import subprocess
+import sys
 from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
 
-from featstore.backbones import BACKBONES, build_backbone, preprocess, random_seed, weights_sha256
+from featstore.backbones import (
+    ARTICLE_BACKBONES,
+    BACKBONES,
+    build_backbone,
+    preprocess,
+    random_seed,
+    weights_sha256,
+    weights_source,
+)
 from featstore.errors import SettingsError, WeightsError
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (2, 75, 75, 3), dtype=np.uint8)
 
 
-@pytest.mark.parametrize("name", BACKBONES)
+LARGE = {"resnet101", "densenet121", "inception_resnet_v2", "efficientnet_v2_s"}
+ALL = [pytest.param(name, marks=pytest.mark.slow) if name in LARGE else name for name in BACKBONES]
+
+
+@pytest.mark.parametrize("name", ALL)
 def test_features_have_the_stated_dimension(name: str) -> None:
     network = build_backbone(name, "random", side_px=75)
     features = np.asarray(network.predict_on_batch(preprocess(name, IMAGES)))
     assert features.shape == (2, BACKBONES[name].dimension)
     assert np.isfinite(features).all()
     # Wild scales are part of random networks; a signal that dies on its way (1e-18) would be a wrong start.
-    assert 1e-3 < np.abs(features).mean() < 1e5
+    assert 1e-3 < np.abs(features).mean() < 1e8
     assert features.std(axis=0).max() > 1e-3
+
+
+@pytest.mark.parametrize("name", BACKBONES)
+def test_keras_draws_the_line_at_the_same_side(name: str) -> None:
+    backbone = BACKBONES[name]
+    constructor = getattr(keras.applications, backbone.application)
+    with pytest.raises(ValueError, match=f"at least {backbone.min_side_px}x{backbone.min_side_px}"):
+        constructor(include_top=False, weights=None, input_shape=(backbone.min_side_px - 1,) * 2 + (3,))
+    with pytest.raises(SettingsError, match=f"at least {backbone.min_side_px} px"):
+        build_backbone(name, "random", backbone.min_side_px - 1)
+
+
+@pytest.mark.parametrize("name", ["convnext_tiny", "xception"])
+def test_every_random_weight_counts(name: str) -> None:
+    """Layer scales and separable kernels have starts of their own; a wrong one leaves a network without effect."""
+    network = build_backbone(name, "random", side_px=75)
+    scales = [v for layer in network.layers if type(layer).__name__ == "LayerScale" for v in layer.get_weights()]
+    assert all((scale == 1).all() for scale in scales)
+    assert bool(scales) == (name == "convnext_tiny")
+    inputs = preprocess(name, IMAGES)
+    images = [np.asarray(network.predict_on_batch(inputs[:, ::step])) for step in (1, -1)]
+    assert np.abs(images[0] - images[1]).max() > 1e-3 * np.abs(images[0]).max()
 
 
 def test_random_weights_repeat_and_differ_by_seed() -> None:
@@ -58,6 +95,11 @@ def test_average_and_maximum_pooling() -> None:
     [
         ("mobilenet", [0 / 127.5 - 1, 128 / 127.5 - 1, 255 / 127.5 - 1]),
         ("inception_v3", [0 / 127.5 - 1, 128 / 127.5 - 1, 255 / 127.5 - 1]),
+        ("densenet121", [(0 - 0.485) / 0.229, (128 / 255 - 0.456) / 0.224, (1 - 0.406) / 0.225]),
+        # These networks do it themselves.
+        ("efficientnet_v2_b0", [0, 128, 255]),
+        ("convnext_tiny", [0, 128, 255]),
+        ("mobilenet_v3_large", [0, 128, 255]),
         # Caffe's order is blue, green, red, minus the ImageNet mean.
         ("vgg16", [255 - 103.939, 128 - 116.779, 0 - 123.68]),
         ("resnet50", [255 - 103.939, 128 - 116.779, 0 - 123.68]),
@@ -135,6 +177,64 @@ def test_imagenet_weights_without_a_network(tmp_path: Path, monkeypatch: pytest.
 def test_settings_are_checked(name: str, options: dict[str, object], message: str) -> None:
     with pytest.raises(SettingsError, match=message):
         build_backbone(name, **{"weights": "random", **options})
+
+
+class DownloadError(Exception):
+    """Stands for a download, and names its file."""
+
+
+@pytest.mark.parametrize(
+    ("name", "side"),
+    [
+        *((name, None) for name in sorted(set(BACKBONES) - LARGE)),
+        *(pytest.param(name, None, marks=pytest.mark.slow) for name in sorted(LARGE)),
+        ("mobilenet", 128),
+        ("mobilenet", 96),
+        ("mobilenet_v2", 96),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:`input_shape` is undefined")
+def test_the_download_has_the_name_that_keras_gives_it(
+    name: str, side: int | None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def no_download(fname: str, *_: object, **__: object) -> None:
+        raise DownloadError(fname)
+
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    monkeypatch.setattr("keras.src.utils.file_utils.get_file", no_download)
+    with pytest.raises(WeightsError, match="DownloadError") as refusal:
+        build_backbone(name, "imagenet", side)
+    assert refusal.value.got == f"DownloadError: {BACKBONES[name].download_name(side)}"
+
+
+def test_sources_of_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    assert weights_source("mobilenet", "random:7") != weights_source("mobilenet", "random:8")
+    assert weights_source("mobilenet", "imagenet") is None
+    (tmp_path / "models").mkdir()
+    for side in (160, 224):
+        (tmp_path / f"models/mobilenet_1_0_{side}_tf_no_top.h5").write_bytes(b"%d" % side)
+    by_side = [weights_source("mobilenet", "imagenet", side) for side in (None, 224, 225, 160, 128)]
+    assert by_side[0] == by_side[1] == by_side[2] == f"file:{hashlib.sha256(b'224').hexdigest()}"
+    assert by_side[3] == f"file:{hashlib.sha256(b'160').hexdigest()}"
+    assert by_side[4] is None
+    # A folder, a file in it, and Keras' own copy of the same bytes are one source.
+    for path in (tmp_path / "models/mobilenet_1_0_160_tf_no_top.h5", tmp_path / "models"):
+        assert weights_source("mobilenet", str(path)) == by_side[3]
+    with pytest.raises(WeightsError, match="does not exist"):
+        weights_source("mobilenet", str(tmp_path / "typo"))
+
+
+def test_what_a_build_asks_first_needs_no_keras(tmp_path: Path) -> None:
+    program = (
+        "import sys; from featstore.backbones import *; weights_source('vgg16', 'random'); engine_identity('keras'); "
+        "check_options('vgg16', 'avg', 64); sys.exit(any(n in sys.modules for n in ('keras', 'tensorflow', 'openvino')))"
+    )
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+def test_the_article_names_four_networks_of_the_table() -> None:
+    assert set(ARTICLE_BACKBONES) <= set(BACKBONES)
 
 
 @pytest.mark.shared_data

@@ -132,17 +132,20 @@ def test_one_view_opens_only_its_own_chunks(store: Store, monkeypatch: pytest.Mo
     """Counted where every byte passes: in the place."""
     fill_all(store)
     opened: list[str] = []
-    real = type(store.place).read
+    real, real_part = type(store.place).read, type(store.place).read_part
 
     def counting(self, key: str) -> bytes | None:
         opened.append(key)
         return real(self, key)
 
-    if store.rows.grid.sharded:
-        pytest.skip("shards are read by zarr itself")
+    def counting_part(self, key: str, start: int, length: int) -> bytes | None:
+        opened.append(key)
+        return real_part(self, key, start, length)
+
     monkeypatch.setattr(type(store.place), "read", counting)
+    monkeypatch.setattr(type(store.place), "read_part", counting_part)
     load_table(store, ["net"], views=["Leaf"])
-    assert [key for key in opened if "/c/" in key] == ["Leaf/net/c/0/0"]
+    assert {key for key in opened if "/c/" in key} == {"Leaf/net/c/0/0"}
     assert [key for key in opened if key.startswith("records/")] == ["records/Leaf/0.json"]
 
 
@@ -225,8 +228,6 @@ def test_records_round_trip() -> None:
 
 
 def test_a_changed_chunk_is_refused(store: Store) -> None:
-    if store.rows.grid.sharded:
-        pytest.skip("shards are read by zarr itself, which checks them")
     fill_all(store)
     chunk = Path(store.location) / "Leaf" / "net" / "c" / "0" / "0"
     data = bytearray(chunk.read_bytes())
