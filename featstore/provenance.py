@@ -7,6 +7,7 @@ import json
 import os
 import platform
 import sys
+import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -72,7 +73,7 @@ def replacing(path: Path) -> Iterator[Path]:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     # The suffix stays: Keras and NumPy choose the format by it.
-    temporary = path.with_name(f".{os.getpid()}.partial.{path.name}")
+    temporary = path.with_name(f".{uuid.uuid4().hex}.partial.{path.name}")
     try:
         yield temporary
         with temporary.open("rb") as file:

@@ -188,7 +188,7 @@ def test_weights_that_are_not_finite_are_refused(engine: str, value: float) -> N
 
 
 def test_features_that_overflow_are_refused() -> None:
-    model = damaged("vgg16", 1e30, -3)
+    model = damaged("vgg16", 1e36, -3)
     with pytest.raises(WeightsError, match="finite features of vgg16, got NaN or infinity"):
         Network("vgg16", model, 1).features(images(1, 32))
 
