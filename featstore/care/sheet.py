@@ -53,13 +53,13 @@ def compose(sheet: Sheet) -> Image.Image:
     width = 2 * _MARGIN + n_columns * _CELL_WIDTH + (n_columns - 1) * 2 * _MARGIN
     picture = Image.new("RGB", (width, top + n_rows * (_CELL_HEIGHT + _MARGIN)), "white")
     pen = ImageDraw.Draw(picture)
-    pen.text((_MARGIN, _MARGIN), _fitted(sheet.title, 22, width - 2 * _MARGIN), "black", _font(22, bold=True))
+    pen.text((_MARGIN, _MARGIN), fitted(sheet.title, 22, width - 2 * _MARGIN), "black", font(22, bold=True))
     for line, text in enumerate((sheet.subtitle, LEGEND)):
-        pen.text((_MARGIN, _MARGIN + 34 + line * 24), _fitted(text, 15, width - 2 * _MARGIN), "black", _font(15))
+        pen.text((_MARGIN, _MARGIN + 34 + line * 24), fitted(text, 15, width - 2 * _MARGIN), "black", font(15))
     for column in range(n_columns):
         for panel, head in enumerate(HEADS):
             x = _MARGIN + column * (_CELL_WIDTH + 2 * _MARGIN) + panel * (PANEL_PX + _GAP)
-            pen.text((x, top - 24), _fitted(head, 12, PANEL_PX), "black", _font(12))
+            pen.text((x, top - 24), fitted(head, 12, PANEL_PX), "black", font(12))
     for number, cell in enumerate(sheet.cells):
         row, column = divmod(number, n_columns)
         corner = (_MARGIN + column * (_CELL_WIDTH + 2 * _MARGIN), top + row * (_CELL_HEIGHT + _MARGIN))
@@ -75,8 +75,8 @@ def _draw_cell(picture: Image.Image, pen: ImageDraw.ImageDraw, cell: Cell, corne
         picture.paste(content, (left + (PANEL_PX - content.width) // 2, y + (PANEL_PX - content.height) // 2))
         # Without it the edge of a white picture would not be seen.
         pen.rectangle((left - 1, y - 1, left + PANEL_PX, y + PANEL_PX), outline="#b0b0b0")
-    pen.text((x, y + PANEL_PX + 4), _fitted(cell.name, 14, _CELL_WIDTH), "black", _font(14, bold=True))
-    lines, ink = _wrapped(cell.remark, 14, _CELL_WIDTH - 12), "black"
+    pen.text((x, y + PANEL_PX + 4), fitted(cell.name, 14, _CELL_WIDTH), "black", font(14, bold=True))
+    lines, ink = wrapped(cell.remark, 14, _CELL_WIDTH - 12), "black"
     band = (x, y + PANEL_PX + _LINE + 4, x + _CELL_WIDTH - 1, y + PANEL_PX + (1 + len(lines)) * _LINE + 5)
     if cell.kind != "found":
         # White on black, within a frame: seen in grey print as well.
@@ -84,12 +84,12 @@ def _draw_cell(picture: Image.Image, pen: ImageDraw.ImageDraw, cell: Cell, corne
         pen.rectangle((x - 6, y - 6, x + _CELL_WIDTH + 5, band[3] + 6), outline="black", width=4)
         ink = "white"
     for line, text in enumerate(lines):
-        pen.text((x + (6 if ink == "white" else 0), band[1] + 1 + line * _LINE), text, ink, _font(14))
+        pen.text((x + (6 if ink == "white" else 0), band[1] + 1 + line * _LINE), text, ink, font(14))
 
 
 def boxed(pixels: NDArray[np.uint8], traced: Trace) -> Image.Image:
     """The photograph, small, with its box in black between white lines; without one where it is kept whole."""
-    picture, scale = _small(pixels)
+    picture, scale = small(pixels)
     if traced.found.box != (0, 0, *pixels.shape[:2]):
         pen = ImageDraw.Draw(picture)
         top, left, bottom, right = _scaled(traced.found.box, scale)
@@ -117,12 +117,13 @@ def note(text: str) -> Image.Image:
     """A light panel with a few words in place of a picture."""
     picture = Image.new("RGB", (PANEL_PX, PANEL_PX), "#e4e4e4")
     pen = ImageDraw.Draw(picture)
-    for line, words in enumerate(_wrapped(text, 14, PANEL_PX - 20)):
-        pen.text((10, PANEL_PX // 2 - _LINE + line * _LINE), words, "#404040", _font(14))
+    for line, words in enumerate(wrapped(text, 14, PANEL_PX - 20)):
+        pen.text((10, PANEL_PX // 2 - _LINE + line * _LINE), words, "#404040", font(14))
     return picture
 
 
-def _small(pixels: NDArray[np.uint8]) -> tuple[Image.Image, float]:
+def small(pixels: NDArray[np.uint8]) -> tuple[Image.Image, float]:
+    """A photograph at most `PANEL_PX` wide and high, and its scale."""
     scale = PANEL_PX / max(pixels.shape[:2])
     size = (max(1, round(pixels.shape[1] * scale)), max(1, round(pixels.shape[0] * scale)))
     return Image.fromarray(pixels).resize(size, Image.Resampling.LANCZOS), scale
@@ -134,7 +135,8 @@ def _scaled(box: Box, scale: float) -> Box:
 
 
 @cache
-def _font(size_px: int, bold: bool = False) -> ImageFont.FreeTypeFont:
+def font(size_px: int, bold: bool = False) -> ImageFont.FreeTypeFont:
+    """The font of all sheets."""
     import matplotlib as mpl
 
     # Matplotlib's own font, so that a sheet looks the same everywhere and names in Greek or Cyrillic are legible.
@@ -142,20 +144,20 @@ def _font(size_px: int, bold: bool = False) -> ImageFont.FreeTypeFont:
     return ImageFont.truetype(str(Path(mpl.get_data_path()) / "fonts" / "ttf" / name), size_px)
 
 
-def _fitted(text: str, size_px: int, width: int) -> str:
+def fitted(text: str, size_px: int, width: int) -> str:
     """The text, its end cut off where it is too long."""
-    font, kept = _font(size_px, bold=True), text
-    while kept and font.getlength(kept + "...") > width:
+    letters, kept = font(size_px, bold=True), text
+    while kept and letters.getlength(kept + "...") > width:
         kept = kept[:-1]
-    return text if font.getlength(text) <= width else f"{kept}..."
+    return text if letters.getlength(text) <= width else f"{kept}..."
 
 
-def _wrapped(text: str, size_px: int, width: int) -> list[str]:
+def wrapped(text: str, size_px: int, width: int) -> list[str]:
     """The text in at most two lines."""
-    font, words = _font(size_px), text.split()
+    letters, words = font(size_px), text.split()
     first = 0
-    while first < len(words) and font.getlength(" ".join(words[: first + 1])) <= width:
+    while first < len(words) and letters.getlength(" ".join(words[: first + 1])) <= width:
         first += 1
     first = max(1, first)
     lines = [" ".join(words[:first]), " ".join(words[first:])]
-    return [_fitted(line, size_px, width) for line in lines if line]
+    return [fitted(line, size_px, width) for line in lines if line]

@@ -6,13 +6,14 @@ from collections.abc import Sequence
 
 from featstore import shell
 from featstore.cli.building import build
+from featstore.cli.doctoring import doctor
 from featstore.cli.drawing import synth
 from featstore.cli.exchanging import export, import_
 from featstore.cli.inspecting import explain, info, repair, verify
 from featstore.cli.pictures import preview
 
 app = shell.new_app("Turn photographs into a feature store that every later step reads.")
-for command in (build, preview, info, verify, repair, explain, export, synth):
+for command in (build, preview, info, verify, repair, explain, doctor, export, synth):
     app.command()(command)
 # `import` is a word of the language.
 app.command("import")(import_)
