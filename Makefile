@@ -11,7 +11,13 @@ OBSERVATIONS ?= 8
 EPOCHS ?= 3
 SIDE ?= $(if $(filter random%,$(WEIGHTS)),96,)
 
-.PHONY: help install lint test demo lock clean
+# Where benchmarks find photographs and weights, and put their results.
+PHOTOS ?= ../shared/data/plants39
+REAL_WEIGHTS ?= ../shared/weights
+BENCH ?= bench
+PHOTOS_OPTION = $(if $(wildcard $(PHOTOS)),--photos $(PHOTOS))
+
+.PHONY: help install lint test demo bench-store bench-recipes lock clean
 
 help:
 	@echo "make demo     set up, then photographs -> features -> heads -> fine-tuning -> fused scores, offline"
@@ -19,6 +25,8 @@ help:
 	@echo "make test     set up, then run the tests"
 	@echo "make lint     formatting, types and the direction of imports"
 	@echo "make install  only set up .venv"
+	@echo "make bench-store    speed and memory of the store: ratios from one run, tables and $(BENCH)/*.json (half an hour)"
+	@echo "make bench-recipes  what each region-of-interest recipe does to accuracy, on PHOTOS with REAL_WEIGHTS"
 	@echo "make lock     renew requirements.lock"
 
 install: $(READY)
@@ -51,6 +59,18 @@ demo: install
 	@echo "Runs          $(DEMO)/runs            leaderboard.csv, one folder per model, fusion-mean/scores.csv"
 	@$(if $(filter random%,$(WEIGHTS)),echo "The four networks had RANDOM weights: the figures show that everything runs and say nothing about plants.",true)
 
+bench-store: install
+	mkdir -p $(BENCH)
+	$(BIN)/python tests/benchmarks/bench_roi.py --json $(BENCH)/roi.json $(PHOTOS_OPTION)
+	$(BIN)/python tests/benchmarks/bench_reading.py --json $(BENCH)/reading.json
+	$(BIN)/python tests/benchmarks/bench_engines.py --json $(BENCH)/engines.json
+	$(BIN)/python tests/benchmarks/bench_build.py --json $(BENCH)/build.json $(PHOTOS_OPTION)
+	$(BIN)/python tests/benchmarks/bench_growth.py --json $(BENCH)/growth.json --picture $(BENCH)/growth.png
+
+bench-recipes: install
+	mkdir -p $(BENCH)
+	$(BIN)/python tests/benchmarks/bench_recipes.py --json $(BENCH)/recipes.json --photos $(PHOTOS) --weights $(REAL_WEIGHTS)
+
 lock:
 	$(PYTHON) -m venv .venv-lock
 	.venv-lock/bin/pip install --quiet uv
@@ -59,4 +79,4 @@ lock:
 	rm -r .venv-lock
 
 clean:
-	rm -rf $(DEMO) .venv
+	rm -rf $(DEMO) $(BENCH) .venv

@@ -12,6 +12,8 @@ from featstore.errors import DatasetError, listed
 from featstore.provenance import write_text
 
 COLUMNS = ("image_id", "reason")
+EXCLUSIONS = "exclusions.csv"
+"""Name of the list that holds for all runs of a folder."""
 
 
 @dataclass(frozen=True)
@@ -49,3 +51,9 @@ def read_exclusions(path: Path) -> tuple[Exclusion, ...]:
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DatasetError("a readable exclusion list", f"{path}: {error}", "Correct the path or the file.") from error
     return tuple(Exclusion(image_id, reason) for image_id, reason in found.items())
+
+
+def excluded_in(runs: Path) -> frozenset[str]:
+    """The photographs that are left out of all runs of a folder, by `EXCLUSIONS` in it; none if there is no list."""
+    path = runs / EXCLUSIONS
+    return frozenset(exclusion.image_id for exclusion in read_exclusions(path)) if path.exists() else frozenset()

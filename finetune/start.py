@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from evaluation.runs import RunCard, read_run_card
 from featstore.errors import PredictionsError, StoreError, TrainingError, listed
+from featstore.exclusions import excluded_in
 from featstore.provenance import Json, sha256_of_file
 from featstore.roi import Recipe
 from featstore.splits import read_split
@@ -138,6 +139,8 @@ def open_start(request: Request) -> Start:
             "Name another --backbone; imported features can be compared, not fine-tuned.",
         )
     table = load_table(store, [backbone])
+    # What the comparison left out stays out.
+    table = table.select(~table.papers["image_id"].isin(excluded_in(request.runs)).to_numpy())
     split_path = request.runs / "split.csv"
     start = Start(
         run=run,

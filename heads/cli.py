@@ -29,6 +29,10 @@ def compare(
     refit: Annotated[
         bool, typer.Option("--refit/--no-refit", help="Answer for test with heads fitted again on train and valid.")
     ] = True,
+    exclude: Annotated[
+        Path | None,
+        typer.Option("--exclude", help="CSV of photographs to leave out, as `featstore doctor` suggests them."),
+    ] = None,
     seed: shell.SeedOption = 0,
     out: shell.OutOption = Path("runs"),
     as_json: shell.JsonOption = False,
@@ -53,7 +57,7 @@ def compare(
     from heads.registry import HEADS
 
     settings = CompareSettings(tuple(backbone or ()), tuple(head or HEADS), concat, refit, seed)
-    board = compare_heads(Store.open(store), settings, out)
+    board = compare_heads(Store.open(store), settings, out, exclude)
     for text in board.warnings:
         shell.warn(text)
     if as_json:

@@ -10,6 +10,7 @@ from pathlib import Path
 from evaluation.runs import predictions_path, read_run_card
 from featstore import shell
 from featstore.errors import PhytobenchError, PredictionsError, SettingsError
+from featstore.exclusions import EXCLUSIONS, excluded_in, read_exclusions, write_exclusions
 from featstore.provenance import Json, provenance
 from featstore.store import Store
 from heads.head import Tell, require_setting
@@ -58,11 +59,17 @@ class CompareSettings:
         require_setting("seed", self.seed, low=0)
 
 
-def compare_heads(store: Store, settings: CompareSettings, out: Path) -> Leaderboard:
+def compare_heads(store: Store, settings: CompareSettings, out: Path, exclude: Path | None = None) -> Leaderboard:
     """Fit, judge and save every head on every input; write split.csv, run folders, leaderboard and best.json.
 
     Runs that are there with the same fingerprint are taken as they are. A head that fails is an entry with the
     reason; the others go on.
+
+    Parameters
+    ----------
+    exclude
+        List of photographs to leave out. It is kept as exclusions.csv in `out` and holds there from then on, also
+        for fine-tuning.
 
     Raises
     ------
@@ -70,7 +77,9 @@ def compare_heads(store: Store, settings: CompareSettings, out: Path) -> Leaderb
         If store, split or settings cannot be used.
     """
     backbones = _chosen(store, settings.backbones)
-    material = load_material(store, backbones, settings.seed, out / SPLIT)
+    if exclude is not None:
+        write_exclusions(read_exclusions(exclude), out / EXCLUSIONS)
+    material = load_material(store, backbones, settings.seed, out / SPLIT, excluded_in(out))
     trials = plan(backbones, settings)
     fits_per_trial = 2 if settings.refit else 1
     entries = []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -115,10 +115,12 @@ def examples_of(table: FeatureTable) -> Examples:
     return Examples(table.features[known], labels[known])
 
 
-def load_material(store: Store, backbones: Sequence[str], seed: int, split_path: Path) -> Material:
+def load_material(
+    store: Store, backbones: Sequence[str], seed: int, split_path: Path, excluded: Collection[str] = ()
+) -> Material:
     """Load the photographs that have features of all `backbones`, divided as `split_path` says.
 
-    A split that is not there is drawn and written.
+    A split that is not there is drawn and written, over the photographs that are not `excluded`.
 
     Raises
     ------
@@ -129,12 +131,16 @@ def load_material(store: Store, backbones: Sequence[str], seed: int, split_path:
     """
     identities = {backbone: store.identity(backbone) for backbone in backbones}
     table = load_table(store, backbones)
+    left_out = table.papers["image_id"].isin(set(excluded)).to_numpy()
+    table = table.select(~left_out)
     ends = np.cumsum([store.column(backbone).dimension for backbone in backbones]).tolist()
     columns = {backbone: slice(start, end) for backbone, start, end in zip(backbones, [0, *ends], ends, strict=False)}
     papers = store.papers
-    read = papers[papers["status"] == "done"].reset_index(drop=True)
+    papers = papers[(papers["status"] == "done") & ~papers["image_id"].isin(set(excluded))]
+    read = papers.reset_index(drop=True)
     split = divide(read, seed, split_path).of(table.papers)
-    warnings = [*_incomplete(read, table, backbones), *_untrained(table.papers, split)]
+    told = f"{int(left_out.sum())} photographs are left out by the exclusion list ({len(excluded)} in it)"
+    warnings = [*([told] if excluded else []), *_incomplete(read, table, backbones), *_untrained(table.papers, split)]
     return Material(table, split, identities, columns, tuple(warnings))
 
 

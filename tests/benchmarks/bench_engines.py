@@ -3,7 +3,7 @@
     python tests/benchmarks/bench_engines.py --json engines.json [--backbones resnet50 ...] [--rounds 8] [--cpu-time]
 
 Weights are random; time does not depend on them. In each round every contender computes one batch, then 3000 x 3000
-float32 matrices are multiplied (by NumPy and by Keras' backend: the faster is the limit); the best round of each counts.
+float32 matrices are multiplied, by NumPy and by Keras' backend: the faster is the limit. The best round of each counts.
 Compare the ratios of one run only. Where other work shares the machine, pin it to one core and count its own time:
 ``taskset -c 1 python tests/benchmarks/bench_engines.py --cpu-time ...``.
 """
@@ -99,14 +99,13 @@ def measure(name: str, batch_size: int, n_rounds: int, clock: Callable[[], float
 
 
 def show(results: Mapping[str, Mapping[str, Json]]) -> None:
-    rows = [
-        [name, f"{result['gflop_per_image']:.2f}", f"{result['limit']:.1f}", engine]
-        + [f"{row['images_per_s']:.1f}", f"{row['share_of_limit']:.2f}", f"{row['against_plain']:.2f}"]
-        + [f"{row['error']:.0e}"]
-        for name, result in results.items()
-        for engine, row in result["engines"].items()
-    ]
     columns = ["network", "GFLOP", "limit/s", "engine", "images/s", "of limit", "x plain", "relative error"]
+    rows = []
+    for name, result in results.items():
+        network = [name, f"{result['gflop_per_image']:.2f}", f"{result['limit']:.1f}"]
+        for engine, row in result["engines"].items():
+            shares = [f"{row[key]:.2f}" for key in ("share_of_limit", "against_plain")]
+            rows.append([*network, engine, f"{row['images_per_s']:.1f}", *shares, f"{row['error']:.0e}"])
     print_table("Engines", columns, rows)
 
 

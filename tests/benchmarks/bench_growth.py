@@ -1,4 +1,4 @@
-"""Growth: time per image and memory of a build at 1,000, 10,000 and 100,000 photographs, and a build with nothing to do.
+"""Growth: time per image and memory of a build at 1,000 to 100,000 photographs, and a build with nothing to do.
 
     python tests/benchmarks/bench_growth.py --json growth.json [--picture growth.png] [--sizes 1000 10000 100000]
 
@@ -24,7 +24,7 @@ from stand_in import many_photographs, memory_peak, stand_in_for_networks
 from featstore.build.build import build_store
 from featstore.build.settings import BuildSettings
 from featstore.provenance import Json, provenance, write_text
-from featstore.shell import print_table
+from featstore.shell import print_table, say
 from featstore.store import Store
 from featstore.table import load_table
 
@@ -112,10 +112,12 @@ def main(argv: Sequence[str] | None = None) -> None:
             rows.append(measured(folder, n_images, options.workers))
         finally:
             shutil.rmtree(folder)
-        print(json.dumps(rows[-1]), file=sys.stderr, flush=True)
+        say(json.dumps(rows[-1]))
     columns = list(rows[0])
-    print_table("Growth, networks aside", columns,
-                [[f"{row[key]:,.2f}" if isinstance(row[key], float) else f"{row[key]:,}" for key in columns] for row in rows])  # fmt: skip
+    cells = [
+        [f"{row[key]:,.2f}" if isinstance(row[key], float) else f"{row[key]:,}" for key in columns] for row in rows
+    ]
+    print_table("Growth, networks aside", columns, cells)
     if options.picture:
         draw(rows, options.picture)
     if options.json:

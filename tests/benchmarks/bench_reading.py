@@ -145,12 +145,18 @@ def main(argv: Sequence[str] | None = None) -> None:
         result = benchmark(options.rows, options.dimension, options.rounds, folder)
     finally:
         shutil.rmtree(folder)
-    print_table(
-        f"Reading {options.rows:,} x {options.dimension:,} float32, warm",
-        ["what", "all, ms", "of np.load", "one row, ms", "MB on disk"],
-        [[str(row["what"]), cell(row["ms"], 1), cell(row["of_np_load"], 2), cell(row["lookup_ms"], 2), cell(row["mb"], 0)]
-         for row in result["rows"]],
-    )  # fmt: skip
+    cells = [
+        [
+            str(row["what"]),
+            cell(row["ms"], 1),
+            cell(row["of_np_load"], 2),
+            cell(row["lookup_ms"], 2),
+            cell(row["mb"], 0),
+        ]
+        for row in result["rows"]
+    ]
+    columns = ["what", "all, ms", "of np.load", "one row, ms", "MB on disk"]
+    print_table(f"Reading {options.rows:,} x {options.dimension:,} float32, warm", columns, cells)
     if options.json:
         write_text(options.json, json.dumps({**result, "provenance": provenance()}, indent=2) + "\n")
 

@@ -69,7 +69,7 @@ def memory_peak() -> Iterator[list[float]]:
     def watch() -> None:
         while not ended.is_set():
             peak[0] = max(peak[0], _resident_mib())
-            time.sleep(0.1)
+            time.sleep(0.5)
 
     watcher = threading.Thread(target=watch, daemon=True)
     watcher.start()
@@ -93,7 +93,3 @@ def _resident_mib() -> float:
         except (OSError, ValueError):
             continue
     return total / 1024
-
-
-def best(values: list[float]) -> float:
-    return min(values)

@@ -11,9 +11,9 @@ import pandas as pd
 import pytest
 
 from evaluation.predictions import Predictions
-from evaluation.runs import find_predictions, read_run_card
+from evaluation.runs import find_predictions, predictions_path, read_run_card
 from evaluation.scores import score_predictions
-from featstore.errors import SettingsError
+from featstore.errors import DatasetError, SettingsError
 from featstore.splits import read_split
 from featstore.store import Store
 from featstore.table import load_table
@@ -321,3 +321,21 @@ def test_one_network_is_not_concatenated() -> None:
 def test_an_unknown_head_is_refused_before_anything_is_done(heads: tuple[str, ...]) -> None:
     with pytest.raises(SettingsError, match="heads among mlp, logistic, lightgbm"):
         CompareSettings(heads=heads)
+
+
+def test_an_exclusion_list_holds_for_the_folder(make_store: MakeStore, tmp_path: Path) -> None:
+    store, out = make_store(), tmp_path / "runs"
+    (tmp_path / "list.csv").write_text("image_id,reason\ni000,a copy\ni331,blurred\nstranger,\n")
+    board = compare_heads(store, LOGISTIC, out, tmp_path / "list.csv")
+    assert "2 photographs are left out by the exclusion list (3 in it)" in board.warnings
+    split = read_split(out / "split.csv").frame
+    assert not {"i000", "i331"} & set(split["image_id"])
+    assert len(split) == 96 - 2
+    for part, lacking in (("valid", "i000"), ("test", "i331")):
+        predictions = Predictions.read(predictions_path(out / "net_a-logistic", part))
+        assert lacking not in set(predictions.image_id)
+    again = compare_heads(store, LOGISTIC, out)
+    assert all(entry.reused for entry in again.entries), "the list holds without being named again"
+    (tmp_path / "other.csv").write_text("name\nx\n")
+    with pytest.raises(DatasetError, match="a CSV with the column image_id"):
+        compare_heads(store, LOGISTIC, tmp_path / "more", tmp_path / "other.csv")
