@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
-from featstore.backbones import ARTICLE_BACKBONES, BACKBONES, ENGINES, Pooling, check_options
+from featstore.backbones import ARTICLE_BACKBONES, BACKBONES, Pooling, check_engine, check_options
 from featstore.build.specs import NetworkSpec
 from featstore.catalog import VIEWS
 from featstore.errors import SettingsError
@@ -79,8 +79,7 @@ class BuildSettings:
             raise SettingsError("at least one --backbone", "none", "Name one, for example --backbone resnet50.")
         for name in self.backbones:
             check_options(name, self.pooling, self.side_px)
-        if self.engine not in ENGINES:
-            raise SettingsError(f"--engine among {', '.join(ENGINES)}", repr(self.engine), "Choose one of these.")
+        check_engine(self.engine)
         for option, value, least in (("--batch-size", self.batch_size, 1), ("--workers", self.n_workers, 0)):
             if value < least:
                 raise SettingsError(f"{option} of at least {least}", str(value), "Choose a larger number.")

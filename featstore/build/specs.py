@@ -74,14 +74,14 @@ def with_weights(spec: NetworkSpec, known: Iterable[Identity]) -> NetworkSpec:
     WeightsError
         If there are no such weights.
     """
-    source = weights_source(spec.backbone, spec.weights)
+    source = weights_source(spec.backbone, spec.weights, spec.side_px)
     seen = {identity.weights_sha256 for identity in known if _same_network(identity, spec, source)}
     if len(seen) == 1:
         return replace(spec, weights=lasting(spec.weights), weights_source=source or "", weights_sha256=seen.pop())
     network, sha256 = _loaded(spec.backbone, spec.weights, spec.side_px, spec.pooling, spec.engine, spec.batch_size)
     del network
     # A download puts the file in its place only now.
-    source = weights_source(spec.backbone, spec.weights) or ""
+    source = weights_source(spec.backbone, spec.weights, spec.side_px) or ""
     return replace(spec, weights=lasting(spec.weights), weights_source=source, weights_sha256=sha256)
 
 
