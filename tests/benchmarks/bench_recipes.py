@@ -39,6 +39,8 @@ def ranks(predictions: Predictions, view: str) -> pd.DataFrame:
     first = pd.DataFrame({"observation": chosen.observation_id, "author": chosen.author, "truth": chosen.true_class})
     first = first.groupby("observation").first()
     mean = pd.DataFrame(chosen.probability).groupby(chosen.observation_id).mean().loc[first.index].to_numpy()
+    # An observation without an author is its own user.
+    first["author"] = first["author"].where(first["author"] != "", "observation " + first.index.to_series())
     rank = average_ranks(mean, true_indices(first["truth"].to_numpy(str), chosen.classes))
     return first.assign(s=reciprocal_rank(rank), hit=rank <= 1)
 
