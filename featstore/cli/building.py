@@ -67,7 +67,7 @@ def build(
         str, typer.Option("--scheduler", help="Work on a Dask cluster: the address of its scheduler.")
     ] = "",
     shard_rows: Annotated[
-        int, typer.Option("--shard-rows", help="Rows per file in a new, very large store. \\[default: 64]")
+        int, typer.Option("--shard-rows", help="Rows per file in a new, very large store. \\[default: 128]")
     ] = 0,
     max_failures: Annotated[
         int, typer.Option("--max-failures", help="Unusable photographs to accept before the exit code is 3.")

@@ -104,13 +104,16 @@ def read_rows(
         except ValueError:
             damaged.append(layout.key(file))
 
-    if len(files) < _N_THREADS:
-        for file in files:
+    def read_some(some: list[int]) -> None:
+        for file in some:
             read(file)
+
+    if len(files) < _N_THREADS:
+        read_some(list(files))
     else:
-        # Reading and checksum release the GIL.
+        # Reading, checksum and copy release the GIL. A task per chunk would cost as much as the chunk.
         with ThreadPoolExecutor(_N_THREADS) as pool:
-            list(pool.map(read, files))
+            list(pool.map(read_some, [list(files)[start::_N_THREADS] for start in range(_N_THREADS)]))
     if damaged:
         raise DamagedError(
             f"the bytes that were written to {place.url}",

@@ -20,7 +20,7 @@ from featstore.store.place import Place
 if TYPE_CHECKING:
     from zarr.core.metadata import ArrayV3Metadata
 
-CHUNK_ROWS = 64
+CHUNK_ROWS = 128
 KEY_CHUNK_ROWS = 65_536
 
 

@@ -40,12 +40,12 @@ print("ready", flush=True)
 main(sys.argv[1:])
 """
 
-N_IMAGES = 230
+N_IMAGES = 600
 
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A table of 230 small photographs in three views, two of them damaged."""
+    """A table of 600 small photographs in three views, two of them damaged."""
     from PIL import Image
 
     folder = tmp_path_factory.mktemp("photos")
@@ -54,7 +54,7 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
         corners = np.random.default_rng(n).integers(0, 256, (2, 3, 3), dtype=np.uint8)
         Image.fromarray(corners).resize((40, 30), Image.Resampling.BICUBIC).save(folder / f"{n}.jpg")
         lines.append(f"{n}.jpg,{n // 2 % 5},{('Flower', 'Leaf', 'Entire')[n % 3]},o{n // 2}")
-    for n in (7, 100):
+    for n in (7, 400):
         (folder / f"{n}.jpg").write_bytes((folder / f"{n}.jpg").read_bytes()[:-200])
     (folder / "table.csv").write_text("\n".join(lines))
     return folder / "table.csv"

@@ -23,12 +23,12 @@ from featstore.store.place import open_place
 from featstore.table import load_table
 
 SETTINGS = BuildSettings(("mobilenet",), "random", side_px=32, batch_size=16, n_workers=0)
-N_IMAGES = 150
+N_IMAGES = 300
 
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """150 small photographs in two views: four units; one photograph is damaged."""
+    """300 small photographs in two views: four units; one photograph is damaged."""
     from PIL import Image
 
     folder = tmp_path_factory.mktemp("photos")
@@ -111,7 +111,7 @@ def test_a_store_in_a_bucket_is_like_any_other(photos: Path, reference: np.ndarr
     store.place.write(key, bytes(data))
     (fault,) = verify_store(store).faults
     assert (fault.kind, fault.view, fault.unit) == ("chunk", "Leaf", 0)
-    assert repair_store(store, n_workers=0).n_rows == 63
+    assert repair_store(store, n_workers=0).n_rows == 127
     assert verify_store(Store.open(s3_url)).sound
     np.testing.assert_array_equal(load_table(Store.open(s3_url), ["mobilenet"]).features, reference)
 
