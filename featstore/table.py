@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from featstore.errors import SettingsError, StoreError
 from featstore.store import Store
+from featstore.store.matching import lost_rows
 
 
 @dataclass(frozen=True)
@@ -105,11 +106,7 @@ class LazyTable:
             self.store.rows.read_into(view, name, places, of_name, at)
             n_lost = int(np.isnan(of_name[at, 0]).sum())
             if n_lost:
-                raise StoreError(
-                    f"an intact store at {self.store.location}",
-                    f"{n_lost} rows of {view}/{name} that are lost",
-                    "Run featstore build again: it makes them anew.",
-                )
+                raise lost_rows(self.store.location, view, name, n_lost)
             start = stop
 
 

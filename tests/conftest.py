@@ -20,7 +20,7 @@ def shared() -> Path:
     return SHARED
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def write_photo() -> Callable[..., Path]:
     """A function that writes a small JPEG of seeded colours and returns its path."""
 
@@ -34,7 +34,7 @@ def write_photo() -> Callable[..., Path]:
     return write
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def write_record() -> Callable[..., Path]:
     """A function that writes one PlantCLEF XML record with the given tags."""
 

@@ -153,7 +153,7 @@ def _existing(place: Place, catalog: Catalog) -> Store | None:
             )
         return None
     store = Store.open(place)
-    if store.attrs["catalog"] and not set(store.catalog["image_id"]) & set(catalog.frame["image_id"]):
+    if store.has_intact_catalog() and not set(store.catalog["image_id"]) & set(catalog.frame["image_id"]):
         raise StoreError(
             f"the data set of {place.url} ({store.name})",
             f"{catalog.name}, which shares no image with it",

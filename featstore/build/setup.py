@@ -15,6 +15,7 @@ from featstore.provenance import Json, provenance, sha256_of_file
 from featstore.roi import Recipe
 from featstore.store import Store
 from featstore.store.column import Column
+from featstore.store.description import copy_is_intact
 from featstore.store.identity import Identity, differences
 from featstore.store.ledger import DONE
 from featstore.store.records import Record
@@ -77,6 +78,8 @@ def set_up(store: Store, catalog: Catalog, specs: Sequence[NetworkSpec], recipe:
     attrs = store.attrs
     if (attrs["root"], attrs["dataset"], attrs["warnings"]) != (root, catalog.name, warnings) or moves != Moves():
         store.update_attrs(root=root, dataset=catalog.name, warnings=warnings, provenance=provenance())
+    elif not copy_is_intact(store.place, attrs):
+        store.update_attrs()
     return moves
 
 
@@ -95,7 +98,7 @@ def _enter(store: Store, spec: NetworkSpec, recipe: Recipe, views: Sequence[str]
         kept = before if any_version else []
         current[view], accepted[view] = number, tuple(dict.fromkeys([*kept, number]))
     column = Column(recipe, spec.dimension, current, accepted)
-    if column != old or len(table) != len(store.identities):
+    if column != old or tuple(table) != store.identities:
         store.set_column(spec.name, column, table)
 
 

@@ -78,8 +78,7 @@ def with_weights(spec: NetworkSpec, known: Iterable[Identity]) -> NetworkSpec:
     seen = {identity.weights_sha256 for identity in known if _same_network(identity, spec, source)}
     if len(seen) == 1:
         return replace(spec, weights=lasting(spec.weights), weights_source=source or "", weights_sha256=seen.pop())
-    network, sha256 = _loaded(spec.backbone, spec.weights, spec.side_px, spec.pooling, spec.engine, spec.batch_size)
-    del network
+    sha256 = _network(replace(spec, weights_source=source or ""))[1]
     # A download puts the file in its place only now.
     source = weights_source(spec.backbone, spec.weights, spec.side_px) or ""
     return replace(spec, weights=lasting(spec.weights), weights_source=source, weights_sha256=sha256)
@@ -93,7 +92,7 @@ def load_network(spec: NetworkSpec) -> Network:
     WeightsError
         If its weights are not those that the spec was made with.
     """
-    network, sha256 = _loaded(spec.backbone, spec.weights, spec.side_px, spec.pooling, spec.engine, spec.batch_size)
+    network, sha256 = _network(spec)
     if sha256 != spec.weights_sha256:
         raise WeightsError(
             f"the weights {spec.weights_sha256[:12]} of {spec.backbone}",
@@ -118,10 +117,17 @@ def _same_network(identity: Identity, spec: NetworkSpec, source: str | None) -> 
     return bool(source) and identity.backbone == spec.backbone and identity.weights_source == source
 
 
+def _network(spec: NetworkSpec) -> tuple[Network, str]:
+    return _loaded(
+        spec.backbone, spec.weights, spec.side_px, spec.pooling, spec.engine, spec.batch_size, spec.weights_source
+    )
+
+
 @lru_cache(maxsize=32)
 def _loaded(
-    backbone: str, weights: str, side_px: int, pooling: Pooling, engine: str, batch_size: int
+    backbone: str, weights: str, side_px: int, pooling: Pooling, engine: str, batch_size: int, _source: str
 ) -> tuple[Network, str]:
+    # The source is part of the key: another file may lie at the same place by now.
     load_engine()
     shell.say(f"loading {backbone} ({weights})")
     model = build_backbone(backbone, weights, side_px, pooling)

@@ -33,7 +33,7 @@ class DoctorSettings:
     k
         Neighbours that are looked at; those of the photograph's own observation do not vote on its label.
     near_ratio
-        A pair may be copies if its distance is at most this share of what is usual around both.
+        A pair of different plants may be copies if its distance is at most this share of what is usual around both.
     likeness
         Copies must also look alike: correlation of their thumbnails, in [-1, 1].
     disagreement
@@ -46,9 +46,9 @@ class DoctorSettings:
     """
 
     k: int = 20
-    near_ratio: float = 0.6
-    likeness: float = 0.9
-    disagreement: float = 0.7
+    near_ratio: float = 0.85
+    likeness: float = 0.97
+    disagreement: float = 0.5
     outlier_z: float = 4.0
     min_observations: int = 4
 
@@ -119,7 +119,10 @@ def _exact(papers: pd.DataFrame) -> list[_Pair]:
 def _near(
     papers: pd.DataFrame, near: Neighbours, settings: DoctorSettings, load: Load | None, known: set[tuple[int, int]]
 ) -> list[_Pair]:
-    """Pairs much closer than is usual around both that also look alike."""
+    """Pairs of different plants that are closer than is usual around both and also look alike.
+
+    Photographs of one plant are alike by nature.
+    """
     usual = np.median(near.distance, axis=1)
     closest = near.distance / np.maximum(np.minimum(usual[:, None], usual[near.row]), 1e-12)
     candidates = {
@@ -127,11 +130,13 @@ def _near(
         for one, position in zip(*np.nonzero(closest <= settings.near_ratio), strict=True)
         for other in [int(near.row[one, position])]
     }
-    digest = papers["sha256"].to_numpy()
+    digest, plant = papers["sha256"].to_numpy(), papers["observation_id"].to_numpy()
     candidates = {
         pair: score
         for pair, score in candidates.items()
-        if pair not in known and (digest[pair[0]] == "" or digest[pair[0]] != digest[pair[1]])
+        if pair not in known
+        and plant[pair[0]] != plant[pair[1]]
+        and (digest[pair[0]] == "" or digest[pair[0]] != digest[pair[1]])
     }
     if load is None:
         return [(int(one), int(other), score) for (one, other), score in candidates.items()]

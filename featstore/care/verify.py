@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from featstore import shell
 from featstore.errors import StoreError
 from featstore.store import Store
+from featstore.store.description import COPY, copy_is_intact
 from featstore.store.records import FeatureRows, Record
 from featstore.store.rows import digest
 
@@ -22,7 +23,8 @@ class Fault:
     Attributes
     ----------
     kind
-        ``chunk`` (features), ``identity`` (the numbers beside them), ``record``, ``keys`` or ``catalogue``.
+        ``chunk`` (features), ``identity`` (the numbers beside them), ``layout`` (how either lies), ``record``,
+        ``keys``, ``catalogue`` or ``description`` (its copy: with a damaged description no store can be opened).
     view, name, unit
         Where; "" and -1 where that does not apply.
     image_ids
@@ -69,15 +71,18 @@ class Verdict:
 
 def verify_store(store: Store) -> Verdict:
     """Read everything and compare it with checksums: crc32c of every chunk, sha256 of every unit and record."""
-    faults: list[Fault] = [*_catalogue(store)]
+    faults: list[Fault] = [*_description(store), *_catalogue(store)]
     n_units = n_rows = n_bytes = 0
     units = {view: store.records.units(view) for view in store.views}
     with shell.progress(sum(map(len, units.values())), "verifying", "units") as bar:
         for view, numbers in units.items():
-            try:
-                keys = store.rows.keys(view)
-            except (ValueError, OSError, RuntimeError, KeyError) as error:
-                faults.append(Fault("keys", str(error), view))
+            keys, of_keys = _keys(store, view)
+            layouts = list(_layouts(store, view))
+            faults += [*of_keys, *layouts]
+            # What is read by a wrong layout cannot be judged.
+            unreadable = {fault.name for fault in layouts}
+            if not keys:
+                bar.update(len(numbers))
                 continue
             for unit in numbers:
                 record = store.records.read(view, unit)
@@ -85,10 +90,10 @@ def verify_store(store: Store) -> Verdict:
                     of_unit = tuple(keys[store.rows.grid.unit(unit)])
                     faults.append(Fault("record", "not as it was written", view, "", unit, of_unit))
                     continue
-                for name, rows in record.features.items():
+                for name, rows in record.without(sorted(unreadable)).features.items():
                     n_units += 1
                     n_rows += sum(number >= 0 for number in rows.identity)
-                    n_bytes += len(rows.identity) * store.rows.dimension(view, name) * 4
+                    n_bytes += len(rows.identity) * store.column(name).dimension * 4
                     faults += _unit(store, view, name, unit, record)
                 bar.update()
     return Verdict(n_units, n_rows, n_bytes, tuple(faults))
@@ -113,20 +118,62 @@ def withdraw(store: Store, faults: Sequence[Fault]) -> int:
             store.rows.delete_unit(fault.view, fault.name, fault.unit)
             if record is not None:
                 store.records.write(fault.view, fault.unit, record.without([fault.name]))
+        elif fault.kind == "layout":
+            store.rows.mend_layout(fault.view, fault.name, store.column(fault.name).dimension)
         elif fault.kind == "keys":
-            raise StoreError(
-                f"the row keys of {fault.view} in {store.location}",
-                "keys that cannot be read, without which no row can be told from another",
-                "Build the store anew in another place.",
-            )
+            store.rows.write_keys(fault.view, _sound_keys(store, fault.view))
+        elif fault.kind == "description":
+            store.update_attrs()
     return len(concerned)
 
 
 def _catalogue(store: Store) -> Iterator[Fault]:
     try:
-        store.catalog  # noqa: B018  # reading it is the test
+        _ = store.catalog
     except StoreError as error:
         yield Fault("catalogue", error.got)
+    else:
+        if not store.has_intact_catalog():
+            yield Fault("catalogue", "another digest")
+
+
+def _description(store: Store) -> Iterator[Fault]:
+    if not copy_is_intact(store.place, store.attrs):
+        yield Fault("description", f"{COPY} is not as it was written")
+
+
+def _layouts(store: Store, view: str) -> Iterator[Fault]:
+    for name in store.backbones:
+        if view in store.column(name).accepted:
+            for spec in store.rows.specs(view, name, store.column(name).dimension, 1):
+                detail = spec.layout_fault(store.place.read(spec.layout_key))
+                if detail:
+                    yield Fault("layout", f"{spec.layout_key}: {detail}", view, name)
+
+
+def _keys(store: Store, view: str) -> tuple[list[str], list[Fault]]:
+    """The row keys of a view, and what is wrong with them or their copy; none if neither can be read."""
+    found: list[list[str]] = []
+    faults: list[Fault] = []
+    for read in (store.rows.keys, store.rows.keys_copy):
+        try:
+            found.append(read(view))
+        except StoreError as error:
+            faults.append(Fault("keys", error.got, view))
+    if len(found) == 2 and found[0] != found[1]:
+        faults.append(Fault("keys", "a copy that says something else", view))
+    return (found[0] if found else []), faults
+
+
+def _sound_keys(store: Store, view: str) -> list[str]:
+    keys, faults = _keys(store, view)
+    if not keys:
+        raise StoreError(
+            f"the row keys of {view} in {store.location}, or their copy",
+            " and ".join(fault.detail for fault in faults),
+            "Build the store anew in another place.",
+        )
+    return keys
 
 
 def _unit(store: Store, view: str, name: str, unit: int, record: Record) -> Iterator[Fault]:

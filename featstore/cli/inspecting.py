@@ -87,25 +87,31 @@ def repair(
     For example `featstore repair features.zarr`
     """
     from featstore.care.repair import repair_store
-    from featstore.store import Store
+    from featstore.errors import listed
 
-    done = repair_store(Store.open(store), n_workers=workers, weights=weights)
+    done = repair_store(store, n_workers=workers, weights=weights)
     if json:
         shell.print_json(
             {
                 "before": _verdict_json(done.before),
                 "after": _verdict_json(done.after),
+                "description_taken_from_copy": done.mended,
                 "rows_made_anew": done.n_rows,
                 "imported_rows_lost": list(done.foreign),
+                "photographs_failed": list(done.failed),
             }
         )
     else:
+        if done.mended:
+            shell.say("The description of the store was damaged; it was taken from its copy.")
         _show_verdict(done.before)
         if not done.before.sound:
             shell.say(f"{done.n_rows} feature rows were made anew; the store is {_state(done.after)} now.")
         if done.foreign:
             shell.warn(f"imported features lost rows; import them again: {', '.join(done.foreign)}")
-    if not done.after.sound or done.foreign:
+        if done.failed:
+            shell.warn(f"photographs of damaged rows that cannot be read any more: {listed(list(done.failed))}")
+    if not done.after.sound or done.foreign or done.failed:
         raise typer.Exit(shell.EXIT_INCOMPLETE)
 
 

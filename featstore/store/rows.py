@@ -8,16 +8,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
-import zarr
 from numpy.typing import NDArray
-from zarr.codecs import Crc32cCodec
 
 from featstore.catalog import VIEWS
 from featstore.errors import StoreError
+from featstore.store.arrays import ArraySpec
 from featstore.store.chunks import Layout, read_rows
 from featstore.store.place import Place
 
 if TYPE_CHECKING:
+    import zarr
     from zarr.core.metadata import ArrayV3Metadata
 
 CHUNK_ROWS = 128
@@ -68,30 +68,62 @@ class Rows:
     @property
     def views(self) -> tuple[str, ...]:
         """Views that have rows, in the order of `VIEWS`."""
-        return tuple(view for view in VIEWS if f"{view}/image_id" in self._group)
+        return tuple(view for view in VIEWS if self._holds(f"{view}/image_id"))
 
     def keys(self, view: str) -> list[str]:
-        """image_id of each row of a view that is taken."""
-        if f"{view}/image_id" not in self._group:
+        """image_id of each row of a view that is taken.
+
+        Raises
+        ------
+        StoreError
+            If they are damaged.
+        """
+        if not self._holds(f"{view}/image_id"):
             return []
-        keys = [str(key) for key in np.asarray(self._array(f"{view}/image_id")[:])]
-        return keys[: keys.index("")] if "" in keys else keys
+        try:
+            keys = [str(key) for key in np.asarray(self._array(f"{view}/image_id")[:])]
+            copied = f"{view}/image_id_utf8"
+            n_known = int(self._array(copied).shape[0]) if self._holds(copied) else 0
+        except (ValueError, OSError, RuntimeError) as error:
+            raise _other_keys(view, str(error)) from error
+        keys = keys[: keys.index("")] if "" in keys else keys
+        if len(keys) < n_known:
+            raise _other_keys(view, f"{len(keys)} of {n_known}")
+        return keys
+
+    def keys_copy(self, view: str) -> list[str]:
+        """As `keys`, from the numbers that other libraries read.
+
+        Raises
+        ------
+        StoreError
+            If they are damaged.
+        """
+        try:
+            numbers = np.asarray(self._array(f"{view}/image_id_utf8")[:], dtype=np.uint8)
+            keys = [bytes(row).rstrip(b"\0").decode() for row in numbers]
+        except (ValueError, OSError, RuntimeError) as error:
+            raise _other_keys(view, f"{error} (in their copy)") from error
+        if not all(keys):
+            raise _other_keys(view, "a copy that is lost in part")
+        return keys
 
     def write_keys(self, view: str, keys: Sequence[str]) -> None:
         """Set the rows of a view. A writer that is killed meanwhile leaves "" keys at the end, never other ones."""
         path = f"{view}/image_id"
-        array = self._array(path) if path in self._group else self._create(path, (0,), (KEY_CHUNK_ROWS,), str)
+        spec = ArraySpec(path, (0,), (KEY_CHUNK_ROWS,), "str")
+        array = self._array(path) if self._holds(path) else spec.create(self._group)
         array.resize((len(keys),))
         array[:] = np.asarray(keys, dtype=object)
         encoded = [key.encode() for key in keys]
         width = max(map(len, encoded))
         utf8 = np.frombuffer(b"".join(key.ljust(width, b"\0") for key in encoded), dtype=np.uint8).reshape(-1, width)
         # Derived from image_id for readers that know numbers only, so it may be replaced.
-        self._create(f"{view}/image_id_utf8", utf8.shape, (KEY_CHUNK_ROWS, width), "uint8")[:] = utf8
+        ArraySpec(f"{view}/image_id_utf8", utf8.shape, (KEY_CHUNK_ROWS, width), "uint8").create(self._group)[:] = utf8
 
     def has(self, view: str, name: str) -> bool:
         """Whether a view has a feature array of this name."""
-        return f"{view}/{name}" in self._group
+        return self._holds(f"{view}/{name}")
 
     def dimension(self, view: str, name: str) -> int:
         """Number of features in an array."""
@@ -99,17 +131,28 @@ class Rows:
 
     def prepare(self, view: str, name: str, dimension: int) -> None:
         """Give a view a feature array with one row per row key, keeping what is there."""
-        n_rows, unit = len(self.keys(view)), self.grid.unit_rows
-        for path, shape, chunks, dtype in (
-            (f"{view}/{name}", (n_rows, dimension), (self.grid.chunk_rows, dimension), "float32"),
-            (f"{view}/identity/{name}", (n_rows,), (unit,), "int32"),
-        ):
-            if path in self._group and self._array(path).shape[1:] == shape[1:]:
-                if self._array(path).shape != shape:
-                    self._array(path).resize(shape)
-                continue
-            shards = (unit, dimension) if dtype == "float32" and self.grid.sharded else None
-            self._create(path, shape, chunks, dtype, shards)
+        n_rows = len(self.keys(view))
+        for spec in self.specs(view, name, dimension, n_rows):
+            if self._holds(spec.path) and self._array(spec.path).shape[1:] == spec.shape[1:]:
+                if self._array(spec.path).shape != spec.shape:
+                    self._array(spec.path).resize(spec.shape)
+            else:
+                spec.create(self._group)
+
+    def mend_layout(self, view: str, name: str, dimension: int) -> None:
+        """Write anew how a feature array lies, and leave its chunks alone."""
+        for spec in self.specs(view, name, dimension, len(self.keys(view))):
+            self._place.write(spec.layout_key, spec.layout())
+
+    def specs(self, view: str, name: str, dimension: int, n_rows: int) -> tuple[ArraySpec, ArraySpec]:
+        """How a feature array and the identities beside it lie."""
+        unit = self.grid.unit_rows
+        shards = (unit, dimension) if self.grid.sharded else None
+        chunks = (self.grid.chunk_rows, dimension)
+        return (
+            ArraySpec(f"{view}/{name}", (n_rows, dimension), chunks, "float32", shards),
+            ArraySpec(f"{view}/identity/{name}", (n_rows,), (unit,), "int32"),
+        )
 
     def read_unit(self, view: str, name: str, unit: int) -> NDArray[np.float32]:
         """Rows of one unit, (rows, d) float32, NaN where not computed."""
@@ -172,27 +215,21 @@ class Rows:
             return [unit for unit, size in found.items() if not size]
         return [unit for unit, size in found.items() if size != whole]
 
-    def _create(
-        self,
-        path: str,
-        shape: tuple[int, ...],
-        chunks: tuple[int, ...],
-        dtype: str | type[str],
-        shards: tuple[int, ...] | None = None,
-    ) -> zarr.Array[ArrayV3Metadata]:
-        absent: dict[str, object] = {"float32": np.nan, "int32": -1, "uint8": 0}
-        return cast(
-            "zarr.Array[ArrayV3Metadata]",
-            self._group.create_array(
-                path, shape=shape, chunks=chunks, shards=shards, dtype=dtype, overwrite=True,
-                fill_value=absent.get(str(dtype), ""), compressors=[Crc32cCodec()],
-            ),
-        )  # fmt: skip
+    def _holds(self, path: str) -> bool:
+        return self._place.read(f"{path}/zarr.json") is not None
 
     def _array(self, path: str) -> zarr.Array[ArrayV3Metadata]:
-        return cast("zarr.Array[ArrayV3Metadata]", self._group[path])
+        try:
+            return cast("zarr.Array[ArrayV3Metadata]", self._group[path])
+        except (ValueError, KeyError, TypeError) as error:
+            expected = f"the layout of {path} as it was written"
+            raise StoreError(expected, repr(error), "featstore repair writes it anew.") from error
 
 
 def digest(features: NDArray[np.float32]) -> str:
     """sha256 of rows as little-endian float32."""
     return hashlib.sha256(np.ascontiguousarray(features, dtype="<f4").data).hexdigest()
+
+
+def _other_keys(view: str, got: str) -> StoreError:
+    return StoreError(f"the row keys of {view} as they were written", got, "featstore repair takes their copy.")

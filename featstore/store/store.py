@@ -2,7 +2,8 @@
 
 Layout (zarr v3), `schema` = ``features/2``::
 
-    attrs                            schema, dataset, root, grid, catalog (its generation), identities, features, ...
+    attrs                            schema, dataset, root, grid, catalog (its generation), identities, features, ...;
+                                     sealed by a digest, and again in description.json
     catalog/<generation>/<column>    the papers of every photograph, also of those that failed
     <View>/image_id                  (n_view,) row keys; again as image_id_utf8 (n_view, width) uint8
     <View>/<name>                    (n_view, d) float32, NaN where not computed; name is a backbone's, or given by --as
@@ -32,9 +33,11 @@ from featstore.errors import StoreError
 from featstore.provenance import Json, provenance
 from featstore.roi import Recipe
 from featstore.store.column import Column
+from featstore.store.description import is_described, open_described, sealed, unsealed, write_copy
 from featstore.store.identity import Identity
 from featstore.store.ledger import Ledger
-from featstore.store.papers import papers_digest, read_papers, write_papers
+from featstore.store.matching import lost_rows, match
+from featstore.store.papers import is_intact, keep_generation, papers_digest, read_generation, write_generation
 from featstore.store.place import Place, open_place
 from featstore.store.records import Fact, FeatureRows, Record, Records
 from featstore.store.rows import Grid, Rows
@@ -62,23 +65,19 @@ class Store:
     def create(cls, place: Place, catalog: Catalog, grid: Grid) -> Store:
         """Create an empty store for a data set."""
         attributes: dict[str, Json] = {
-            "schema": SCHEMA,
-            "dataset": catalog.name,
-            "root": str(catalog.root.resolve()),
-            "grid": asdict(grid),
-            "catalog": "",
-            "catalog_digest": "",
-            "identities": [],
-            "features": {},
-            "warnings": [],
+            "schema": SCHEMA, "dataset": catalog.name, "root": str(catalog.root.resolve()), "grid": asdict(grid),
+            "catalog": "", "catalog_digest": "", "identities": [], "features": {}, "warnings": [],
             "provenance": provenance(),
-        }
-        return cls(place, zarr.create_group(place.zarr_store(), attributes=attributes))
+        }  # fmt: skip
+        # The copy second: a place with a copy alone would be no store.
+        store = cls(place, zarr.create_group(place.zarr_store(), attributes=sealed(attributes)))
+        write_copy(place, attributes)
+        return store
 
     @staticmethod
     def exists(place: Place) -> bool:
         """Whether there is a store at a place, of whatever schema."""
-        return place.read("zarr.json") is not None
+        return is_described(place)
 
     @classmethod
     def open(cls, location: str | Path | Place) -> Store:
@@ -92,25 +91,10 @@ class Store:
         Raises
         ------
         StoreError
-            If there is none, or it has another schema.
+            If there is none, it has another schema, or its description is damaged.
         """
         place = open_place(location) if isinstance(location, str | Path) else location
-        if not cls.exists(place):
-            raise StoreError(
-                "a feature store", f"none at {place.url}", "Build it: featstore build DATASET --store PATH."
-            )
-        try:
-            group = zarr.open_group(place.zarr_store(), mode="r+")
-            schema = group.attrs.get("schema")
-        except (ValueError, KeyError, OSError, TypeError) as error:
-            raise StoreError(
-                f"a readable feature store at {place.url}", str(error), "Build it anew in another place."
-            ) from error
-        if schema != SCHEMA:
-            raise StoreError(
-                f"a store of schema {SCHEMA}", f"{schema!r} in {place.url}", "Build it anew with featstore build."
-            )
-        return cls(place, group)
+        return cls(place, open_described(place, SCHEMA))
 
     # -- what the store is ------------------------------------------------------------------------------------------
 
@@ -122,11 +106,14 @@ class Store:
     @property
     def attrs(self) -> dict[str, Json]:
         """Everything that the store says of itself."""
-        return cast("dict[str, Json]", self._group.attrs.asdict())
+        return unsealed(cast("dict[str, Json]", self._group.attrs.asdict()), self.location)
 
     def update_attrs(self, **changes: Json) -> None:
         """Replace attributes in one write."""
-        self._group = self._group.update_attributes(changes)
+        attributes = {**self.attrs, **changes}
+        # The copy first: it may be ahead of the rows, never behind them.
+        write_copy(self.place, attributes)
+        self._group = self._group.update_attributes(sealed(attributes))
 
     @property
     def name(self) -> str:
@@ -193,10 +180,6 @@ class Store:
         """What the records say of a view's rows."""
         return Ledger.of(self.rows.keys(view), self.records.read_all(view), self.rows.grid.unit_rows)
 
-    def counting(self, name: str, view: str, ledger: Ledger) -> NDArray[np.bool_]:
-        """Which rows of a view have features of a name, (n_view,)."""
-        return ledger.counts(name, self.column(name).accepted.get(view, ()))
-
     @cached_property
     def index(self) -> Mapping[str, Mapping[str, int]]:
         """Place of each row by view and image_id, read once per open store."""
@@ -208,7 +191,7 @@ class Store:
         Raises
         ------
         StoreError
-            If the store has no such photograph, or no features of this name for it.
+            If the store has no such photograph, or no features of this name for it, or they are lost or damaged.
         """
         place = self.index.get(view, {}).get(image_id)
         if place is None:
@@ -220,6 +203,8 @@ class Store:
             got = f"none for ({view}, {image_id})"
             raise StoreError(f"features of {name}", got, "See why: featstore explain; then run featstore build.")
         features: NDArray[np.float32] = self.rows.read(view, name, np.asarray([place], dtype=np.int64))[0]
+        if np.isnan(features[0]):
+            raise lost_rows(self.location, view, name, 1)
         return features
 
     def commit(
@@ -252,33 +237,28 @@ class Store:
 
     @property
     def catalog(self) -> pd.DataFrame:
-        """The catalogue's columns, one row per photograph."""
-        generation = str(self.attrs["catalog"])
-        if not generation:
-            raise StoreError("a catalogue in the store", f"none in {self.location}", "Run featstore build again.")
-        try:
-            return read_papers(cast("zarr.Group", self._group[f"catalog/{generation}"]))
-        except (KeyError, ValueError, RuntimeError, OSError) as error:
-            remedy = "Run featstore build again: it writes the catalogue anew and keeps the features."
-            raise StoreError(f"a readable catalogue in {self.location}", str(error), remedy) from error
+        """The catalogue's columns, one row per photograph.
+
+        Raises
+        ------
+        StoreError
+            If there is none yet, or it is damaged.
+        """
+        return read_generation(self.place, self._group, str(self.attrs["catalog"]))
 
     def write_catalog(self, catalog: Catalog) -> None:
         """Replace the catalogue if it says anything else: the new one is written beside the old, which then goes."""
         digest, old = papers_digest(catalog.frame), str(self.attrs["catalog"])
-        if old and self.attrs["catalog_digest"] == digest and self._intact_catalog():
+        if self.attrs["catalog_digest"] == digest and self.has_intact_catalog():
             return
-        new = f"g{int(old[1:]) + 1 if old else 1:06d}"
-        generations = self._group.require_group("catalog")
-        write_papers(generations.create_group(new, overwrite=True), catalog.frame)
+        new = write_generation(self._group, catalog.frame, old)
         self.update_attrs(catalog=new, catalog_digest=digest)
-        for name in [name for name, _ in generations.groups() if name != new]:
-            del generations[name]
+        keep_generation(self._group, new)
 
-    def _intact_catalog(self) -> bool:
-        try:
-            return not self.catalog.empty
-        except StoreError:
-            return False
+    def has_intact_catalog(self) -> bool:
+        """Whether the catalogue says what was written."""
+        attrs = self.attrs
+        return is_intact(self.place, self._group, str(attrs["catalog"]), str(attrs["catalog_digest"]))
 
     @property
     def papers(self) -> pd.DataFrame:
@@ -307,25 +287,8 @@ class Store:
         counting
             (n, len(names)).
         """
-        import pandas as pd
-
         papers = self.catalog
         if views is not None:
             papers = papers[papers["view"].isin(set(views))].reset_index(drop=True)
-        recipe = self.recipe(names[0]) if names else None
-        counting = np.zeros((len(papers), len(names)), dtype=np.bool_)
-        found = []
-        for view, of_view in papers.groupby("view", sort=False):
-            ledger = self.ledger(str(view))
-            cut_by = recipe.of(str(view)).identity if recipe else ""
-            facts = ledger.facts_of(list(of_view["image_id"]), cut_by).set_index(of_view.index)
-            found.append(facts)
-            here = facts["row"].to_numpy() >= 0
-            for column, name in enumerate(names):
-                counts = self.counting(name, str(view), ledger)
-                counting[of_view.index[here], column] = counts[facts["row"].to_numpy()[here]]
-        papers = papers.join(pd.concat(found).sort_index() if found else Ledger([]).facts_of([], ""))
-        unusable = papers["problem"] != ""
-        papers.loc[unusable, "status"] = "failed"
-        papers.loc[unusable, "reason"] = papers.loc[unusable, "problem"]
-        return papers, counting & ~unusable.to_numpy()[:, None]
+        accepted = {name: self.column(name).accepted for name in names}
+        return match(papers, self.ledger, self.recipe(names[0]) if names else None, accepted)

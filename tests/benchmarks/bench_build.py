@@ -36,18 +36,21 @@ GOAL = 0.95
 
 
 def sample(dataset: Path, n_images: int, folder: Path) -> Path:
-    """A table of up to `n_images` photographs, spread over the views of a data set."""
-    frame = read_dataset(dataset).frame
-    root = read_dataset(dataset).root
-    frame = frame[frame["problem"] == ""]
-    per_view = -(-n_images // frame["view"].nunique())
-    chosen = frame.groupby("view", group_keys=False).apply(lambda rows: rows.iloc[:: max(1, len(rows) // per_view)])
-    chosen = frame.loc[chosen.index].head(n_images) if len(chosen) >= n_images else frame.head(n_images)
+    """A table of about `n_images` photographs, spread over the views of a data set.
+
+    Of each view whole batches: a large data set pads one in hundreds, a small sample would pad one in six.
+    """
+    catalog = read_dataset(dataset)
+    frame = catalog.frame[catalog.frame["problem"] == ""]
+    size = BuildSettings().batch_size
+    per_view = max(size, n_images // frame["view"].nunique() // size * size)
     lines = ["image_id,path,class_id,view"]
-    for row in chosen.itertuples():
-        target = folder / f"{row.Index}{Path(row.path).suffix}"
-        target.symlink_to((root / row.path).resolve())
-        lines.append(f"{row.Index},{target.name},1,{row.view}")
+    for view, of_view in frame.groupby("view"):
+        n_whole = min(per_view, len(of_view)) // size * size
+        for row in of_view.iloc[np.linspace(0, len(of_view) - 1, n_whole, dtype=int)].itertuples():
+            target = folder / f"{row.Index}{Path(row.path).suffix}"
+            target.symlink_to((catalog.root / row.path).resolve())
+            lines.append(f"{row.Index},{target.name},1,{view}")
     (folder / "table.csv").write_text("\n".join(lines))
     return folder / "table.csv"
 

@@ -33,7 +33,7 @@ class StandIn:
 
 def stand_in_for_networks() -> None:
     """Let builds of this process run without real networks."""
-    specs._loaded = lambda name, _weights, side_px, _pooling, _engine, batch_size: (
+    specs._loaded = lambda name, _weights, side_px, _pooling, _engine, batch_size, _source: (
         StandIn(name, side_px, batch_size),
         "0" * 64,
     )

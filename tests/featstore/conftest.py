@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import multiprocessing
 import os
+import shutil
 import threading
 import urllib.request
 import uuid
@@ -17,6 +18,8 @@ from typing import Any
 
 import pytest
 
+from featstore.build.build import build_store
+from featstore.build.settings import BuildSettings
 from featstore.store.place import LocalPlace
 
 BUCKET = "bucket"
@@ -118,3 +121,41 @@ def start() -> Iterator[Callable[..., Child]]:
     yield begin
     for child in children:
         child.kill()
+
+
+def make_dataset(folder: Path, write_photo: Callable[..., Path], write_record: Callable[..., Path]) -> Path:
+    """Eleven photographs in three views; number 4 is truncated."""
+    for n in range(11):
+        path = write_photo(folder / "train" / f"{n}.jpg", seed=n, size=(80, 60))
+        view = ("Flower", "Leaf", "Entire")[n % 3]
+        write_record(
+            path.with_suffix(".xml"), ObservationId=n // 2 * 2, MediaId=n, FileName=path.name, Content=view,
+            ClassId=n // 6,
+        )  # fmt: skip
+    damaged = folder / "train" / "4.jpg"
+    damaged.write_bytes(damaged.read_bytes()[:-300])
+    return folder
+
+
+@pytest.fixture
+def dataset(tmp_path: Path, write_photo: Callable[..., Path], write_record: Callable[..., Path]) -> Path:
+    """See `make_dataset`."""
+    return make_dataset(tmp_path / "photos", write_photo, write_record)
+
+
+@pytest.fixture(scope="session")
+def master(
+    tmp_path_factory: pytest.TempPathFactory, write_photo: Callable[..., Path], write_record: Callable[..., Path]
+) -> Path:
+    """Folder of photographs and of a store with two networks' features of them; to be left as it is."""
+    folder = tmp_path_factory.mktemp("finished")
+    photos = make_dataset(folder / "photos", write_photo, write_record)
+    networks = ("mobilenet", "mobilenet_v2")
+    build_store(photos, folder / "f.zarr", BuildSettings(networks, "random", side_px=32, batch_size=4, n_workers=0))
+    return folder
+
+
+@pytest.fixture
+def finished(master: Path, tmp_path: Path) -> Path:
+    """A copy of a store with two networks' features of `make_dataset`; its photographs lie where they were built."""
+    return Path(shutil.copytree(master / "f.zarr", tmp_path / "f.zarr"))

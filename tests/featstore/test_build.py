@@ -27,20 +27,6 @@ from featstore.table import load_table
 SETTINGS = BuildSettings(("mobilenet",), "random", side_px=32, batch_size=4, n_workers=0)
 
 
-@pytest.fixture
-def dataset(tmp_path: Path, write_photo: Callable[..., Path], write_record: Callable[..., Path]) -> Path:
-    """Eleven photographs in three views; number 4 is truncated."""
-    folder = tmp_path / "photos" / "train"
-    for n in range(11):
-        path = write_photo(folder / f"{n}.jpg", seed=n, size=(80, 60))
-        view = ("Flower", "Leaf", "Entire")[n % 3]
-        write_record(
-            folder / f"{n}.xml", ObservationId=n // 2 * 2, MediaId=n, FileName=path.name, Content=view, ClassId=n // 6
-        )
-    (folder / "4.jpg").write_bytes((folder / "4.jpg").read_bytes()[:-300])
-    return folder.parent
-
-
 def test_found_is_done_plus_failed(tmp_path: Path, dataset: Path) -> None:
     summary = build_store(dataset, tmp_path / "f.zarr", SETTINGS)
     assert (summary.n_found, summary.n_done, summary.n_failed, summary.n_decoded, summary.n_rows) == (11, 10, 1, 11, 10)

@@ -111,7 +111,7 @@ def test_a_store_in_a_bucket_is_like_any_other(photos: Path, reference: np.ndarr
     store.place.write(key, bytes(data))
     (fault,) = verify_store(store).faults
     assert (fault.kind, fault.view, fault.unit) == ("chunk", "Leaf", 0)
-    assert repair_store(store, n_workers=0).n_rows == 127
+    assert repair_store(s3_url, n_workers=0).n_rows == 127
     assert verify_store(Store.open(s3_url)).sound
     np.testing.assert_array_equal(load_table(Store.open(s3_url), ["mobilenet"]).features, reference)
 
