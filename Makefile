@@ -17,7 +17,7 @@ REAL_WEIGHTS ?= ../shared/weights
 BENCH ?= bench
 PHOTOS_OPTION = $(if $(wildcard $(PHOTOS)),--photos $(PHOTOS))
 
-.PHONY: help install lint test demo bench-store bench-recipes lock clean
+.PHONY: help install lint test demo bench-store bench-recipes bench-doctor lock clean
 
 help:
 	@echo "make demo     set up, then photographs -> features -> heads -> fine-tuning -> fused scores, offline"
@@ -27,6 +27,7 @@ help:
 	@echo "make install  only set up .venv"
 	@echo "make bench-store    speed and memory of the store: ratios from one run, tables and $(BENCH)/*.json (half an hour)"
 	@echo "make bench-recipes  what each region-of-interest recipe does to accuracy, on PHOTOS with REAL_WEIGHTS"
+	@echo "make bench-doctor   what the data doctor finds of trouble planted in PHOTOS, with REAL_WEIGHTS"
 	@echo "make lock     renew requirements.lock"
 
 install: $(READY)
@@ -70,6 +71,11 @@ bench-store: install
 bench-recipes: install
 	mkdir -p $(BENCH)
 	$(BIN)/python tests/benchmarks/bench_recipes.py --json $(BENCH)/recipes.json --photos $(PHOTOS) --weights $(REAL_WEIGHTS)
+
+bench-doctor: install
+	mkdir -p $(BENCH)
+	$(BIN)/python tests/benchmarks/bench_doctor.py --json $(BENCH)/doctor-1.json --photos $(PHOTOS) --weights $(REAL_WEIGHTS) --seed 1
+	$(BIN)/python tests/benchmarks/bench_doctor.py --json $(BENCH)/doctor-2.json --photos $(PHOTOS) --weights $(REAL_WEIGHTS) --seed 2
 
 lock:
 	$(PYTHON) -m venv .venv-lock

@@ -83,14 +83,15 @@ def make_catalog(
 
 def _as_unicode(record: Mapping[str, object]) -> Mapping[str, object]:
     """A record whose text can be written; a name in another encoding is escaped and cannot be used."""
-    escaped = {
-        name: text.encode("utf-8", "backslashreplace").decode()
-        for name, text in record.items()
-        if isinstance(text, str)
-    }
-    if all(record[name] == text for name, text in escaped.items()):
-        return record
-    return {**record, **escaped, "problem": "its name is not UTF-8; rename it"}
+    try:
+        "".join(text for text in record.values() if isinstance(text, str)).encode()
+    except UnicodeEncodeError:
+        escaped = {
+            name: text.encode("utf-8", "backslashreplace").decode() if isinstance(text, str) else text
+            for name, text in record.items()
+        }
+        return {**escaped, "problem": "its name is not UTF-8; rename it"}
+    return record
 
 
 def view_of(text: str) -> str:
@@ -124,11 +125,14 @@ def _refuse_shared_ids(frame: pd.DataFrame) -> None:
 
 def _refuse_two_classes(frame: pd.DataFrame) -> None:
     known = frame[(frame["class_id"] != "") & (frame["observation_id"] != "")]
-    classes = known.groupby("observation_id", sort=False)["class_id"].unique()
-    torn = classes[classes.map(len) > 1]
+    pairs = known[["observation_id", "class_id"]].drop_duplicates()
+    torn = pairs[pairs["observation_id"].duplicated(keep=False)]
     if torn.empty:
         return
-    cases = [f"{observation}: {', '.join(sorted(found))}" for observation, found in torn.items()]
+    cases = [
+        f"{observation}: {', '.join(sorted(found))}"
+        for observation, found in torn.groupby("observation_id", sort=False)["class_id"]
+    ]
     raise DatasetError(
         "one class per observation (an observation is one plant)",
         f"{len(cases)} with several ({listed(cases)})",

@@ -86,7 +86,7 @@ def complete(
     digest = plan_digest(papers_digest(catalog.frame), made_by, settings.n_parts)
     with hold(place, Claim(digest, settings.part, settings.n_parts)) as lease:
         with mutex(place, "setup", _PATIENCE_S):
-            store = _existing(place, catalog) or Store.create(place, catalog, settings.grid)
+            store = _opened(place) or Store.create(place, catalog, settings.grid)
             refuse_other_features(store, specs, recipe, views, replacing=settings.replace)
             moves = set_up(store, catalog, specs, recipe, any_version=settings.any_version)
         columns = {spec.name: store.column(spec.name) for spec in specs}
@@ -146,17 +146,28 @@ def _on_cluster(_: Store, plan: Plan, todo: _Pass, settings: BuildSettings, leas
 
 def _existing(place: Place, catalog: Catalog) -> Store | None:
     """The store of this data set at a place, None if there is none."""
-    if not Store.exists(place):
-        if not place.is_empty():
-            raise StoreError(
-                "a new place for the store", f"{place.url}, which holds something else", "Name another --store."
-            )
-        return None
-    store = Store.open(place)
-    if store.has_intact_catalog() and not set(store.catalog["image_id"]) & set(catalog.frame["image_id"]):
+    store = _opened(place)
+    if store is None or not store.attrs["catalog"]:
+        return store
+    try:
+        known = set(store.catalog["image_id"])
+    except StoreError:
+        # Damaged: the build writes it anew.
+        return store
+    if not known & set(catalog.frame["image_id"]):
         raise StoreError(
             f"the data set of {place.url} ({store.name})",
             f"{catalog.name}, which shares no image with it",
             "Build another data set into another --store.",
         )
     return store
+
+
+def _opened(place: Place) -> Store | None:
+    if Store.exists(place):
+        return Store.open(place)
+    if not place.is_empty():
+        raise StoreError(
+            "a new place for the store", f"{place.url}, which holds something else", "Name another --store."
+        )
+    return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -100,7 +101,8 @@ class ViewPlan:
         of_view = catalog.frame[(catalog.frame["view"] == view) & (catalog.frame["problem"] == "")]
         path_of = dict(zip(of_view["image_id"], of_view["path"], strict=True))
         root = catalog.root.resolve()
-        self._paths = [root / path_of[key] if key in path_of else None for key in self._ledger.keys]
+        # Strings: a hundred thousand Paths take a second.
+        self._paths = [os.path.join(root, path_of[key]) if key in path_of else None for key in self._ledger.keys]  # noqa: PTH118
         self.changed = _changed(self._ledger, self._paths, content=content)
         self._lost = {spec.name: self._lost_units(store, spec.name) for spec in plan.specs}
         self._wanted = self._missing()
@@ -139,7 +141,7 @@ class ViewPlan:
         known = self._ledger.region(recipe.identity, place) if self._ledger.status[place] == DONE else None
         job = Job(
             self._ledger.keys[place],
-            path,
+            Path(path),
             recipe,
             tuple(sides),
             known_sha256=self._ledger.sha256[place].decode() if known else "",
@@ -169,7 +171,7 @@ class ViewPlan:
         return frozenset(lost)
 
 
-def _changed(ledger: Ledger, paths: Sequence[Path | None], *, content: bool) -> NDArray[np.bool_]:
+def _changed(ledger: Ledger, paths: Sequence[str | None], *, content: bool) -> NDArray[np.bool_]:
     """Rows whose file is no longer as it was when it was decoded: size and time, on request its bytes."""
     decoded = [(place, path) for place, path in enumerate(paths) if path is not None and ledger.status[place]]
     changed = np.zeros(len(paths), dtype=np.bool_)
@@ -182,17 +184,17 @@ def _changed(ledger: Ledger, paths: Sequence[Path | None], *, content: bool) -> 
     return changed
 
 
-def stamp(path: Path) -> tuple[int, int]:
+def stamp(path: str | Path) -> tuple[int, int]:
     """Size and time of a file, -1 where it cannot be seen."""
     try:
-        status = path.stat()
+        status = os.stat(path)  # noqa: PTH116  # a Path would have to be made of the string first
     except OSError:
         return -1, -1
     return status.st_size, status.st_mtime_ns
 
 
-def _sha256(path: Path) -> str:
+def _sha256(path: str) -> str:
     try:
-        return sha256_of_file(path)
+        return sha256_of_file(Path(path))
     except OSError:
         return ""

@@ -69,10 +69,11 @@ def set_up(store: Store, catalog: Catalog, specs: Sequence[NetworkSpec], recipe:
     store.write_catalog(catalog)
     moves = _place_rows(store, catalog, views)
     for view in views:
+        n_rows = len(store.rows.keys(view))
         for spec in specs:
             if store.rows.has(view, spec.name) and store.rows.dimension(view, spec.name) != spec.dimension:
                 _withdraw(store, view, spec.name)
-            store.rows.prepare(view, spec.name, spec.dimension)
+            store.rows.prepare(view, spec.name, spec.dimension, n_rows)
     root = str(catalog.root.resolve())
     warnings: list[Json] = list(catalog.warnings)
     attrs = store.attrs
@@ -129,12 +130,12 @@ def _place_rows(store: Store, catalog: Catalog, views: Sequence[str]) -> Moves:
     moves = Moves()
     for view in views:
         of_view = usable[usable["view"] == view]
-        paths = {str(key): root / str(path) for key, path in zip(of_view["image_id"], of_view["path"], strict=True)}
+        paths = dict(zip(of_view["image_id"], of_view["path"], strict=True))
         before = store.rows.keys(view)
         known = set(before)
         gone = [key for key in before if key not in paths]
         new = [key for key in paths if key not in known]
-        renamed = _rename(store, view, before, gone, {key: paths[key] for key in new})
+        renamed = _rename(store, view, before, gone, {key: root / paths[key] for key in new})
         keys = [renamed.get(key, key) for key in before]
         names = set(renamed.values())
         keys += [key for key in new if key not in names]

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
+
 from featstore.build.plan import Plan
 from featstore.build.setup import Moves
 from featstore.build.work import Tally
@@ -71,22 +73,22 @@ def summarise(
     store: Store, plan: Plan, catalog: Catalog, tally: Tally, moves: Moves, n_changed: int, seconds: float
 ) -> BuildSummary:
     """Count what the store holds of a catalogue."""
+    import pandas as pd
+
     unusable = catalog.frame[catalog.frame["problem"] != ""]
     failures = list(zip(unusable["image_id"], unusable["problem"], strict=True))
     n_done = fallbacks = 0
     for view, of_view in catalog.frame[catalog.frame["problem"] == ""].groupby("view", sort=True):
         ledger = store.ledger(str(view))
-        wanted = set(of_view["image_id"])
-        counting = [ledger.counts(spec.name, plan.accepted(spec.name, str(view))) for spec in plan.specs]
+        here = pd.Index(ledger.keys, dtype="str").isin(of_view["image_id"])
+        failed = here & (ledger.status == FAILED)
+        failures += [(ledger.keys[place], ledger.reasons.get(place, "")) for place in np.flatnonzero(failed).tolist()]
+        done = here & ~failed
+        for spec in plan.specs:
+            done &= ledger.counts(spec.name, plan.accepted(spec.name, str(view)))
+        n_done += int(done.sum())
         regions = ledger.boxes.get(plan.recipe.of(str(view)).identity)
-        for place, key in enumerate(ledger.keys):
-            if key not in wanted:
-                continue
-            if ledger.status[place] == FAILED:
-                failures.append((key, ledger.reasons.get(place, "")))
-            elif all(counts[place] for counts in counting):
-                n_done += 1
-                fallbacks += regions is not None and place in regions.reasons
+        fallbacks += sum(bool(done[place]) for place in regions.reasons) if regions else 0
     n_found = len(catalog.frame)
     return BuildSummary(
         location=store.location,

@@ -16,8 +16,8 @@ from featstore.provenance import replacing
 if TYPE_CHECKING:
     import pandas as pd
 
-_MARGIN, _GAP, _LINE, _N_COLUMNS = 24, 8, 19, 3
-_CELL = (2 * PANEL_PX + _GAP, PANEL_PX + 4 * _LINE + 12)
+_MARGIN, _GAP, _LINE, _N_LINES, _N_PANELS = 24, 8, 19, 3, 6
+_TEXT = (_N_LINES + 1) * _LINE + 4
 _TITLES = {
     "exact_duplicate": "Equal files",
     "near_duplicate": "Copies that were saved anew, or nearly the same picture",
@@ -60,27 +60,30 @@ def draw_findings(
 
 
 def _sheet(title: str, shown: pd.DataFrame, paths: Mapping[str, Path], labels: Mapping[str, str]) -> Image.Image:
-    n_columns = min(_N_COLUMNS, len(shown))
-    n_rows = -(-len(shown) // n_columns)
+    lines = list(shown[["image_id", "partner", "detail"]].itertuples(index=False, name=None))
+    n_panels = 2 if any(partner for _, partner, _ in lines) else 1
+    width = n_panels * PANEL_PX + (n_panels - 1) * _GAP
+    n_columns = min(_N_PANELS // n_panels, len(lines))
+    cells = [[_panel(paths.get(key)) for key in keys if key] for *keys, _ in lines]
+    rows = [cells[start : start + n_columns] for start in range(0, len(cells), n_columns)]
+    heights = [max(panel.height for cell in row for panel in cell) for row in rows]
     top = _MARGIN + 44
-    size = (_MARGIN + n_columns * (_CELL[0] + _MARGIN), top + n_rows * (_CELL[1] + _MARGIN))
-    picture = Image.new("RGB", (max(size[0], 620), size[1]), "white")
+    size = (max(_MARGIN + n_columns * (width + _MARGIN), 620), top + sum(heights) + len(rows) * (_TEXT + _MARGIN))
+    picture = Image.new("RGB", size, "white")
     pen = ImageDraw.Draw(picture)
     pen.text((_MARGIN, _MARGIN), fitted(title, 20, picture.width - 2 * _MARGIN), "black", font(20, bold=True))
-    lines = shown[["image_id", "partner", "detail"]].itertuples(index=False, name=None)
-    for number, (image_id, partner, detail) in enumerate(lines):
-        row, column = divmod(number, n_columns)
-        x, y = _MARGIN + column * (_CELL[0] + _MARGIN), top + row * (_CELL[1] + _MARGIN)
-        for place, key in enumerate((image_id, partner)):
-            if not key:
-                continue
-            panel = _panel(paths.get(key))
-            left = x + place * (PANEL_PX + _GAP)
-            picture.paste(panel, (left + (PANEL_PX - panel.width) // 2, y + (PANEL_PX - panel.height) // 2))
-            told = f"{key}  ({labels.get(key) or 'no class'})"
-            pen.text((left, y + PANEL_PX + 4), fitted(told, 13, PANEL_PX), "black", font(13, bold=True))
-        for line, text in enumerate(wrapped(str(detail), 13, _CELL[0])):
-            pen.text((x, y + PANEL_PX + 4 + (line + 1) * _LINE), text, "black", font(13))
+    for row, height in zip(rows, heights, strict=True):
+        for column, cell in enumerate(row):
+            keys, detail = lines[0][:2], lines.pop(0)[2]
+            x = _MARGIN + column * (width + _MARGIN)
+            for place, (panel, key) in enumerate(zip(cell, keys, strict=False)):
+                left = x + place * (PANEL_PX + _GAP)
+                picture.paste(panel, (left, top + height - panel.height))
+                told = f"{key}  ({labels.get(key) or 'no class'})"
+                pen.text((left, top + height + 4), fitted(told, 13, PANEL_PX), "black", font(13, bold=True))
+            for line, text in enumerate(wrapped(str(detail), 13, width)[:_N_LINES]):
+                pen.text((x, top + height + 4 + (line + 1) * _LINE), text, "black", font(13))
+        top += height + _TEXT + _MARGIN
     return picture
 
 

@@ -23,7 +23,7 @@ class FeatureFacts:
     Attributes
     ----------
     rows
-        Rows that count, by view.
+        Rows that count, by view and split.
     missing
         Photographs that were read but have no row that counts.
     size_bytes
@@ -36,11 +36,16 @@ class FeatureFacts:
 
     name: str
     dimension: int
-    rows: Mapping[str, int]
+    rows: Mapping[str, Mapping[str, int]]
     missing: int
     size_bytes: int
     identity: Identity
     recipe: str
+
+    @property
+    def n_rows(self) -> int:
+        """Rows that count."""
+        return sum(sum(of_view.values()) for of_view in self.rows.values())
 
 
 @dataclass(frozen=True)
@@ -97,7 +102,7 @@ def survey_store(store: Store) -> tuple[Survey, pd.DataFrame]:
     status = Counter(papers["status"])
     done = papers["status"] == "done"
     features = tuple(
-        _features(store, name, papers.loc[counting[:, column], "view"], int(done.sum()), sizes)
+        _features(store, name, papers.loc[counting[:, column]], int(done.sum()), sizes)
         for column, name in enumerate(names)
     )
     failed = papers[papers["status"] == "failed"]
@@ -109,10 +114,7 @@ def survey_store(store: Store) -> tuple[Survey, pd.DataFrame]:
         n_done=status["done"],
         n_failed=status["failed"],
         n_pending=status["pending"],
-        photographs={
-            str(view): {split: int((of_view["split"] == split).sum()) for split in SPLITS}
-            for view, of_view in papers.groupby("view", sort=True)
-        },
+        photographs=_by_view_and_split(papers),
         features=features,
         failures=tuple(zip(failed["image_id"], failed["reason"], strict=True)),
         whole=dict(Counter(papers.loc[done & (papers["box_reason"] != ""), "box_reason"]).most_common()),
@@ -123,13 +125,20 @@ def survey_store(store: Store) -> tuple[Survey, pd.DataFrame]:
     return survey, papers
 
 
-def _features(store: Store, name: str, views: pd.Series[str], n_done: int, sizes: Mapping[str, int]) -> FeatureFacts:
+def _by_view_and_split(papers: pd.DataFrame) -> dict[str, dict[str, int]]:
+    return {
+        str(view): {split: int((of_view["split"] == split).sum()) for split in SPLITS}
+        for view, of_view in papers.groupby("view", sort=True)
+    }
+
+
+def _features(store: Store, name: str, papers: pd.DataFrame, n_done: int, sizes: Mapping[str, int]) -> FeatureFacts:
     column = store.column(name)
     return FeatureFacts(
         name=name,
         dimension=column.dimension,
-        rows={str(view): int(count) for view, count in views.value_counts().sort_index().items()},
-        missing=n_done - len(views),
+        rows=_by_view_and_split(papers),
+        missing=n_done - len(papers),
         size_bytes=sum(size for key, size in sizes.items() if key.split("/")[1:2] == [name]),
         identity=store.identity(name),
         recipe=column.recipe.identity,

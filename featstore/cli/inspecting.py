@@ -11,6 +11,8 @@ from featstore import shell
 from featstore.cli.building import StoreArgument
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from featstore.care.explain import Story
     from featstore.care.survey import Survey
     from featstore.care.verify import Fault, Verdict
@@ -136,12 +138,10 @@ def explain(
 
 def _show_survey(survey: Survey) -> None:
     splits = list(next(iter(survey.photographs.values()), {}))
-    rows = [[view, *(str(of_view[split]) for split in splits), str(sum(of_view.values()))]
-            for view, of_view in survey.photographs.items()]  # fmt: skip
-    totals = [sum(of_view[split] for of_view in survey.photographs.values()) for split in splits]
-    rows.append(["all", *map(str, totals), str(survey.n_found)])
+    rows = [_count_row(view, of_view) for view, of_view in survey.photographs.items()]
+    totals = {split: sum(of_view[split] for of_view in survey.photographs.values()) for split in splits}
     title = f"{survey.dataset} in {survey.location}: {survey.n_found} photographs"
-    shell.print_table(title, ["view", *splits, "all"], rows)
+    shell.print_table(title, ["view", *splits, "all"], [*rows, _count_row("all", totals)])
     shell.print_table(
         f"{survey.n_done} done, {survey.n_failed} failed, {survey.n_pending} pending",
         ["features", "backbone", "weights", "side", "pooling", "recipe", "engine", "d", "rows", "missing", "MB"],
@@ -149,10 +149,13 @@ def _show_survey(survey: Survey) -> None:
             [facts.name, facts.identity.backbone,
              f"{_short(facts.identity.weights)} {facts.identity.weights_sha256[:8]}",
              str(facts.identity.side_px or "-"), facts.identity.pooling or "-", facts.recipe, facts.identity.engine,
-             str(facts.dimension), str(sum(facts.rows.values())), str(facts.missing), f"{facts.size_bytes / 1e6:.1f}"]
+             str(facts.dimension), str(facts.n_rows), str(facts.missing), f"{facts.size_bytes / 1e6:.1f}"]
             for facts in survey.features
         ],
     )  # fmt: skip
+    rows = [[facts.name, *_count_row(view, of_view)]
+            for facts in survey.features for view, of_view in facts.rows.items()]  # fmt: skip
+    shell.print_table("Rows", ["features", "view", *splits, "all"], rows)
     shell.print_table("On disk", ["MB", "files"], [[f"{survey.size_bytes / 1e6:.1f}", str(survey.n_files)]])
     if survey.whole:
         shell.print_table("Kept whole", ["photographs", "why"], [[str(n), why] for why, n in survey.whole.items()])
@@ -162,6 +165,10 @@ def _show_survey(survey: Survey) -> None:
             shell.say(f"... and {len(survey.failures) - 20} more; all of them with --json.")
     for warning in survey.warnings:
         shell.warn(warning)
+
+
+def _count_row(view: str, counts: Mapping[str, int]) -> list[str]:
+    return [view, *map(str, counts.values()), str(sum(counts.values()))]
 
 
 def _short(weights: str) -> str:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import itertools
+import os
 import re
-import xml.etree.ElementTree as ET
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
+from xml.parsers import expat
 
 from featstore.catalog import Catalog, make_catalog, number_of, view_of
 from featstore.errors import DatasetError, listed
-from featstore.readers.reader import Reader, is_photograph, walk
+from featstore.readers.reader import Reader, is_photograph, walk, walk_folders
 
 # Ours -> theirs, first present wins. 2013 calls the plant `IndividualPlantId` and the place `Locality`.
 TAGS: dict[str, tuple[str, ...]] = {
@@ -30,57 +31,99 @@ TAGS: dict[str, tuple[str, ...]] = {
     "latitude": ("Latitude", "GPSLatitude"),
     "longitude": ("Longitude", "GPSLongitude"),
 }
+_LAST_FIRST = [(ours, tag) for ours, tags in TAGS.items() for tag in reversed(tags)]
+
 N_LOOKED_AT = 20
 """XML files that are opened to tell whether a folder is a package."""
 
 TAXA = ("class_id", "species", "genus", "family")
 
 
-Photographs: TypeAlias = dict[tuple[Path, str], Path]
-"""Photographs by folder and name, with and without suffix."""
-
-
 @dataclass(frozen=True)
 class Record:
-    """One XML file: where it lies, its fields by our names, and what is wrong with it ("" if nothing)."""
+    """One XML file.
 
-    xml: Path
-    fields: dict[str, str]
-    problem: str = ""
+    Attributes
+    ----------
+    xml
+        Path from the package's root, as all paths here.
+    fields
+        What it says, by our names.
+    photograph
+        The photograph that it describes, "" if there is none.
+    problem
+        What is wrong with it, "" if nothing is.
+    """
+
+    xml: str
+    fields: Mapping[str, str]
+    photograph: str
+    problem: str
 
     @property
     def image_id(self) -> str:
         """MediaId, or the file's name where the tag is missing."""
-        return self.fields.get("image_id") or self.xml.stem
+        return self.fields.get("image_id") or _stem(self.xml.rpartition("/")[2])
 
 
-class _NoDoctype(ET.TreeBuilder):
-    """Refuses a document type before any entity of it is read."""
+def parse_record(path: str | Path) -> tuple[dict[str, str], str]:
+    """Read the fields of one XML file, and what is wrong with it ("" if nothing) instead of raising.
 
-    def doctype(self, name: str, pubid: str | None, system: str | None) -> None:  # noqa: ARG002  # TreeBuilder's signature
-        raise ValueError(f"it declares a document type ({name}), which no PlantCLEF record does")
-
-
-def parse_record(path: Path) -> Record:
-    """Read one XML file; a file that cannot be used says so in `problem` instead of raising.
-
-    Tags are found by name at any depth; order, absence and emptiness do not matter, except that a record needs
-    ObservationId.
+    Tags are found by name at any depth, the first of a name counts; order, absence and emptiness do not matter,
+    except that a record needs ObservationId.
     """
     try:
-        root = ET.fromstring(path.read_bytes(), parser=ET.XMLParser(target=_NoDoctype()))  # noqa: S314  # see _NoDoctype
-    except (ET.ParseError, ValueError, LookupError, OSError) as error:
-        return Record(path, {}, f"its XML cannot be read: {error}")
-    if root.tag != "Image":
-        return Record(path, {}, f"its XML has root <{root.tag}> instead of <Image>")
-    texts: dict[str, str] = {}
-    for element in root.iter():
-        texts.setdefault(element.tag, (element.text or "").strip())
-    fields = {ours: next((texts[tag] for tag in tags if texts.get(tag)), "") for ours, tags in TAGS.items()}
+        with open(path, "rb", buffering=0) as file:  # noqa: PTH123  # a Path costs as much as the reading
+            tag, texts = _texts(file.read())
+    except (expat.ExpatError, ValueError, LookupError, OSError) as error:
+        return {}, f"its XML cannot be read: {error}"
+    if tag != "Image":
+        return {}, f"its XML has root <{tag}> instead of <Image>"
+    fields = dict.fromkeys(TAGS, "")
+    for ours, theirs in _LAST_FIRST:
+        fields[ours] = texts.get(theirs) or fields[ours]
     if not fields["observation_id"]:
         found = ", ".join(sorted(tag for tag, text in texts.items() if text)) or "no filled tag"
-        return Record(path, fields, f"its XML lacks ObservationId (it has {found})")
-    return Record(path, fields)
+        return fields, f"its XML lacks ObservationId (it has {found})"
+    return fields, ""
+
+
+def _texts(data: bytes) -> tuple[str, dict[str, str]]:
+    """The root's tag, and the text before the first child of the first element of each name.
+
+    A document type is refused before any entity of it is read.
+    """
+    texts: dict[str, str] = {}
+    path: list[str] = []
+    pieces: list[str] = []
+
+    def close() -> None:
+        if path:
+            texts.setdefault(path[-1], "".join(pieces).strip())
+        pieces.clear()
+
+    def start(name: str, _: dict[str, str]) -> None:
+        close()
+        path.append(name)
+
+    def end(_: str) -> None:
+        close()
+        path.pop()
+
+    def doctype(name: str, *_: object) -> None:
+        raise ValueError(f"it declares a document type ({name}), which no PlantCLEF record does")
+
+    parser = expat.ParserCreate()
+    parser.buffer_text = True
+    parser.StartElementHandler, parser.EndElementHandler = start, end
+    parser.CharacterDataHandler = pieces.append
+    parser.StartDoctypeDeclHandler = doctype
+    parser.Parse(data, True)
+    return next(iter(texts)), texts
+
+
+def _stem(name: str) -> str:
+    return os.path.splitext(name)[0]  # noqa: PTH122  # a Path costs ten times as much
 
 
 def read(root: Path) -> Catalog:
@@ -94,32 +137,46 @@ def read(root: Path) -> Catalog:
     DatasetError
         If a truth record contradicts its test record, or the catalogue's own checks fail.
     """
-    files = list(walk(root))
     records: dict[str, list[Record]] = {"train": [], "test": [], "truth": []}
-    for path in files:
-        if path.suffix.casefold() == ".xml":
-            records[_role(path, root)].append(parse_record(path))
-    paths = [path for path in files if is_photograph(path)]
-    # 12.xml may stand beside 12.jpg, 12.JPG or 12.png; the full name, where it is right, goes first.
-    photographs = {(path.parent, name): path for path in paths for name in (path.stem, path.name)}
+    orphans: list[dict[str, object]] = []
+    name = root.resolve().name
+    for folder, names in walk_folders(root):
+        below = Path(folder).relative_to(root)
+        role = _role((name, *below.parts))
+        found, alone = _records(folder, "" if below == Path() else f"{below.as_posix()}/", names)
+        records[role] += found
+        orphans += [_orphan(path, "train" if role == "train" else "test") for path in alone]
     # Some packages pack the photographs with the truth: those records then stand for test.
     tested = {record.image_id for record in records["test"]}
-    alone = [
-        record for record in records["truth"] if record.image_id not in tested and _photograph(record, photographs)
-    ]
-    entries = [_entry(record, split, root, photographs) for split in ("train", "test") for record in records[split]]
-    entries += [_entry(record, "test", root, photographs) for record in alone]
-    used = {id(record) for record in alone}
+    packed = [record for record in records["truth"] if record.image_id not in tested and record.photograph]
+    entries = [_entry(record, split) for split in ("train", "test") for record in records[split]]
+    entries += [_entry(record, "test") for record in packed]
+    used = {id(record) for record in packed}
     warnings = _fill_truth(entries, [record for record in records["truth"] if id(record) not in used])
-    described = {_photograph(record, photographs) for part in records.values() for record in part}
-    orphans = [_orphan(path, root) for path in paths if path not in described]
-    warnings += _unknown_views(entries)
-    return make_catalog([*entries, *orphans], root, root.resolve().name, warnings)
+    warnings += _unknown_views([*entries, *orphans])
+    return make_catalog([*entries, *orphans], root, name, warnings)
 
 
-def _role(path: Path, root: Path) -> str:
-    folders = [*reversed(path.relative_to(root).parts[:-1]), root.resolve().name]
-    for folder in folders:
+def _records(folder: str, prefix: str, names: Sequence[str]) -> tuple[list[Record], list[str]]:
+    """The records of a folder, and its photographs that have none; `prefix` leads there from the root."""
+    photographs = [name for name in names if is_photograph(name)]
+    # 12.xml may stand beside 12.jpg, 12.JPG or 12.png; the full name, where it is right, goes first.
+    called = {key: name for name in photographs for key in (_stem(name), name)}
+    records = []
+    described = set()
+    for name in names:
+        if name[-4:].casefold() != ".xml":
+            continue
+        fields, problem = parse_record(f"{folder}/{name}")
+        named = fields.get("file_name", "").rpartition("/")[2]
+        photograph = called.get(named) or called.get(_stem(named)) or called.get(_stem(name)) or ""
+        described.add(photograph)
+        records.append(Record(prefix + name, fields, prefix + photograph if photograph else "", problem))
+    return records, [prefix + name for name in photographs if name not in described]
+
+
+def _role(folders: Sequence[str]) -> str:
+    for folder in reversed(folders):
         # Words, so that "latest" is no test: PlantCLEF2014trainAllInOne, test_truth, testwithgroundtruthxml.
         words = [word.casefold() for word in re.findall(r"[A-Z]?[a-z]+|[A-Z]+", folder)]
         if any("truth" in word for word in words):
@@ -130,25 +187,20 @@ def _role(path: Path, root: Path) -> str:
     return "train"
 
 
-def _photograph(record: Record, photographs: Photographs) -> Path | None:
-    named = Path(record.fields.get("file_name", ""))
-    beside = (photographs.get((record.xml.parent, name)) for name in (named.name, named.stem, record.xml.stem))
-    return next((path for path in beside if path), None)
-
-
-def _entry(record: Record, split: str, root: Path, photographs: Photographs) -> dict[str, object]:
-    photograph = _photograph(record, photographs)
-    path = photograph or record.xml.with_suffix(".jpg")
-    missing = "" if photograph else f"no photograph {path.name} beside {record.xml.name}"
-    view = view_of(record.fields.get("view", ""))
+def _entry(record: Record, split: str) -> dict[str, object]:
+    fields = record.fields
+    path = record.photograph or f"{_stem(record.xml)}.jpg"
+    names = path.rpartition("/")[2], record.xml.rpartition("/")[2]
+    missing = "" if record.photograph else f"no photograph {names[0]} beside {names[1]}"
+    view = view_of(fields.get("view", ""))
     # 2013 has no LeafScan: a leaf on a sheet is one.
-    if view == "Leaf" and record.fields.get("background", "").casefold().startswith("sheet"):
+    if view == "Leaf" and fields.get("background", "").casefold().startswith("sheet"):
         view = "LeafScan"
     return {
-        **{name: record.fields.get(name, "") for name in ("observation_id", "author", "date", *TAXA)},
-        **{name: number_of(record.fields.get(name, "")) for name in ("vote", "latitude", "longitude")},
+        **{name: fields.get(name, "") for name in ("observation_id", "author", "date", *TAXA)},
+        **{name: number_of(fields.get(name, "")) for name in ("vote", "latitude", "longitude")},
         "image_id": record.image_id,
-        "path": path.relative_to(root).as_posix(),
+        "path": path,
         "view": view,
         "split": split,
         "problem": record.problem or missing,
@@ -161,7 +213,7 @@ def _fill_truth(entries: list[dict[str, object]], truth: list[Record]) -> list[s
     for record in truth:
         entry = by_id.get(record.image_id)
         if record.problem:
-            broken.append(f"{record.xml.name}: {record.problem}")
+            broken.append(f"{record.xml.rpartition('/')[2]}: {record.problem}")
         elif entry is None:
             unused.append(record.image_id)
         else:
@@ -179,19 +231,18 @@ def _agree(entry: dict[str, object], record: Record) -> None:
         if test and truth and test != truth:
             raise DatasetError(
                 f"one {name} for test image {record.image_id}",
-                f"{test!r} in the test record and {truth!r} in {record.xml.name}",
+                f"{test!r} in the test record and {truth!r} in {record.xml.rpartition('/')[2]}",
                 "Take the truth folder of the same package.",
             )
 
 
-def _orphan(path: Path, root: Path) -> dict[str, object]:
-    name = path.relative_to(root).as_posix()
+def _orphan(path: str, split: str) -> dict[str, object]:
     return {
-        "image_id": name,
-        "path": name,
+        "image_id": path,
+        "path": path,
         "view": "Unknown",
-        "split": "train" if _role(path, root) == "train" else "test",
-        "problem": f"no XML record beside {path.name}",
+        "split": split,
+        "problem": f"no XML record beside {path.rpartition('/')[2]}",
     }
 
 

@@ -129,9 +129,9 @@ class Rows:
         """Number of features in an array."""
         return int(self._array(f"{view}/{name}").shape[1])
 
-    def prepare(self, view: str, name: str, dimension: int) -> None:
-        """Give a view a feature array with one row per row key, keeping what is there."""
-        n_rows = len(self.keys(view))
+    def prepare(self, view: str, name: str, dimension: int, n_rows: int | None = None) -> None:
+        """Give a view a feature array with one row per row key (`n_rows`, if it is known), keeping what is there."""
+        n_rows = len(self.keys(view)) if n_rows is None else n_rows
         for spec in self.specs(view, name, dimension, n_rows):
             if self._holds(spec.path) and self._array(spec.path).shape[1:] == spec.shape[1:]:
                 if self._array(spec.path).shape != spec.shape:

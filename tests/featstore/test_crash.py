@@ -129,6 +129,39 @@ def test_killed_at_many_random_moments_a_build_ends_with_the_same_bits(
     assert finish(photos, store)["decoded"] == 0
 
 
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(os, "killpg"), reason="kills processes as POSIX does")
+def test_killed_with_a_real_network_a_build_ends_with_the_same_bits(photos: Path, tmp_path: Path) -> None:
+    """The program as it is, with Keras' MobileNet: fewer kills, because each start takes seconds."""
+
+    def real(store: Path) -> subprocess.Popen[str]:
+        words = ["build", str(photos), "--store", str(store), "--weights", "random", "--side", "64", "--workers", "1"]
+        words += ["--backbone", "mobilenet", "--batch-size", "8", "--max-failures", "2", "--json"]
+        code = "import sys; from featstore.cli import main; main(sys.argv[1:])"
+        return subprocess.Popen(
+            [sys.executable, "-c", code, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            start_new_session=True,
+        )  # fmt: skip
+
+    store, whole, rng = tmp_path / "f.zarr", tmp_path / "whole.zarr", random.Random(2)
+    for kill in range(4):
+        process = real(store)
+        n_records = len(list(store.glob("records/*/*.json")))
+        while process.poll() is None and len(list(store.glob("records/*/*.json"))) == n_records:
+            time.sleep(0.01)
+        time.sleep(rng.uniform(0.0, 0.3))
+        process.kill()
+        process.wait()
+        wait_for_orphans(process.pid)
+        assert (Store.open(store).papers["status"] == "done").sum() >= min(kill + 1, 3), "what was completed is kept"
+    for path in (store, whole):
+        out, told = real(path).communicate(timeout=120)
+        assert (json.loads(out)["done"], json.loads(out)["failed"]) == (N_IMAGES - 2, 2), told
+    first, second = (load_table(Store.open(path), ["mobilenet"]) for path in (store, whole))
+    assert first.papers["image_id"].equals(second.papers["image_id"])
+    np.testing.assert_array_equal(first.features, second.features)
+
+
 def wait_for_orphans(group: int) -> None:
     """Workers end with their parent: within seconds nobody is left in its process group."""
     deadline = time.monotonic() + 20
