@@ -67,6 +67,7 @@ bench-store: install
 	$(BIN)/python tests/benchmarks/bench_engines.py --json $(BENCH)/engines.json
 	$(BIN)/python tests/benchmarks/bench_build.py --json $(BENCH)/build.json $(PHOTOS_OPTION)
 	$(BIN)/python tests/benchmarks/bench_growth.py --json $(BENCH)/growth.json --picture $(BENCH)/growth.png
+	$(BIN)/python tests/benchmarks/bench_requests.py --json $(BENCH)/requests.json
 
 bench-recipes: install
 	mkdir -p $(BENCH)

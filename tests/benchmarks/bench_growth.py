@@ -85,14 +85,12 @@ def draw(rows: Sequence[dict[str, Json]], path: Path) -> None:
             axes.annotate(
                 f"{value:,.1f}" if value < 100 else f"{value:,.0f}",
                 (size, value),
-                (0, 8),
+                (4, 8),
                 textcoords="offset points",
-                ha="center",
             )
-        axes.set(xscale="log", ylim=(0, max(values) * 1.3), xlabel="photographs")
+        axes.set(xlim=(0, max(sizes) * 1.1), ylim=(0, max(values) * 1.3), xlabel="photographs")
         axes.set_title(title, loc="left", fontsize=11)
         axes.xaxis.set_major_formatter("{x:,.0f}")
-        axes.margins(x=0.15)
         axes.spines[["top", "right"]].set_visible(False)
     figure.savefig(path)
 
