@@ -16,8 +16,7 @@ from featstore.provenance import replacing
 if TYPE_CHECKING:
     import pandas as pd
 
-_MARGIN, _GAP, _LINE, _N_LINES, _N_PANELS = 24, 8, 19, 3, 6
-_TEXT = (_N_LINES + 1) * _LINE + 4
+_MARGIN, _GAP, _LINE, _N_PANELS = 24, 8, 19, 6
 _TITLES = {
     "exact_duplicate": "Equal files",
     "near_duplicate": "Copies that were saved anew, or nearly the same picture",
@@ -65,25 +64,26 @@ def _sheet(title: str, shown: pd.DataFrame, paths: Mapping[str, Path], labels: M
     width = n_panels * PANEL_PX + (n_panels - 1) * _GAP
     n_columns = min(_N_PANELS // n_panels, len(lines))
     cells = [[_panel(paths.get(key)) for key in keys if key] for *keys, _ in lines]
-    rows = [cells[start : start + n_columns] for start in range(0, len(cells), n_columns)]
-    heights = [max(panel.height for cell in row for panel in cell) for row in rows]
+    texts = [wrapped(str(detail), 13, width) for *_, detail in lines]
+    starts = range(0, len(cells), n_columns)
+    heights = [max(panel.height for cell in cells[start : start + n_columns] for panel in cell) for start in starts]
+    below = [(1 + max(map(len, texts[start : start + n_columns]))) * _LINE + 4 for start in starts]
     top = _MARGIN + 44
-    size = (max(_MARGIN + n_columns * (width + _MARGIN), 620), top + sum(heights) + len(rows) * (_TEXT + _MARGIN))
+    size = (max(_MARGIN + n_columns * (width + _MARGIN), 620), top + sum(heights) + sum(below) + len(below) * _MARGIN)
     picture = Image.new("RGB", size, "white")
     pen = ImageDraw.Draw(picture)
     pen.text((_MARGIN, _MARGIN), fitted(title, 20, picture.width - 2 * _MARGIN), "black", font(20, bold=True))
-    for row, height in zip(rows, heights, strict=True):
-        for column, cell in enumerate(row):
-            keys, detail = lines[0][:2], lines.pop(0)[2]
+    for start, height, space in zip(starts, heights, below, strict=True):
+        for column, number in enumerate(range(start, min(len(cells), start + n_columns))):
             x = _MARGIN + column * (width + _MARGIN)
-            for place, (panel, key) in enumerate(zip(cell, keys, strict=False)):
+            for place, (panel, key) in enumerate(zip(cells[number], lines[number][:2], strict=False)):
                 left = x + place * (PANEL_PX + _GAP)
                 picture.paste(panel, (left, top + height - panel.height))
                 told = f"{key}  ({labels.get(key) or 'no class'})"
                 pen.text((left, top + height + 4), fitted(told, 13, PANEL_PX), "black", font(13, bold=True))
-            for line, text in enumerate(wrapped(str(detail), 13, width)[:_N_LINES]):
-                pen.text((x, top + height + 4 + (line + 1) * _LINE), text, "black", font(13))
-        top += height + _TEXT + _MARGIN
+            for line, text in enumerate(texts[number], start=1):
+                pen.text((x, top + height + 4 + line * _LINE), text, "black", font(13))
+        top += height + space + _MARGIN
     return picture
 
 

@@ -144,9 +144,9 @@ def font(size_px: int, bold: bool = False) -> ImageFont.FreeTypeFont:
     return ImageFont.truetype(str(Path(mpl.get_data_path()) / "fonts" / "ttf" / name), size_px)
 
 
-def fitted(text: str, size_px: int, width: int) -> str:
+def fitted(text: str, size_px: int, width: int, *, bold: bool = True) -> str:
     """The text, its end cut off where it is too long."""
-    letters, kept = font(size_px, bold=True), text
+    letters, kept = font(size_px, bold=bold), text
     while kept and letters.getlength(kept + "...") > width:
         kept = kept[:-1]
     return text if letters.getlength(text) <= width else f"{kept}..."
@@ -160,4 +160,4 @@ def wrapped(text: str, size_px: int, width: int) -> list[str]:
         first += 1
     first = max(1, first)
     lines = [" ".join(words[:first]), " ".join(words[first:])]
-    return [fitted(line, size_px, width) for line in lines if line]
+    return [fitted(line, size_px, width, bold=False) for line in lines if line]
