@@ -12,6 +12,8 @@ References
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -66,7 +68,26 @@ def reciprocal_rank(rank: NDArray[np.float64]) -> NDArray[np.float64]:
     return 1.0 / rank
 
 
-def observation_score(reciprocal: NDArray[np.float64], author: NDArray[np.str_]) -> float:
+@dataclass(frozen=True, eq=False)
+class PerAuthor:
+    """A score as a ratio of sums over users, from which it can be computed for other draws of users.
+
+    Parameters
+    ----------
+    total, weight
+        (u,) what each user adds above and below the line; the weights are above 0.
+    """
+
+    total: NDArray[np.float64]
+    weight: NDArray[np.float64]
+
+    @property
+    def value(self) -> float:
+        """The score, in [0, 1]; higher is better."""
+        return float(self.total.sum() / self.weight.sum())
+
+
+def observation_score(reciprocal: NDArray[np.float64], author: NDArray[np.str_]) -> PerAuthor:
     """The contest's S: the mean over users of the mean over the user's plants.
 
     Parameters
@@ -75,22 +96,13 @@ def observation_score(reciprocal: NDArray[np.float64], author: NDArray[np.str_])
         (m,) reciprocal rank per plant (observation), m >= 1.
     author
         (m,) user of each plant; a plant whose author is ``""`` is a user of its own.
-
-    Returns
-    -------
-    float
-        In [0, 1]; higher is better.
     """
-    names, user = np.unique(author, return_inverse=True)
-    unknown = author == ""
-    # Known users keep the numbers below len(names); every unknown one gets the next free number.
-    user[unknown] = len(names) + np.arange(np.count_nonzero(unknown))
-    n_plants = np.bincount(user)
-    means = np.bincount(user, weights=reciprocal)[n_plants > 0] / n_plants[n_plants > 0]
-    return float(means.mean())
+    user = _users(author)
+    means = np.bincount(user, weights=reciprocal) / np.bincount(user)
+    return PerAuthor(means, np.ones_like(means))
 
 
-def image_score(reciprocal: NDArray[np.float64], plant: NDArray[np.intp], author: NDArray[np.str_]) -> float:
+def image_score(reciprocal: NDArray[np.float64], plant: NDArray[np.intp], author: NDArray[np.str_]) -> PerAuthor:
     """The contest's S_image: the mean over users, over the user's plants, over the plant's images.
 
     Parameters
@@ -101,19 +113,29 @@ def image_score(reciprocal: NDArray[np.float64], plant: NDArray[np.intp], author
         (n,) index of each image's plant in `author`; every plant has at least one image.
     author
         (m,) user of each plant, ``""`` for a user of its own.
-
-    Returns
-    -------
-    float
-        In [0, 1]; higher is better.
     """
     n_images = np.bincount(plant, minlength=len(author))
     return observation_score(np.bincount(plant, weights=reciprocal, minlength=len(author)) / n_images, author)
 
 
-def top_k_score(rank: NDArray[np.float64], k: int) -> float:
-    """Share of rows whose right species has rank `k` or better, in [0, 1].
+def top_k_score(rank: NDArray[np.float64], k: int, author: NDArray[np.str_]) -> PerAuthor:
+    """Share of plants whose right species has rank `k` or better.
 
     A species that shares places 1 and 2 has rank 1.5: it is within the first two, and not the first.
+
+    Parameters
+    ----------
+    rank, author
+        (m,) rank and user per plant; users matter for the interval alone.
     """
-    return float(np.mean(rank <= k))
+    user = _users(author)
+    hits = np.bincount(user, weights=(rank <= k).astype(np.float64))
+    return PerAuthor(hits.astype(np.float64), np.bincount(user).astype(np.float64))
+
+
+def _users(author: NDArray[np.str_]) -> NDArray[np.intp]:
+    """Number of each plant's user, from 0 without gaps; every unknown one is a user of its own."""
+    unknown = author == ""
+    number = np.unique(author, return_inverse=True)[1] + np.count_nonzero(unknown)
+    number[unknown] = np.arange(np.count_nonzero(unknown))
+    return np.asarray(np.unique(number, return_inverse=True)[1], dtype=np.intp)

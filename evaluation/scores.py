@@ -15,8 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evaluation.fusion import FusedObservations, mean_rule, pool
+from evaluation.intervals import intervals
 from evaluation.invariants import ALL_VIEWS
 from evaluation.metrics import (
+    PerAuthor,
     average_ranks,
     image_score,
     observation_score,
@@ -48,7 +50,7 @@ class Score:
     value
         The figure, finite.
     low, high
-        Ends of its interval, NaN where none was computed.
+        Ends of its 95 % interval by `evaluation.intervals`, NaN with fewer than two authors.
     n_observations
         Observations of known class behind it, at least 1.
     """
@@ -74,35 +76,38 @@ class Ranked:
 
     Parameters
     ----------
+    observation_id
+        (m,) the plants of known class.
     rank
-        (m,) rank per plant of known class, infinity where the species is not listed.
+        (m,) rank per plant, infinity where the species is not listed.
     author
         (m,) user of each plant, ``""`` when unknown.
     image_rank, plant
         (n,) rank per image, and the position of its plant in the rows above; no images, no `S_image`.
     """
 
+    observation_id: NDArray[np.str_]
     rank: NDArray[np.float64]
     author: NDArray[np.str_]
     image_rank: NDArray[np.float64]
     plant: NDArray[np.intp]
 
 
-def _observation_score(ranked: Ranked) -> float:
+def _observation_score(ranked: Ranked) -> PerAuthor:
     return observation_score(reciprocal_rank(ranked.rank), ranked.author)
 
 
-def _image_score(ranked: Ranked) -> float | None:
+def _image_score(ranked: Ranked) -> PerAuthor | None:
     if not len(ranked.image_rank):
         return None
     return image_score(reciprocal_rank(ranked.image_rank), ranked.plant, ranked.author)
 
 
-def _top_k_score(ranked: Ranked, *, k: int) -> float:
-    return top_k_score(ranked.rank, k)
+def _top_k_score(ranked: Ranked, *, k: int) -> PerAuthor:
+    return top_k_score(ranked.rank, k, ranked.author)
 
 
-METRICS: Mapping[str, Callable[[Ranked], float | None]] = MappingProxyType(
+METRICS: Mapping[str, Callable[[Ranked], PerAuthor | None]] = MappingProxyType(
     {
         "S": _observation_score,
         "S_image": _image_score,
@@ -135,25 +140,35 @@ def score_predictions(predictions: Predictions, run: str | None = None) -> list[
     PredictionsError
         If images of one observation name different classes.
     """
+    name = run or predictions.model
+    return [
+        score
+        for view, ranked in rank_predictions(predictions).items()
+        for score in _score_rows(ranked, name, predictions.split, view)
+    ]
+
+
+def rank_predictions(predictions: Predictions) -> dict[str, Ranked]:
+    """Rank the right species of every observation, by view as `score_predictions` has them."""
     plants = group_observations(predictions)
     truth = plants.true_class[plants.index]
     known = truth != ""
     image_rank = average_ranks(predictions.probability, true_indices(truth, predictions.classes))
-    scores: list[Score] = []
+    found: dict[str, Ranked] = {}
     for view in (ALL_VIEWS, *np.unique(predictions.view[known]).tolist()):
         rows = np.flatnonzero(known & ((predictions.view == view) | (view == ALL_VIEWS)))
         if not len(rows):
             continue
         present, plant = np.unique(plants.index[rows], return_inverse=True)
         pooled = pool([predictions.probability[rows]], [plant], len(present), mean_rule)
-        ranked = Ranked(
+        found[view] = Ranked(
+            observation_id=plants.observation_id[present],
             rank=average_ranks(pooled, true_indices(plants.true_class[present], predictions.classes)),
             author=plants.author[present],
             image_rank=image_rank[rows],
             plant=plant,
         )
-        scores += _score_rows(ranked, run or predictions.model, predictions.split, view)
-    return scores
+    return found
 
 
 def score_fused(
@@ -189,6 +204,7 @@ def score_fused(
         image_rank = average_ranks(image_probability[rows], true_index[index[rows]])
         plant = np.searchsorted(known, index[rows])
     ranked = Ranked(
+        observation_id=fused.observation_id[known],
         rank=average_ranks(fused.probability[known], true_index[known]),
         author=fused.author[known],
         image_rank=image_rank,
@@ -198,12 +214,11 @@ def score_fused(
 
 
 def _score_rows(ranked: Ranked, run: str, split: str, view: str) -> list[Score]:
-    values = {name: metric(ranked) for name, metric in METRICS.items()}
-    n_observations = len(ranked.rank)
+    sums = {name: found for name, metric in METRICS.items() if (found := metric(ranked)) is not None}
+    ends = intervals(list(sums.values()))
     return [
-        Score(run, split, view, name, value, math.nan, math.nan, n_observations)
-        for name, value in values.items()
-        if value is not None
+        Score(run, split, view, name, found.value, *low_and_high, len(ranked.rank))
+        for (name, found), low_and_high in zip(sums.items(), ends, strict=True)
     ]
 
 

@@ -12,7 +12,7 @@ from evaluation.scores import SCHEMA, Score, scores_to_json
 from featstore.provenance import Json
 
 TITLES = {"S": "S", "S_image": "S_image", "top_1": "Top-1", "top_3": "Top-3", "top_5": "Top-5"}
-COLUMNS = ("run", *TITLES.values(), "images", "observations", "images/s")
+COLUMNS = ("run", "S", "95 % of S", *list(TITLES.values())[1:], "images", "observations", "images/s")
 
 SPEED_NOTE = "images/s: a head's from stored features, a whole network's from photographs that are already cut."
 
@@ -27,6 +27,8 @@ class Line:
         Name of the model, or ``fusion:<rule>``.
     figures
         Metric -> value over all views; a metric without a figure is absent.
+    low, high
+        Ends of the interval of S, NaN where there is none.
     n_images, n_observations
         What the run was asked about, whether the class is known or not.
     images_per_second
@@ -35,6 +37,8 @@ class Line:
 
     run: str
     figures: Mapping[str, float]
+    low: float
+    high: float
     n_images: int
     n_observations: int
     images_per_second: float
@@ -42,15 +46,18 @@ class Line:
     @classmethod
     def of(cls, run: str, scores: list[Score], n_images: int, n_observations: int, images_per_second: float) -> Line:
         """Pick the figures of the total out of a run's scores."""
-        figures = {score.metric: score.value for score in scores if score.view == ALL_VIEWS}
-        return cls(run, figures, n_images, n_observations, images_per_second)
+        total = {score.metric: score for score in scores if score.view == ALL_VIEWS}
+        low, high = (total["S"].low, total["S"].high) if "S" in total else (math.nan, math.nan)
+        figures = {name: score.value for name, score in total.items()}
+        return cls(run, figures, low, high, n_images, n_observations, images_per_second)
 
     def cells(self) -> list[str]:
         """Write the run's cells under `COLUMNS`, ``-`` where there is no figure."""
-        figures = [f"{self.figures[name]:.4f}" if name in self.figures else "-" for name in TITLES]
+        first, *others = (f"{self.figures[name]:.4f}" if name in self.figures else "-" for name in TITLES)
+        interval = "-" if math.isnan(self.low) else f"{self.low:.3f}-{self.high:.3f}"
         digits = 0 if self.images_per_second >= 100 else 1
         speed = "-" if math.isnan(self.images_per_second) else f"{self.images_per_second:,.{digits}f}"
-        return [self.run, *figures, f"{self.n_images:,}", f"{self.n_observations:,}", speed]
+        return [self.run, first, interval, *others, f"{self.n_images:,}", f"{self.n_observations:,}", speed]
 
     def to_json(self) -> dict[str, Json]:
         """Describe what the run is about; its figures are among the scores."""

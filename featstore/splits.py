@@ -9,12 +9,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 from sklearn.model_selection import StratifiedGroupKFold
 
 from featstore.catalog import SPLITS
 from featstore.errors import SplitError, listed
+from featstore.groups import Links, groups_of
 from featstore.provenance import write_text
 
 COLUMNS = ("image_id", "observation_id", "split", "fold")
@@ -73,10 +72,11 @@ class Split:
         return np.asarray(known.loc[papers["image_id"]], dtype=np.str_)
 
 
-def make_split(papers: pd.DataFrame, seed: int, n_folds: int = 4) -> Split:
+def make_split(papers: pd.DataFrame, seed: int, n_folds: int = 4, links: Links = ()) -> Split:
     """Divide the images that are not test into `n_folds` folds; the first is valid, the rest train.
 
-    Images of one observation, and images whose files are equal (`sha256`), stay together. Folds are stratified
+    Images of one observation, images whose files are equal (`sha256`) and those that are listed as copies stay
+    together (`groups_of`). Folds are stratified
     by class. A class that would be left without training images goes to train whole. Images that the data set
     itself calls valid stay valid, and then nothing is drawn - except those that share an observation or a file
     with a training image: they train.
@@ -87,6 +87,8 @@ def make_split(papers: pd.DataFrame, seed: int, n_folds: int = 4) -> Split:
         Columns image_id, observation_id, class_id, split and sha256, one row per image.
     seed
         Seed of the division.
+    links
+        Pairs of copies.
 
     Raises
     ------
@@ -98,19 +100,19 @@ def make_split(papers: pd.DataFrame, seed: int, n_folds: int = 4) -> Split:
     learn = np.flatnonzero((frame["split"] != "test").to_numpy())
     if (frame["split"] == "valid").any():
         valid = (frame.loc[learn, "split"] == "valid").to_numpy()
-        group = groups_of(papers.iloc[learn])
+        group = groups_of(papers.iloc[learn], links)
         valid = valid & ~np.isin(group, group[~valid])
         frame.loc[learn, "fold"] = np.where(valid, 0, 1)
         frame.loc[learn, "split"] = np.where(valid, "valid", "train")
         return Split(frame)
-    folds = _draw_folds(papers.iloc[learn], seed, n_folds)
+    folds = _draw_folds(papers.iloc[learn], seed, n_folds, links)
     frame.loc[learn, "fold"] = folds
     frame.loc[learn, "split"] = np.where(folds == 0, "valid", "train")
     return Split(frame)
 
 
-def _draw_folds(papers: pd.DataFrame, seed: int, n_folds: int) -> NDArray[np.int64]:
-    group = groups_of(papers)
+def _draw_folds(papers: pd.DataFrame, seed: int, n_folds: int, links: Links) -> NDArray[np.int64]:
+    group = groups_of(papers, links)
     first = np.unique(group, return_index=True)[1]
     if len(first) < 2:
         raise SplitError("at least two observations to divide into train and valid", str(len(first)), "Add plants.")
@@ -131,27 +133,6 @@ def _draw_folds(papers: pd.DataFrame, seed: int, n_folds: int) -> NDArray[np.int
     untrained = set(classes) - set(classes[fold_of_image != 0])
     # Whole groups move, so that what belongs together stays together.
     return np.where(np.isin(group, group[np.isin(classes, list(untrained))]), 1, fold_of_image)
-
-
-def groups_of(papers: pd.DataFrame) -> NDArray[np.int64]:
-    """Number of each image's group: images linked by an observation or by equal bytes share one.
-
-    Returns
-    -------
-    (n,) group numbers from 0, in order of first appearance.
-    """
-    n_images = len(papers)
-    observation = pd.factorize(papers["observation_id"])[0]
-    # A photograph without a digest equals none.
-    content = papers["sha256"].where(papers["sha256"] != "", papers["image_id"])
-    equal_bytes = pd.factorize(content)[0]
-    n_observations = int(observation.max(initial=-1)) + 1
-    links = coo_array(
-        (np.ones(n_images, dtype=np.int8), (observation, n_observations + equal_bytes)),
-        shape=(n_observations + n_images, n_observations + n_images),
-    )
-    label = connected_components(links, directed=False)[1]
-    return np.asarray(pd.factorize(label[observation])[0], dtype=np.int64)
 
 
 def write_split(split: Split, path: Path) -> None:

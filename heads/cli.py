@@ -33,6 +33,14 @@ def compare(
         Path | None,
         typer.Option("--exclude", help="CSV of photographs to leave out, as `featstore doctor` suggests them."),
     ] = None,
+    copies: Annotated[
+        Path | None,
+        typer.Option("--copies", help="CSV of pairs that show the same picture: findings.csv of `featstore doctor`."),
+    ] = None,
+    drop_leaks: Annotated[
+        bool,
+        typer.Option("--drop-leaks", help="Leave out photographs of train and valid that test shows, too."),
+    ] = False,
     seed: shell.SeedOption = 0,
     out: shell.OutOption = Path("runs"),
     as_json: shell.JsonOption = False,
@@ -53,11 +61,11 @@ def compare(
     - `heads compare features.zarr --backbone mobilenet --head logistic --out runs`
     """
     from featstore.store import Store
-    from heads.compare import CompareSettings, compare_heads
+    from heads.compare import CompareSettings, Lists, compare_heads
     from heads.registry import HEADS
 
     settings = CompareSettings(tuple(backbone or ()), tuple(head or HEADS), concat, refit, seed)
-    board = compare_heads(Store.open(store), settings, out, exclude)
+    board = compare_heads(Store.open(store), settings, out, Lists(exclude, copies, drop_leaks))
     for text in board.warnings:
         shell.warn(text)
     if as_json:
@@ -74,7 +82,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def _show(board: Leaderboard, out: Path, *, refit: bool) -> None:
-    from heads.leaderboard import COLUMNS
+    from heads.entry import COLUMNS
 
     fitted_on = "train and valid" if refit else "train"
     titles = {
@@ -83,7 +91,7 @@ def _show(board: Leaderboard, out: Path, *, refit: bool) -> None:
     }
     for split, title in titles.items():
         if any(entry.scores for entry in board.entries if entry.value(split) is not None):
-            shell.print_table(title, COLUMNS, [entry.cells(split) for entry in board.entries])
+            shell.print_table(title, COLUMNS, [entry.cells(split, board.overall) for entry in board.entries])
     n_reused = sum(entry.reused for entry in board.entries)
     if n_reused:
         shell.say(f"{n_reused} of {len(board.entries)} runs were there already and have not changed.")

@@ -10,12 +10,24 @@ from pathlib import Path
 from evaluation.runs import predictions_path, read_run_card
 from featstore import shell
 from featstore.errors import PhytobenchError, PredictionsError, SettingsError
-from featstore.exclusions import EXCLUSIONS, excluded_in, read_exclusions, write_exclusions
+from featstore.exclusions import (
+    COPIES,
+    EXCLUSIONS,
+    Exclusion,
+    copies_in,
+    excluded_in,
+    read_copies,
+    read_exclusions,
+    write_copies,
+    write_exclusions,
+)
+from featstore.groups import find_leaks
 from featstore.provenance import Json, provenance
 from featstore.store import Store
+from heads.entry import Entry, read_entry
 from heads.head import Tell, require_setting
-from heads.leaderboard import FINE_TUNED_HEAD, Entry, Leaderboard, read_entry
-from heads.material import Material, load_material
+from heads.leaderboard import FINE_TUNED_HEAD, Leaderboard
+from heads.material import Material, load_material, photographs_read
 from heads.recipe import RECIPE
 from heads.registry import HEADS
 from heads.trial import FITTED, REFITTED, Trial, run_trial
@@ -59,7 +71,40 @@ class CompareSettings:
         require_setting("seed", self.seed, low=0)
 
 
-def compare_heads(store: Store, settings: CompareSettings, out: Path, exclude: Path | None = None) -> Leaderboard:
+@dataclass(frozen=True)
+class Lists:
+    """What to leave out and what belongs together; both are kept in the folder of the runs and hold there from then on.
+
+    Attributes
+    ----------
+    exclude
+        List of photographs to leave out, also of fine-tuning.
+    copies
+        Pairs of photographs that show the same picture, such as `featstore doctor` finds.
+    drop_leaks
+        Whether photographs to learn from that test shows, too, are added to what is left out, instead of refused.
+    """
+
+    exclude: Path | None = None
+    copies: Path | None = None
+    drop_leaks: bool = False
+
+    def enter(self, store: Store, out: Path) -> None:
+        """Write them into the folder of the runs."""
+        if self.exclude is not None:
+            write_exclusions(read_exclusions(self.exclude), out / EXCLUSIONS)
+        if self.copies is not None:
+            write_copies(read_copies(self.copies), out / COPIES)
+        if self.drop_leaks:
+            path = out / EXCLUSIONS
+            before = read_exclusions(path) if path.exists() else ()
+            left = photographs_read(store, [exclusion.image_id for exclusion in before])
+            leaks = [Exclusion(leak.image_id, f"leak: {leak}") for leak in find_leaks(left, copies_in(out))]
+            if leaks:
+                write_exclusions([*before, *leaks], path)
+
+
+def compare_heads(store: Store, settings: CompareSettings, out: Path, lists: Lists | None = None) -> Leaderboard:
     """Fit, judge and save every head on every input; write split.csv, run folders, leaderboard and best.json.
 
     Runs that are there with the same fingerprint are taken as they are. A head that fails is an entry with the
@@ -67,9 +112,8 @@ def compare_heads(store: Store, settings: CompareSettings, out: Path, exclude: P
 
     Parameters
     ----------
-    exclude
-        List of photographs to leave out. It is kept as exclusions.csv in `out` and holds there from then on, also
-        for fine-tuning.
+    lists
+        Photographs to leave out and to keep together; None takes those of `out`.
 
     Raises
     ------
@@ -77,9 +121,8 @@ def compare_heads(store: Store, settings: CompareSettings, out: Path, exclude: P
         If store, split or settings cannot be used.
     """
     backbones = _chosen(store, settings.backbones)
-    if exclude is not None:
-        write_exclusions(read_exclusions(exclude), out / EXCLUSIONS)
-    material = load_material(store, backbones, settings.seed, out / SPLIT, excluded_in(out))
+    (lists or Lists()).enter(store, out)
+    material = load_material(store, backbones, settings.seed, out / SPLIT, excluded_in(out), copies_in(out))
     trials = plan(backbones, settings)
     fits_per_trial = 2 if settings.refit else 1
     entries = []

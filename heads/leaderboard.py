@@ -3,129 +3,37 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, astuple, dataclass
 from pathlib import Path
 
-from evaluation.invariants import ALL_VIEWS
-from evaluation.predictions import Predictions
-from evaluation.runs import predictions_path, read_run_card
-from evaluation.scores import METRICS, Score, score_predictions, scores_to_json, write_csv
+from evaluation.runs import read_run_card
+from evaluation.scores import METRICS, scores_to_json, write_csv
 from featstore.errors import PredictionsError
 from featstore.provenance import Json, write_json
-from heads.trial import Trial
+from heads.entry import DECISIVE, SPLITS, Entry
 
 SCHEMA = "leaderboard/1"
 BEST_SCHEMA = "best/1"
-SPLITS = ("valid", "test")
-DECISIVE = "S"
-"""Metric whose value on valid, over all views, decides."""
-
 FINE_TUNED_HEAD = "mlp"
 """Head that `finetune run` can put on a backbone."""
 
-TITLES = ("S", "S_image", "Top-1", "Top-3", "Top-5")
-COLUMNS = ("run", *TITLES, "fit s", "images/s")
 CSV_COLUMNS = (
     "run",
     "backbone",
     "head",
     *(f"{split}_{metric}" for split in SPLITS for metric in METRICS),
+    *(
+        f"{split}_S_{what}"
+        for split in SPLITS
+        for what in ("low", "high", "less_best", "less_best_low", "less_best_high")
+    ),
     "fit_seconds",
     "refit_seconds",
     "images_per_second",
     "error",
 )
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One run of the comparison.
-
-    Attributes
-    ----------
-    trial
-        What was tried.
-    scores
-        Its figures on valid and test, of all views together and of each.
-    fit_seconds, refit_seconds
-        Time to fit on train, and to fit again on train and valid; None where that was not done.
-    images_per_second
-        Speed of the head alone, on stored features; None for a failed run.
-    reused
-        Whether an earlier run with the same fingerprint was taken.
-    remarks
-        What is doubtful about its fits.
-    error
-        Why it failed, "" if it did not.
-    """
-
-    trial: Trial
-    scores: tuple[Score, ...] = ()
-    fit_seconds: float | None = None
-    refit_seconds: float | None = None
-    images_per_second: float | None = None
-    reused: bool = False
-    remarks: tuple[str, ...] = ()
-    error: str = ""
-
-    def value(self, split: str, metric: str = DECISIVE) -> float | None:
-        """A figure over all views, None where there is none."""
-        for score in self.scores:
-            if (score.split, score.view, score.metric) == (split, ALL_VIEWS, metric):
-                return score.value
-        return None
-
-    def figures(self, split: str) -> dict[str, float | None]:
-        """Every metric of a split over all views."""
-        return {metric: self.value(split, metric) for metric in METRICS}
-
-    def cells(self, split: str) -> list[str]:
-        """Write the run's cells under `COLUMNS`, with the time of the fit behind them; "-" where there is no figure."""
-        refitted = split == "test" and self.refit_seconds is not None
-        figures = [_cell(value, 4) for value in self.figures(split).values()]
-        return [
-            self.trial.name,
-            *figures,
-            _cell(self.refit_seconds if refitted else self.fit_seconds, 1),
-            _cell(self.images_per_second, 0),
-        ]
-
-    def to_json(self) -> dict[str, Json]:
-        """Describe the run; its figures are rows of their own."""
-        return {
-            "run": self.trial.name,
-            "backbone": self.trial.input,
-            "head": self.trial.head,
-            "fit_seconds": self.fit_seconds,
-            "refit_seconds": self.refit_seconds,
-            "images_per_second": self.images_per_second,
-            "reused": self.reused,
-            "remarks": list(self.remarks),
-            "error": self.error,
-        }
-
-
-def read_entry(trial: Trial, folder: Path, *, reused: bool) -> Entry:
-    """Read a run folder and score its predictions, so that what is reported is what the files say.
-
-    Raises
-    ------
-    PredictionsError
-        If a file is missing or damaged.
-    """
-    details = read_run_card(folder).details
-    paths = [path for split in SPLITS if (path := predictions_path(folder, split)).is_file()]
-    predictions = [Predictions.read(path) for path in paths]
-    return Entry(
-        trial=trial,
-        scores=tuple(score for told in predictions for score in score_predictions(told)),
-        fit_seconds=_seconds(details, "fit_seconds"),
-        refit_seconds=_seconds(details, "refit_seconds"),
-        images_per_second=predictions[-1].images_per_second,
-        reused=reused,
-        remarks=tuple(str(remark) for remark in _list(details, "remarks")),
-    )
 
 
 @dataclass(frozen=True)
@@ -178,15 +86,24 @@ class Leaderboard:
         return {
             "schema": SCHEMA,
             **self.facts,
-            "runs": [entry.to_json() for entry in self.entries],
+            "runs": [entry.to_json() | {"less_best": self._less_best(entry)} for entry in self.entries],
             "scores": scores_to_json([score for entry in self.entries for score in entry.scores]),
             "best": self.best(),
             "warnings": list(self.warnings),
         }
 
+    def _less_best(self, entry: Entry) -> dict[str, Json]:
+        """By split, how much S is above the best run's; distinguishable or not."""
+        found = {split: entry.less(self.overall, split) for split in SPLITS}
+        return {
+            split: asdict(told) | {"distinguishable": told.distinguishable}
+            for split, told in found.items()
+            if math.isfinite(told.low)
+        }
+
     def write(self, out: Path) -> None:
         """Write leaderboard.csv, leaderboard.json and best.json, each whole or not at all."""
-        write_csv(out / "leaderboard.csv", CSV_COLUMNS, [_csv_row(entry) for entry in self.entries])
+        write_csv(out / "leaderboard.csv", CSV_COLUMNS, [_csv_row(entry, self.overall) for entry in self.entries])
         write_json(out / "leaderboard.json", self.to_json())
         best = self.best()
         best["finetune"] = best["finetune"] or _earlier_start(out)
@@ -219,20 +136,12 @@ def _choice(entry: Entry | None) -> Json:
     }
 
 
-def _csv_row(entry: Entry) -> list[str]:
+def _csv_row(entry: Entry, best: Entry | None) -> list[str]:
     figures = [value for split in SPLITS for value in entry.figures(split).values()]
-    numbers = [*figures, entry.fit_seconds, entry.refit_seconds, entry.images_per_second]
-    texts = ["" if number is None else str(number) for number in numbers]
+    spread = [end for split in SPLITS for end in (*entry.interval(split), *astuple(entry.less(best, split)))]
+    numbers = [*figures, *spread, entry.fit_seconds, entry.refit_seconds, entry.images_per_second]
+    texts = ["" if number is None or math.isnan(number) else str(number) for number in numbers]
     return [entry.trial.name, entry.trial.input, entry.trial.head, *texts, entry.error]
-
-
-def _cell(value: float | None, digits: int) -> str:
-    return "-" if value is None else f"{value:,.{digits}f}"
-
-
-def _seconds(details: Mapping[str, Json], name: str) -> float | None:
-    value = details.get(name)
-    return float(value) if isinstance(value, int | float) else None
 
 
 def _list(details: Mapping[str, Json], name: str) -> list[Json]:

@@ -13,7 +13,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from featstore.errors import SplitError, TrainingError, listed
-from featstore.splits import Split, groups_of, make_split, read_split, write_split
+from featstore.groups import Links, find_leaks, groups_of
+from featstore.splits import Split, make_split, read_split, write_split
 from featstore.store import Store
 from featstore.store.identity import Identity
 from featstore.table import FeatureTable, load_table
@@ -116,18 +117,24 @@ def examples_of(table: FeatureTable) -> Examples:
 
 
 def load_material(
-    store: Store, backbones: Sequence[str], seed: int, split_path: Path, excluded: Collection[str] = ()
+    store: Store,
+    backbones: Sequence[str],
+    seed: int,
+    split_path: Path,
+    excluded: Collection[str] = (),
+    links: Links = (),
 ) -> Material:
     """Load the photographs that have features of all `backbones`, divided as `split_path` says.
 
-    A split that is not there is drawn and written, over the photographs that are not `excluded`.
+    A split that is not there is drawn and written, over the photographs that are not `excluded`; copies by `links`
+    stay together.
 
     Raises
     ------
     StoreError
         If the store lacks one of the backbones.
     SplitError
-        If the split that is there does not fit the store.
+        If the split that is there does not fit the store, or test leaks into what is learnt from.
     """
     identities = {backbone: store.identity(backbone) for backbone in backbones}
     table = load_table(store, backbones)
@@ -135,25 +142,37 @@ def load_material(
     table = table.select(~left_out)
     ends = np.cumsum([store.column(backbone).dimension for backbone in backbones]).tolist()
     columns = {backbone: slice(start, end) for backbone, start, end in zip(backbones, [0, *ends], ends, strict=False)}
-    papers = store.papers
-    papers = papers[(papers["status"] == "done") & ~papers["image_id"].isin(set(excluded))]
-    read = papers.reset_index(drop=True)
-    split = divide(read, seed, split_path).of(table.papers)
+    read = photographs_read(store, excluded)
+    split = divide(read, seed, split_path, links).of(table.papers)
     told = f"{int(left_out.sum())} photographs are left out by the exclusion list ({len(excluded)} in it)"
     warnings = [*([told] if excluded else []), *_incomplete(read, table, backbones), *_untrained(table.papers, split)]
     return Material(table, split, identities, columns, tuple(warnings))
 
 
-def divide(papers: pd.DataFrame, seed: int, path: Path) -> Split:
+def photographs_read(store: Store, excluded: Collection[str]) -> pd.DataFrame:
+    """Papers of every photograph that could be read and is not `excluded`."""
+    papers = store.papers
+    return papers[(papers["status"] == "done") & ~papers["image_id"].isin(set(excluded))].reset_index(drop=True)
+
+
+def divide(papers: pd.DataFrame, seed: int, path: Path, links: Links = ()) -> Split:
     """Give the split in the file `path`; if there is none, draw it and write it there.
 
     Raises
     ------
     SplitError
-        If the file's split lacks a photograph of `papers`, trains on test, or divides a plant.
+        If test shows a photograph or a plant that is learnt from, or the file's split lacks a photograph of `papers`,
+        trains on test, or divides a plant.
     """
+    leaks = find_leaks(papers, links)
+    if leaks:
+        raise SplitError(
+            "photographs to learn from that test does not show, too",
+            f"{len(leaks)} that it does ({listed([str(leak) for leak in leaks])})",
+            "--drop-leaks leaves them out of train and valid; or correct the data set.",
+        )
     if not path.exists():
-        split = make_split(papers, seed)
+        split = make_split(papers, seed, links=links)
         write_split(split, path)
         return split
     split = read_split(path)
@@ -164,7 +183,7 @@ def divide(papers: pd.DataFrame, seed: int, path: Path) -> Split:
         got = f"{len(moved)} photographs on the other side ({listed(list(moved))})"
         raise SplitError(f"the data set's own test photographs as test in {path}", got, remedy)
     learn = papers[used != "test"].reset_index(drop=True)
-    sides = pd.Series(used[used != "test"]).groupby(groups_of(learn)).transform("nunique")
+    sides = pd.Series(used[used != "test"]).groupby(groups_of(learn, links)).transform("nunique")
     torn = learn.loc[sides.to_numpy() > 1, "image_id"]
     if len(torn):
         got = f"{len(torn)} photographs of one plant or file on both sides ({listed(list(torn))})"

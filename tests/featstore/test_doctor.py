@@ -19,7 +19,7 @@ from featstore.care.likeness import likeness
 from featstore.care.neighbours import find_neighbours
 from featstore.cli import main
 from featstore.errors import DatasetError, SettingsError
-from featstore.exclusions import Exclusion, read_exclusions, write_exclusions
+from featstore.exclusions import Exclusion, read_copies, read_exclusions, write_copies, write_exclusions
 from featstore.table import FeatureTable
 
 N_CLASSES, N_PLANTS, DIMENSION = 4, 12, 64
@@ -220,8 +220,23 @@ def test_exclusion_lists_round_trip(tmp_path: Path) -> None:
     path.write_text("id\n1\n")
     with pytest.raises(DatasetError, match="a CSV with the column image_id, got id in"):
         read_exclusions(path)
-    with pytest.raises(DatasetError, match="a readable exclusion list"):
+    with pytest.raises(DatasetError, match="a readable list"):
         read_exclusions(tmp_path / "none.csv")
+
+
+def test_pairs_of_copies(tmp_path: Path, sound: FeatureTable) -> None:
+    """The doctor's findings serve as they are: label disagreements have partners, too, and are no copies."""
+    path = tmp_path / "findings.csv"
+    write_copies([("a", "b"), ("ü", "c")], path)
+    assert read_copies(path) == (("a", "b"), ("ü", "c"))
+    papers = sound.papers.copy()
+    papers.loc[papers["observation_id"] == "o5", "class_id"] = "c3"
+    table = with_row(FeatureTable(papers, sound.features, ("net",)), "8-0", image_id="copy", observation_id="another")
+    examine(table, SETTINGS, picture).to_csv(path, index=False)
+    assert read_copies(path) == (("copy", "8-0"),)
+    path.write_text("image_id,reason\n1,2\n")
+    with pytest.raises(DatasetError, match="a CSV with the columns image_id and partner, got image_id, reason in"):
+        read_copies(path)
 
 
 def test_pictures_of_findings(sound: FeatureTable, tmp_path: Path, write_photo: Callable[..., Path]) -> None:

@@ -9,7 +9,8 @@ import pandas as pd
 import pytest
 
 from featstore.errors import SplitError
-from featstore.splits import groups_of, make_split, read_split, write_split
+from featstore.groups import Leak, find_leaks, groups_of
+from featstore.splits import make_split, read_split, write_split
 
 
 def papers(n_classes: int = 10, n_observations: int = 12, n_images: int = 3) -> pd.DataFrame:
@@ -129,3 +130,30 @@ def test_files_round_trip_and_name_what_is_missing(tmp_path: Path) -> None:
     (tmp_path / "split.csv").write_text("image_id,observation_id,split,fold\n1,1,train,0\n1,1,train,0\n")
     with pytest.raises(SplitError, match="1 twice"):
         read_split(tmp_path / "split.csv")
+
+
+def test_listed_copies_stay_together() -> None:
+    frame = papers(n_classes=2)
+    links = [("0-0-0", "0-1-1"), ("0-1-0", "0-5-0"), ("0-2-0", "not there")]
+    for seed in range(5):
+        split = make_split(frame, seed, links=links).frame.set_index("image_id")["split"]
+        assert len({split["0-0-0"], split["0-1-1"], split["0-5-2"]}) == 1
+    assert len(set(groups_of(frame, links))) == 24 - 2
+
+
+def test_leaks_are_found_with_their_reason() -> None:
+    frame = papers(n_classes=1, n_observations=6, n_images=2)
+    frame.loc[frame["observation_id"].isin(["0-0", "0-1"]), "split"] = "test"
+    assert find_leaks(frame) == []
+    frame.loc[frame["image_id"] == "0-2-1", "sha256"] = "000"
+    frame.loc[frame["image_id"] == "0-3-0", "observation_id"] = "0-1"
+    found = find_leaks(frame, [("0-4-1", "0-0-1"), ("0-5-0", "0-4-0")])
+    assert found == [
+        Leak("0-2-0", "0-0-0", "linked through others"),
+        Leak("0-2-1", "0-0-0", "equal files"),
+        Leak("0-3-0", "0-1-0", "one plant"),
+        Leak("0-4-0", "0-0-0", "linked through others"),
+        Leak("0-4-1", "0-0-1", "listed as copies"),
+        Leak("0-5-0", "0-0-0", "linked through others"),
+        Leak("0-5-1", "0-0-0", "linked through others"),
+    ]

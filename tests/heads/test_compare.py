@@ -13,11 +13,11 @@ import pytest
 from evaluation.predictions import Predictions
 from evaluation.runs import find_predictions, predictions_path, read_run_card
 from evaluation.scores import score_predictions
-from featstore.errors import DatasetError, SettingsError
+from featstore.errors import DatasetError, SettingsError, SplitError
 from featstore.splits import read_split
 from featstore.store import Store
 from featstore.table import load_table
-from heads.compare import CompareSettings, compare_heads, plan
+from heads.compare import CompareSettings, Lists, compare_heads, plan
 from heads.leaderboard import Leaderboard
 from heads.linear import LogisticHead
 from heads.registry import load_head
@@ -326,7 +326,7 @@ def test_an_unknown_head_is_refused_before_anything_is_done(heads: tuple[str, ..
 def test_an_exclusion_list_holds_for_the_folder(make_store: MakeStore, tmp_path: Path) -> None:
     store, out = make_store(), tmp_path / "runs"
     (tmp_path / "list.csv").write_text("image_id,reason\ni000,a copy\ni331,blurred\nstranger,\n")
-    board = compare_heads(store, LOGISTIC, out, tmp_path / "list.csv")
+    board = compare_heads(store, LOGISTIC, out, Lists(exclude=tmp_path / "list.csv"))
     assert "2 photographs are left out by the exclusion list (3 in it)" in board.warnings
     split = read_split(out / "split.csv").frame
     assert not {"i000", "i331"} & set(split["image_id"])
@@ -338,4 +338,42 @@ def test_an_exclusion_list_holds_for_the_folder(make_store: MakeStore, tmp_path:
     assert all(entry.reused for entry in again.entries), "the list holds without being named again"
     (tmp_path / "other.csv").write_text("name\nx\n")
     with pytest.raises(DatasetError, match="a CSV with the column image_id"):
-        compare_heads(store, LOGISTIC, tmp_path / "more", tmp_path / "other.csv")
+        compare_heads(store, LOGISTIC, tmp_path / "more", Lists(exclude=tmp_path / "other.csv"))
+
+
+def leaking(frame: pd.DataFrame) -> None:
+    """A file of a test plant lies among a training plant's photographs, and a training plant has one in test."""
+    frame.loc[frame["image_id"] == "i000", "sha256"] = frame.loc[frame["image_id"] == "i330", "sha256"].item()
+    frame.loc[frame["image_id"] == "i011", "split"] = "test"
+
+
+def test_what_test_shows_too_is_refused_by_name_or_left_out(make_store: MakeStore, tmp_path: Path) -> None:
+    store, out = make_store(leaking), tmp_path / "runs"
+    with pytest.raises(
+        SplitError,
+        match=r"got 3 that it does \(i000 and i330: equal files, i001 and i330: linked through others, "
+        r"i010 and i011: one plant\)\. --drop-leaks",
+    ):
+        compare_heads(store, LOGISTIC, out)
+    assert not (out / "split.csv").exists()
+    board = compare_heads(store, LOGISTIC, out, Lists(drop_leaks=True))
+    assert "3 photographs are left out by the exclusion list (3 in it)" in board.warnings
+    assert "i000,leak: i000 and i330: equal files" in (out / "exclusions.csv").read_text()
+    learnt = read_split(out / "split.csv").frame
+    assert not {"i000", "i001", "i010"} & set(learnt["image_id"])
+    assert {"i330", "i011"} <= set(learnt.loc[learnt["split"] == "test", "image_id"]), "test stays whole"
+    again = compare_heads(store, LOGISTIC, out)
+    assert all(entry.reused for entry in again.entries), "the list holds without being named again"
+
+
+def test_listed_copies_stay_on_one_side(make_store: MakeStore, tmp_path: Path) -> None:
+    """Every training plant of a class is a copy of the next: all on one side; a copy of a test photograph is a leak."""
+    store = make_store()
+    pairs = [f"i{plant:02}0,i{plant + 3:02}0" for plant in range(0, 30, 3)]
+    (tmp_path / "copies.csv").write_text("\n".join(["image_id,partner", *pairs]))
+    compare_heads(store, LOGISTIC, tmp_path / "runs", Lists(copies=tmp_path / "copies.csv"))
+    split = read_split(tmp_path / "runs" / "split.csv").frame.set_index("image_id")["split"]
+    assert len({split[f"i{plant:02}0"] for plant in range(0, 33, 3)}) == 1
+    (tmp_path / "copies.csv").write_text("image_id,partner\ni000,i330\n")
+    with pytest.raises(SplitError, match="i000 and i330: listed as copies"):
+        compare_heads(store, LOGISTIC, tmp_path / "other", Lists(copies=tmp_path / "copies.csv"))

@@ -3,12 +3,17 @@ from __future__ import annotations
 import csv
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from evaluation.intervals import intervals
+from evaluation.metrics import PerAuthor
 from evaluation.scores import Score
-from heads.leaderboard import COLUMNS, Entry, Leaderboard
+from heads.entry import COLUMNS, Entry
+from heads.leaderboard import Leaderboard
 from heads.trial import Trial
 
 
@@ -55,10 +60,38 @@ def test_a_failed_run_is_never_best() -> None:
 
 def test_cells_tell_the_time_of_the_fit_behind_the_figures() -> None:
     found = entry("a", "mlp", 0.71234, 0.5)
-    assert found.cells("valid") == ["a-mlp", *["0.7123"] * 5, "1.2", "1,234"]
-    assert found.cells("test") == ["a-mlp", *["0.5000"] * 5, "2.5", "1,234"]
-    assert FAILED.cells("test") == ["a-lightgbm", *["-"] * 7]
-    assert len(found.cells("valid")) == len(COLUMNS)
+    assert found.cells("valid", found) == ["a-mlp", "0.7123", "-", "best", *["0.7123"] * 4, "1.2", "1,234"]
+    assert found.cells("test", None) == ["a-mlp", "0.5000", "-", "-", *["0.5000"] * 4, "2.5", "1,234"]
+    assert FAILED.cells("test", found) == ["a-lightgbm", *["-"] * 9]
+    assert len(found.cells("valid", None)) == len(COLUMNS)
+
+
+def with_authors(found: Entry, of_authors: list[float]) -> Entry:
+    total = np.asarray(of_authors)
+    low, high = intervals([PerAuthor(total, np.ones(len(total)))])[0]
+    scores = tuple(replace(score, low=low, high=high) for score in found.scores)
+    return replace(found, scores=scores, per_author={"valid": PerAuthor(total, np.ones(len(total)))})
+
+
+def test_runs_that_cannot_be_told_apart_are_called_so(tmp_path: Path) -> None:
+    """One run loses a little with every author, the other as much to some as it gains with others."""
+    rng = np.random.default_rng(0)
+    skill = rng.uniform(0.3, 0.9, 50)
+    best = with_authors(entry("a", "mlp", 0.8), skill.tolist())
+    worse = with_authors(entry("b", "mlp", 0.7), (skill - 0.05).tolist())
+    equal = with_authors(entry("c", "mlp", 0.7), (skill + rng.choice([-0.05, 0.05], 50)).tolist())
+    assert best.cells("valid", best)[3] == "best"
+    assert worse.cells("valid", best)[3] == "-0.0500"
+    assert equal.cells("valid", best)[3] == "not distinguishable"
+    assert worse.cells("valid", best)[2] == "{:.3f}-{:.3f}".format(*worse.interval("valid"))
+    board(best, worse, equal).write(tmp_path)
+    told = {run["run"]: run["less_best"] for run in json.loads((tmp_path / "leaderboard.json").read_text())["runs"]}
+    assert told["b-mlp"]["valid"]["distinguishable"] is True
+    assert told["c-mlp"]["valid"]["distinguishable"] is False
+    with (tmp_path / "leaderboard.csv").open(newline="") as file:
+        row = {row["run"]: row for row in csv.DictReader(file)}["b-mlp"]
+    assert float(row["valid_S_less_best"]) == pytest.approx(-0.05)
+    assert float(row["valid_S_low"]) < float(row["valid_S_high"])
 
 
 def test_files_hold_every_run_and_the_reason_of_failure(tmp_path: Path) -> None:

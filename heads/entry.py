@@ -1,0 +1,161 @@
+"""An entry of the leaderboard: one run with its figures, as its files tell them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from evaluation.intervals import Difference, difference
+from evaluation.invariants import ALL_VIEWS
+from evaluation.metrics import PerAuthor
+from evaluation.predictions import Predictions
+from evaluation.runs import predictions_path, read_run_card
+from evaluation.scores import METRICS, Score, rank_predictions, score_predictions
+from featstore.provenance import Json
+from heads.trial import Trial
+
+SPLITS = ("valid", "test")
+DECISIVE = "S"
+"""Metric whose value on valid, over all views, decides."""
+
+COLUMNS = (
+    "run", "S", "95 % of S", "against the best", "S_image", "Top-1", "Top-3", "Top-5", "fit s", "images/s",
+)  # fmt: skip
+"""What `Entry.cells` tells."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One run of the comparison.
+
+    Attributes
+    ----------
+    trial
+        What was tried.
+    scores
+        Its figures on valid and test, of all views together and of each.
+    per_author
+        S over all views by split, from which differences to other runs are judged.
+    fit_seconds, refit_seconds
+        Time to fit on train, and to fit again on train and valid; None where that was not done.
+    images_per_second
+        Speed of the head alone, on stored features; None for a failed run.
+    reused
+        Whether an earlier run with the same fingerprint was taken.
+    remarks
+        What is doubtful about its fits.
+    error
+        Why it failed, "" if it did not.
+    """
+
+    trial: Trial
+    scores: tuple[Score, ...] = ()
+    per_author: Mapping[str, PerAuthor] = field(default_factory=dict)
+    fit_seconds: float | None = None
+    refit_seconds: float | None = None
+    images_per_second: float | None = None
+    reused: bool = False
+    remarks: tuple[str, ...] = ()
+    error: str = ""
+
+    def value(self, split: str, metric: str = DECISIVE) -> float | None:
+        """A figure over all views, None where there is none."""
+        found = self._score(split, metric)
+        return found.value if found else None
+
+    def figures(self, split: str) -> dict[str, float | None]:
+        """Every metric of a split over all views."""
+        return {metric: self.value(split, metric) for metric in METRICS}
+
+    def interval(self, split: str) -> tuple[float, float]:
+        """Ends of the interval of S, NaN where there is none."""
+        found = self._score(split, DECISIVE)
+        return (found.low, found.high) if found else (math.nan, math.nan)
+
+    def less(self, best: Entry | None, split: str) -> Difference:
+        """How much S is above another run's, drawn with the same authors; NaN where one has none."""
+        if best is None or split not in self.per_author or split not in best.per_author:
+            return Difference(math.nan, math.nan, math.nan)
+        return difference(self.per_author[split], best.per_author[split])
+
+    def cells(self, split: str, best: Entry | None) -> list[str]:
+        """Write the run's cells under `COLUMNS`, with the time of the fit behind them; "-" where there is no figure."""
+        refitted = split == "test" and self.refit_seconds is not None
+        first, *others = (_cell(value, 4) for value in self.figures(split).values())
+        low, high = self.interval(split)
+        return [
+            self.trial.name,
+            first,
+            "-" if math.isnan(low) else f"{low:.3f}-{high:.3f}",
+            "best" if self is best else _told(self.less(best, split)),
+            *others,
+            _cell(self.refit_seconds if refitted else self.fit_seconds, 1),
+            _cell(self.images_per_second, 0),
+        ]
+
+    def _score(self, split: str, metric: str) -> Score | None:
+        for score in self.scores:
+            if (score.split, score.view, score.metric) == (split, ALL_VIEWS, metric):
+                return score
+        return None
+
+    def to_json(self) -> dict[str, Json]:
+        """Describe the run; its figures are rows of their own."""
+        return {
+            "run": self.trial.name,
+            "backbone": self.trial.input,
+            "head": self.trial.head,
+            "fit_seconds": self.fit_seconds,
+            "refit_seconds": self.refit_seconds,
+            "images_per_second": self.images_per_second,
+            "reused": self.reused,
+            "remarks": list(self.remarks),
+            "error": self.error,
+        }
+
+
+def read_entry(trial: Trial, folder: Path, *, reused: bool) -> Entry:
+    """Read a run folder and score its predictions, so that what is reported is what the files say.
+
+    Raises
+    ------
+    PredictionsError
+        If a file is missing or damaged.
+    """
+    details = read_run_card(folder).details
+    remarks = details.get("remarks")
+    paths = [path for split in SPLITS if (path := predictions_path(folder, split)).is_file()]
+    predictions = [Predictions.read(path) for path in paths]
+    return Entry(
+        trial=trial,
+        scores=tuple(score for told in predictions for score in score_predictions(told)),
+        per_author={told.split: found for told in predictions if (found := _decisive(told)) is not None},
+        fit_seconds=_seconds(details, "fit_seconds"),
+        refit_seconds=_seconds(details, "refit_seconds"),
+        images_per_second=predictions[-1].images_per_second,
+        reused=reused,
+        remarks=tuple(str(remark) for remark in remarks) if isinstance(remarks, list) else (),
+    )
+
+
+def _decisive(predictions: Predictions) -> PerAuthor | None:
+    ranked = rank_predictions(predictions).get(ALL_VIEWS)
+    return METRICS[DECISIVE](ranked) if ranked else None
+
+
+def _told(difference: Difference) -> str:
+    """A difference in words: a figure only where it is one."""
+    if not math.isfinite(difference.low):
+        return "-"
+    return f"{difference.value:+.4f}" if difference.distinguishable else "not distinguishable"
+
+
+def _cell(value: float | None, digits: int) -> str:
+    return "-" if value is None else f"{value:,.{digits}f}"
+
+
+def _seconds(details: Mapping[str, Json], name: str) -> float | None:
+    value = details.get(name)
+    return float(value) if isinstance(value, int | float) else None
