@@ -23,7 +23,8 @@ def compare(
         list[str] | None, typer.Option("--backbone", help="Network; repeat for several. \\[default: all of the store]")
     ] = None,
     head: Annotated[
-        list[str] | None, typer.Option("--head", help="mlp, logistic or lightgbm; repeat for several. \\[default: all]")
+        list[str] | None,
+        typer.Option("--head", help="Head; repeat for several. \\[default: those of `heads list`]"),
     ] = None,
     concat: Annotated[bool, typer.Option("--concat/--no-concat", help="Also try all networks side by side.")] = True,
     refit: Annotated[
@@ -62,9 +63,9 @@ def compare(
     """
     from featstore.store import Store
     from heads.compare import CompareSettings, Lists, compare_heads
-    from heads.registry import HEADS
+    from heads.registry import DEFAULT_HEADS
 
-    settings = CompareSettings(tuple(backbone or ()), tuple(head or HEADS), concat, refit, seed)
+    settings = CompareSettings(tuple(backbone or ()), tuple(head or DEFAULT_HEADS), concat, refit, seed)
     board = compare_heads(Store.open(store), settings, out, Lists(exclude, copies, drop_leaks))
     for text in board.warnings:
         shell.warn(text)
@@ -74,6 +75,20 @@ def compare(
         _show(board, out, refit=refit)
     if board.failed:
         raise typer.Exit(shell.EXIT_INCOMPLETE)
+
+
+@app.command("list")
+def list_heads(as_json: shell.JsonOption = False) -> None:
+    """List the heads that can be compared."""
+    from dataclasses import asdict
+
+    from heads.registry import HEADS
+
+    if as_json:
+        shell.print_json({"heads": [{"name": name, **asdict(spec)} for name, spec in HEADS.items()]})
+        return
+    rows = [[name, spec.summary, "no" if spec.costly else "yes"] for name, spec in HEADS.items()]
+    shell.print_table("Heads", ["--head", "what it is", "compared by default"], rows)
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -29,7 +29,7 @@ from heads.head import Tell, require_setting
 from heads.leaderboard import FINE_TUNED_HEAD, Leaderboard
 from heads.material import Material, load_material, photographs_read
 from heads.recipe import RECIPE
-from heads.registry import HEADS
+from heads.registry import DEFAULT_HEADS, HEADS
 from heads.trial import FITTED, REFITTED, Trial, run_trial
 
 SPLIT = "split.csv"
@@ -59,7 +59,7 @@ class CompareSettings:
     """
 
     backbones: tuple[str, ...] = ()
-    heads: tuple[str, ...] = tuple(HEADS)
+    heads: tuple[str, ...] = DEFAULT_HEADS
     concat: bool = True
     refit: bool = True
     seed: int = 0

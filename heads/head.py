@@ -29,8 +29,8 @@ class Head(ABC):
     """What every head is: a classifier as scikit-learn's, with raw class ids at its doors.
 
     The fields of a subclass are its settings, all with defaults. Names that end in an underscore exist after
-    `fit` or `load`. Settings that a fit chooses for itself (epochs, rounds) are chosen on `valid` alone; `for_refit`
-    gives a head that has them fixed, to be fitted on train and valid together.
+    `fit` or `load`. Settings that a fit chooses for itself (epochs, rounds, a temperature) are chosen on `valid`
+    alone; `for_refit` gives a head that has them fixed, to be fitted on train and valid together.
 
     Attributes
     ----------
@@ -93,7 +93,7 @@ class Head(ABC):
             require_features(valid.features, features.shape[1])
         self.classes_ = classes
         self.n_features_in_ = int(features.shape[1])
-        self.chosen_: dict[str, int] = {}
+        self.chosen_: dict[str, float] = {}
         self.log_: list[dict[str, float]] = []
         self.remarks_: tuple[str, ...] = ()
         self._fit(examples, valid.of(classes) if valid is not None else None, tell or _say_nothing)
@@ -122,7 +122,7 @@ class Head(ABC):
     def for_refit(self) -> Self:
         """Give an unfitted head with the settings that this one's fit chose."""
         self._require_fitted()
-        return replace(self, **self.chosen_)
+        return replace(self, **self.chosen_)  # type: ignore[arg-type]  # each is a setting's own type
 
     def settings(self) -> dict[str, Json]:
         """Every setting by name; a head made from them is fitted alike."""

@@ -33,7 +33,7 @@ class Recipe:
 
     name: str
     settings: Mapping[str, Json]
-    chosen: Mapping[str, int]
+    chosen: Mapping[str, float]
     classes: Sequence[str]
     n_features: int
 

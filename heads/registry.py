@@ -27,12 +27,18 @@ class HeadSpec:
         One line for the user.
     needs_engine
         Whether it computes with Keras.
+    baseline
+        Whether it looks at nothing: what every other head has to beat.
+    costly
+        Whether it takes so long with many classes that it is compared only when it is named.
     """
 
     module: str
     attribute: str
     summary: str
     needs_engine: bool = False
+    baseline: bool = False
+    costly: bool = False
 
     def load(self) -> type[Head]:
         """Import the head's class."""
@@ -46,9 +52,18 @@ HEADS: Mapping[str, HeadSpec] = MappingProxyType(
         "mlp": HeadSpec("heads.mlp", "MlpHead", "the article's dense network: 3 x 512 selu, dropout", True),
         "logistic": HeadSpec("heads.linear", "LogisticHead", "multinomial logistic regression, standardised"),
         "lightgbm": HeadSpec("heads.boosted", "BoostedHead", "gradient-boosted trees on principal components"),
+        "lda": HeadSpec("heads.discriminant", "LdaHead", "linear discriminant analysis, covariance shrunk"),
+        "ridge": HeadSpec("heads.margin", "RidgeHead", "ridge regression on classes, at a chosen temperature"),
+        "svm": HeadSpec("heads.margin", "SvmHead", "linear support vectors, at a chosen temperature", costly=True),
+        "knn": HeadSpec("heads.similarity", "KnnHead", "the nearest photographs by angle, nearer ones count more"),
+        "prototype": HeadSpec("heads.similarity", "PrototypeHead", "the nearest class mean by angle"),
+        "dummy": HeadSpec("heads.baseline", "DummyHead", "how frequent each class is; looks at nothing", baseline=True),
     }
 )
-"""Name -> head, in the order in which they are compared by default."""
+"""Name -> head, in the order in which they are compared."""
+
+DEFAULT_HEADS = tuple(name for name, spec in HEADS.items() if not spec.costly)
+"""What is compared unless heads are named."""
 
 
 def create_head(name: str, seed: int = 0) -> Head:

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 
-from featstore.provenance import replacing
+from heads.arrays import read_arrays, write_arrays
 from heads.threads import threads_for
 
 CONSTANT = 1e-5
@@ -90,17 +89,12 @@ class Affine:
 
     def write(self, path: Path) -> None:
         """Write the map as an ``.npz`` of two arrays, whole or not at all."""
-        with replacing(path) as temporary:
-            np.savez(temporary, weights=self.weights, offset=self.offset)
+        write_arrays(path, weights=self.weights, offset=self.offset)
 
     @classmethod
     def read(cls, path: Path) -> Affine:
         """Read what `write` wrote; `ValueError` or `OSError` if that cannot be done."""
-        try:
-            with np.load(path, allow_pickle=False) as arrays:
-                return cls(arrays["weights"], arrays["offset"])
-        except (BadZipFile, KeyError) as error:
-            raise ValueError(f"{path.name}: {error}") from error
+        return cls(*read_arrays(path, "weights", "offset"))
 
 
 def _blocks(features: NDArray[np.float32]) -> Iterator[NDArray[np.float64]]:

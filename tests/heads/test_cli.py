@@ -83,7 +83,7 @@ def test_a_failed_head_makes_the_exit_code_3(
 @pytest.mark.parametrize(
     ("extra", "message"),
     [
-        (("--head", "oracle"), "Expected heads among mlp, logistic, lightgbm, got oracle. Correct --head."),
+        (("--head", "oracle"), "prototype, dummy, got oracle. Correct --head."),
         (("--backbone", "net_c"), "Expected features of net_c"),
         (("--seed", "-1"), "Expected `seed` of at least 0"),
     ],
@@ -116,4 +116,14 @@ def test_help_needs_no_heavy_library() -> None:
     found = subprocess.run([sys.executable, "-c", script], check=False, capture_output=True, text=True)
     assert found.returncode == 0, found.stderr
     assert "--no-refit" in found.stdout
-    assert all(name in found.stdout for name in HEADS)
+    assert "heads list" in found.stdout
+
+
+def test_the_heads_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    for option in ([], ["--json"]):
+        with pytest.raises(SystemExit):
+            main(["list", *option])
+    told = capsys.readouterr().out
+    assert all(told.count(name) >= 2 for name in HEADS)
+    listed = json.loads(told[told.index("{\n") :])["heads"]
+    assert [head["name"] for head in listed] == list(HEADS)
