@@ -17,7 +17,7 @@ REAL_WEIGHTS ?= ../shared/weights
 BENCH ?= bench
 PHOTOS_OPTION = $(if $(wildcard $(PHOTOS)),--photos $(PHOTOS))
 
-.PHONY: help install lint test demo bench-store bench-recipes bench-doctor lock clean
+.PHONY: help install lint test demo bench-store bench-recipes bench-doctor bench-heads lock clean
 
 help:
 	@echo "make demo     set up, then photographs -> features -> heads -> fine-tuning -> fused scores, offline"
@@ -28,6 +28,7 @@ help:
 	@echo "make bench-store    speed and memory of the store: ratios from one run, tables and $(BENCH)/*.json (half an hour)"
 	@echo "make bench-recipes  what each region-of-interest recipe does to accuracy, on PHOTOS with REAL_WEIGHTS"
 	@echo "make bench-doctor   what the data doctor finds of trouble planted in PHOTOS, with REAL_WEIGHTS"
+	@echo "make bench-heads    heads at the size of PlantCLEF 2014: time, memory, distance from the best possible (half an hour)"
 	@echo "make lock     renew requirements.lock"
 
 install: $(READY)
@@ -77,6 +78,10 @@ bench-doctor: install
 	mkdir -p $(BENCH)
 	$(BIN)/python tests/benchmarks/bench_doctor.py --json $(BENCH)/doctor-1.json --photos $(PHOTOS) --weights $(REAL_WEIGHTS) --seed 1
 	$(BIN)/python tests/benchmarks/bench_doctor.py --json $(BENCH)/doctor-2.json --photos $(PHOTOS) --weights $(REAL_WEIGHTS) --seed 2
+
+bench-heads: install
+	mkdir -p $(BENCH)
+	$(BIN)/python tests/benchmarks/bench_heads.py --json $(BENCH)/heads.json --plain
 
 lock:
 	$(PYTHON) -m venv .venv-lock

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from featstore import shell
-
-if TYPE_CHECKING:
-    from heads.leaderboard import Leaderboard
 
 app = shell.new_app("Fit classifiers on stored features and compare them under one protocol.")
 
@@ -63,6 +60,7 @@ def compare(
     """
     from featstore.store import Store
     from heads.compare import CompareSettings, Lists, compare_heads
+    from heads.display import show_board
     from heads.registry import DEFAULT_HEADS
 
     settings = CompareSettings(tuple(backbone or ()), tuple(head or DEFAULT_HEADS), concat, refit, seed)
@@ -72,7 +70,7 @@ def compare(
     if as_json:
         shell.print_json(board.to_json())
     else:
-        _show(board, out, refit=refit)
+        show_board(board, out, refit=refit)
     if board.failed:
         raise typer.Exit(shell.EXIT_INCOMPLETE)
 
@@ -91,29 +89,75 @@ def list_heads(as_json: shell.JsonOption = False) -> None:
     shell.print_table("Heads", ["--head", "what it is", "compared by default"], rows)
 
 
+RunArgument = Annotated[Path, typer.Argument(help="Folder of a run that `heads compare` wrote.", show_default=False)]
+
+
+@app.command()
+def predict(
+    run: RunArgument,
+    store: Annotated[str, typer.Argument(help="Feature store with the run's features.", show_default=False)],
+    unseen: Annotated[
+        bool, typer.Option("--unseen", help="Leave out photographs that the run has learnt from.")
+    ] = False,
+    image: Annotated[
+        list[str] | None, typer.Option("--image", help="Only this image_id; repeat for several. \\[default: all]")
+    ] = None,
+    out: Annotated[Path, typer.Option("--out", help="Folder for predictions and answers.")] = Path("answers"),
+    as_json: shell.JsonOption = False,
+) -> None:
+    """Let a run answer for photographs of a store: per photograph as predictions, per observation as a table.
+
+    Writes OUT/test.predictions.h5, which `evaluate fuse` takes, and OUT/observations.csv with the five likeliest
+    species of each plant.
+
+    For example:
+
+    - `featstore build new-photos/ --store new.zarr --backbone resnet50`
+
+    - `heads predict runs/resnet50-logistic new.zarr --out answers`
+    """
+    from featstore.store import Store
+    from heads.asking import ask
+    from heads.display import show_answers
+
+    asked = ask(run, Store.open(store), out, unseen=unseen, image_ids=set(image) if image else None)
+    if as_json:
+        from evaluation.scores import scores_to_json
+
+        shell.print_json(
+            {
+                "run": asked.card.model,
+                "images": len(asked.predictions.image_id),
+                "observations": len(asked.fused.observation_id),
+                "scores": scores_to_json(asked.scores),
+                "files": [str(path) for path in asked.files],
+            }
+        )
+        return
+    show_answers(asked)
+
+
+@app.command()
+def show(run: RunArgument, as_json: shell.JsonOption = False) -> None:
+    """Show what a run is, how it was made, and its scores with their intervals."""
+    from evaluation.runs import read_run_card
+    from evaluation.scores import scores_to_json
+    from heads.asking import scores_of
+    from heads.display import show_run
+
+    card, scores = read_run_card(run), scores_of(run)
+    if as_json:
+        shell.print_json(
+            {"model": card.model, "kind": card.kind, "backbones": list(card.backbones), "head": card.head,
+             "classes": dict(card.classes), "details": dict(card.details), "scores": scores_to_json(scores)}
+        )  # fmt: skip
+        return
+    show_run(card, scores)
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     """Run `heads` and leave the process."""
     shell.run(app, argv)
-
-
-def _show(board: Leaderboard, out: Path, *, refit: bool) -> None:
-    from heads.entry import COLUMNS
-
-    fitted_on = "train and valid" if refit else "train"
-    titles = {
-        "valid": "Valid: heads fitted on train; every choice is made on these figures",
-        "test": f"Test: heads fitted on {fitted_on}; reported, never chosen by",
-    }
-    for split, title in titles.items():
-        if any(entry.scores for entry in board.entries if entry.value(split) is not None):
-            shell.print_table(title, COLUMNS, [entry.cells(split, board.overall) for entry in board.entries])
-    n_reused = sum(entry.reused for entry in board.entries)
-    if n_reused:
-        shell.say(f"{n_reused} of {len(board.entries)} runs were there already and have not changed.")
-    for use, entry in (("Best on valid", board.overall), ("Start for finetune run", board.finetune)):
-        if entry is not None:
-            shell.say(f"{use}: {entry.trial.name}, S {entry.value('valid'):.4f}")
-    shell.say(f"{out}: a folder per run, split.csv, leaderboard.csv, leaderboard.json, best.json")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,138 @@
+"""Asking: a run that was compared answers for any photographs of a store, and tells about itself."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+from evaluation.alignment import align
+from evaluation.answers import write_observations
+from evaluation.fusion import FusedObservations, Recipe, fuse
+from evaluation.predictions import Predictions
+from evaluation.runs import RunCard, predictions_path, read_run_card
+from evaluation.scores import Score, score_predictions
+from featstore.errors import PredictionsError, StoreError
+from featstore.provenance import Json, provenance
+from featstore.splits import read_split
+from featstore.store import Store
+from featstore.store.identity import differences
+from featstore.table import load_table
+from heads.head import Head
+from heads.recipe import RECIPE
+from heads.registry import load_head
+from heads.trial import FITTED, REFITTED
+
+SPLIT = "test"
+"""What predictions of photographs outside of a comparison are filed under."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a run says to some photographs.
+
+    Attributes
+    ----------
+    predictions
+        Of every photograph.
+    fused
+        Of every observation, its photographs averaged.
+    scores
+        Empty where no class is known.
+    files
+        Predictions and answers.
+    """
+
+    card: RunCard
+    predictions: Predictions
+    fused: FusedObservations
+    scores: tuple[Score, ...]
+    files: tuple[Path, ...]
+
+
+def ask(run: Path, store: Store, out: Path, *, unseen: bool = False, image_ids: Collection[str] | None = None) -> Asked:
+    """Let the head of a run answer for photographs of a store.
+
+    The head that answers for test does so: refitted on train and valid, if it was.
+
+    Parameters
+    ----------
+    run
+        Folder of a run that `heads compare` wrote.
+    out
+        Folder for the predictions and the answers.
+    unseen
+        Leave out the photographs of the split beside the run that the head has learnt from.
+    image_ids
+        Only these; None for all.
+
+    Raises
+    ------
+    PredictionsError
+        If the folder holds no such run.
+    StoreError
+        If the store lacks the run's features, or has them made differently.
+    """
+    card = read_run_card(run)
+    if card.kind != "head":
+        raise PredictionsError("a run of `heads compare`", f"{card.kind} in {run}", "Ask it by its own command.")
+    _require_same_features(card, store)
+    table = load_table(store, card.backbones, image_ids=image_ids)
+    if unseen:
+        split = read_split(run.parent / "split.csv").frame
+        learnt = set(split.loc[split["split"] != "test", "image_id"])
+        table = table.select(~table.papers["image_id"].isin(learnt).to_numpy())
+        if not len(table):
+            raise StoreError("photographs that the run has not seen", "none", "Leave out --unseen.")
+    head = answering_head(run)
+    started = time.perf_counter()
+    probability = head.predict_proba(table.features)
+    speed = len(table) / max(time.perf_counter() - started, 1e-9)
+    predictions = Predictions.from_papers(
+        table.papers, model=card.model, split=SPLIT, classes=head.classes_, probability=probability,
+        images_per_second=speed, provenance=provenance(run=str(run.resolve()), store=store.location),
+    )  # fmt: skip
+    fused = fuse(align([predictions]), Recipe("mean"))
+    files = predictions_path(out, SPLIT), out / "observations.csv"
+    predictions.write(files[0])
+    write_observations(fused, card.classes, files[1])
+    known = bool((predictions.true_class != "").any())
+    return Asked(card, predictions, fused, tuple(score_predictions(predictions)) if known else (), files)
+
+
+def answering_head(run: Path) -> Head:
+    """The head of a run that answers for test."""
+    refitted = run / REFITTED
+    return load_head(refitted if (refitted / RECIPE).is_file() else run / FITTED)
+
+
+def scores_of(run: Path) -> list[Score]:
+    """Figures of a run's own predictions, valid and test.
+
+    Raises
+    ------
+    PredictionsError
+        If there are none, or they are damaged.
+    """
+    paths = [path for split in ("valid", "test") if (path := predictions_path(run, split)).is_file()]
+    if not paths:
+        raise PredictionsError(f"predictions in {run}", "none", "Fit the run again: heads compare.")
+    return [score for path in paths for score in score_predictions(Predictions.read(path))]
+
+
+def _require_same_features(card: RunCard, store: Store) -> None:
+    fingerprint = cast("dict[str, Json]", card.details.get("fingerprint") or {})
+    made = cast("dict[str, dict[str, Json]]", fingerprint.get("identities") or {})
+    for backbone in card.backbones:
+        now = store.identity(backbone).essence()
+        differing = differences(made.get(backbone, {}), now)
+        if differing:
+            told = ", ".join(f"{name} {str(made.get(backbone, {}).get(name))[:12]}" for name in differing)
+            got = ", ".join(f"{name} {str(now.get(name))[:12]}" for name in differing)
+            raise StoreError(
+                f"features of {backbone} as the run learnt from ({told})",
+                f"{got} in {store.location}",
+                "Build them with the same options, under the same name.",
+            )

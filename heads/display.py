@@ -1,0 +1,75 @@
+"""Tables on screen: a comparison, a run, and what a run answers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from evaluation.runs import RunCard
+from evaluation.scores import Score
+from featstore import shell
+from heads.asking import Asked
+from heads.entry import COLUMNS
+from heads.leaderboard import Leaderboard
+
+
+def show_board(board: Leaderboard, out: Path, *, refit: bool) -> None:
+    """The table of each split, and what was chosen."""
+    fitted_on = "train and valid" if refit else "train"
+    titles = {
+        "valid": "Valid: heads fitted on train; every choice is made on these figures",
+        "test": f"Test: heads fitted on {fitted_on}; reported, never chosen by",
+    }
+    for split, title in titles.items():
+        if any(entry.scores for entry in board.entries if entry.value(split) is not None):
+            shell.print_table(title, COLUMNS, [entry.cells(split, board.overall) for entry in board.entries])
+    n_reused = sum(entry.reused for entry in board.entries)
+    if n_reused:
+        shell.say(f"{n_reused} of {len(board.entries)} runs were there already and have not changed.")
+    for use, entry in (("Best on valid", board.overall), ("Start for finetune run", board.finetune)):
+        if entry is not None:
+            shell.say(f"{use}: {entry.trial.name}, S {entry.value('valid'):.4f}")
+    shell.say(f"{out}: a folder per run, split.csv, leaderboard.csv, leaderboard.json, best.json")
+
+
+def show_run(card: RunCard, scores: Sequence[Score]) -> None:
+    """What a run is and how it was made, and its figures."""
+    facts = [["networks", ", ".join(card.backbones)], ["head", card.head], ["classes", str(len(card.classes))]]
+    facts += [[name, _in_words(value)] for name, value in card.details.items() if name != "fingerprint"]
+    shell.print_table(card.model, ["what", "value"], [fact for fact in facts if fact[1]])
+    rows = [
+        [score.split, score.view, score.metric, f"{score.value:.4f}",
+         "-" if score.low != score.low else f"{score.low:.3f}-{score.high:.3f}", str(score.n_observations)]  # NaN
+        for score in scores
+    ]  # fmt: skip
+    shell.print_table("Scores", ["split", "view", "metric", "value", "95 %", "observations"], rows)
+
+
+def show_answers(asked: Asked) -> None:
+    """The likeliest species of the first plants."""
+    fused, species = asked.fused, asked.card.classes
+    rows = []
+    for row in range(min(20, len(fused.observation_id))):
+        best = np.argsort(-fused.probability[row], kind="stable")[:3]
+        cells = [
+            f"{species.get(str(fused.classes[c])) or fused.classes[c]} {fused.probability[row, c]:.2f}" for c in best
+        ]
+        rows.append([str(fused.observation_id[row]), str(fused.n_images[row]), *cells, *["-"] * (3 - len(cells))])
+    title = f"{asked.card.model}: {len(asked.predictions.image_id)} photographs of {len(fused.observation_id)} plants"
+    shell.print_table(title, ["observation", "images", "first", "second", "third"], rows)
+    if len(fused.observation_id) > len(rows):
+        shell.say(f"... and {len(fused.observation_id) - len(rows)} more in {asked.files[1]}")
+    known = [score for score in asked.scores if score.view == "all" and score.metric in {"S", "top_1"}]
+    for score in known:
+        shell.say(f"{score.metric} {score.value:.4f} over {score.n_observations} plants of known class")
+    shell.say(f"written: {asked.files[0]}, {asked.files[1]}")
+
+
+def _in_words(value: object) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_in_words(entry)}" for name, entry in value.items())
+    if isinstance(value, list):
+        return "; ".join(_in_words(entry) for entry in value)
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,168 @@
+"""Heads at the size of PlantCLEF 2014, on features whose best possible score is known.
+
+    python tests/benchmarks/bench_heads.py [--json heads.json] [--heads logistic knn] [--images 47815] [--plain]
+
+47,815 photographs of 500 species, 2,048 features, species as unequal as there (a few dozen to several hundred
+photographs). Features are what average pooling behind a ReLU looks like: a species is a point in a space of 64
+directions, photographs of it scatter around it alike, the directions are spread over all columns, and noise is added.
+The best possible answer knows all of that; every head is compared with it. Each head runs in a process of its own, one
+after the other, and with `--plain` so does the plain library call behind it, with its default settings.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from featstore.provenance import Json, provenance, write_text
+from featstore.shell import print_table, say
+from heads.examples import Examples
+from heads.registry import HEADS, create_head
+
+N_SPECIES, N_DIRECTIONS, SPREAD, NOISE = 500, 64, 0.5, 0.6
+N_TEST = 8163
+
+
+@dataclass(frozen=True)
+class Draw:
+    """Photographs to learn from, to validate and to test, and how often the best possible answer is right on test."""
+
+    train: tuple[NDArray[np.float32], NDArray[np.str_]]
+    valid: tuple[NDArray[np.float32], NDArray[np.str_]]
+    test: tuple[NDArray[np.float32], NDArray[np.str_]]
+    best: float
+
+
+def draw(n_images: int, n_features: int, n_species: int = N_SPECIES, seed: int = 0) -> Draw:
+    """Draw train and valid (3:1, together `n_images`) and test."""
+    rng = np.random.default_rng(seed)
+    share = rng.lognormal(0, 0.9, n_species)
+    share /= share.sum()
+    centres = rng.normal(0, SPREAD, (n_species, N_DIRECTIONS))
+    mix = rng.normal(0, 1, (N_DIRECTIONS, n_features)) / np.sqrt(N_DIRECTIONS)
+    scale = rng.lognormal(-1, 0.7, n_features)
+
+    def photographs(n_rows: int) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.float64]]:
+        number = np.concatenate([np.arange(n_species), rng.choice(n_species, n_rows - n_species, p=share)])
+        rng.shuffle(number)
+        latent = centres[number] + rng.normal(0, 1, (n_rows, N_DIRECTIONS))
+        features = np.empty((n_rows, n_features), dtype=np.float32)
+        for rows in np.array_split(np.arange(n_rows), max(1, n_rows // 4096)):
+            clean = latent[rows] @ mix + NOISE * rng.normal(0, 1, (len(rows), n_features))
+            # A smooth ReLU keeps what is known invertible: the best answer loses nothing by it.
+            features[rows] = np.log1p(np.exp(2 * clean)) / 2 * scale
+        return features, number, latent
+
+    learn, number, _ = photographs(n_images)
+    test, truth, latent = photographs(N_TEST)
+    # The noise on thousands of columns tells next to nothing about the latent point: it is as good as seen.
+    answer = latent @ centres.T - 0.5 * (centres**2).sum(axis=1) + np.log(share)
+    names = np.array([f"{species:03}" for species in range(n_species)])
+    n_train = n_images * 3 // 4
+    return Draw(
+        (learn[:n_train], names[number[:n_train]]),
+        (learn[n_train:], names[number[n_train:]]),
+        (test, names[truth]),
+        float(np.mean(answer.argmax(axis=1) == truth)),
+    )
+
+
+def one_head(name: str, drawn: Draw) -> dict[str, Json]:
+    head = create_head(name)
+    started = time.perf_counter()
+    head.fit(*drawn.train, valid=Examples(*drawn.valid), tell=lambda text: say(f"{name}: {text}"))
+    fitted = time.perf_counter()
+    probability = head.predict_proba(drawn.test[0])
+    return {
+        "fit_s": fitted - started,
+        "predict_s": time.perf_counter() - fitted,
+        "top_1": float(np.mean(head.classes_[probability.argmax(axis=1)] == drawn.test[1])),
+        "chosen": dict(head.chosen_),
+        "remarks": list(head.remarks_),
+    }
+
+
+def plain(name: str, drawn: Draw) -> dict[str, Json]:
+    """The library's own estimator, as a user would call it."""
+    from lightgbm import LGBMClassifier
+    from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+    from sklearn.linear_model import LogisticRegression, RidgeClassifier
+    from sklearn.neighbors import KNeighborsClassifier, NearestCentroid
+
+    made: dict[str, Callable[[], object]] = {
+        "logistic": LogisticRegression,
+        "lda": LinearDiscriminantAnalysis,
+        "ridge": RidgeClassifier,
+        "knn": lambda: KNeighborsClassifier(10, metric="cosine"),
+        "prototype": NearestCentroid,
+        "lightgbm": lambda: LGBMClassifier(verbosity=-1, n_estimators=10),
+    }
+    model = made[name]()
+    started = time.perf_counter()
+    model.fit(*drawn.train)  # type: ignore[attr-defined]  # scikit-learn publishes no types
+    fitted = time.perf_counter()
+    found = model.predict(drawn.test[0])  # type: ignore[attr-defined]  # as above
+    return {
+        "fit_s": fitted - started,
+        "predict_s": time.perf_counter() - fitted,
+        "top_1": float(np.mean(found == drawn.test[1])),
+    }
+
+
+PLAIN = ("logistic", "lda", "ridge", "knn", "prototype")
+
+
+def in_a_process(words: Sequence[str]) -> dict[str, Json]:
+    found = subprocess.run([sys.executable, __file__, *words], stdout=subprocess.PIPE, text=True, check=False)
+    if found.returncode:
+        return {"error": f"exit code {found.returncode}"}
+    return dict(json.loads(found.stdout.splitlines()[-1]))
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--heads", nargs="+", choices=list(HEADS), default=[n for n in HEADS if n != "svm"])
+    parser.add_argument("--images", type=int, default=47_815)
+    parser.add_argument("--features", type=int, default=2_048)
+    parser.add_argument("--plain", action="store_true", help="also time the plain library calls")
+    parser.add_argument("--alone", choices=["head", "plain"], help=argparse.SUPPRESS)
+    options = parser.parse_args(argv)
+    size = ["--images", str(options.images), "--features", str(options.features)]
+    if options.alone:
+        drawn = draw(options.images, options.features)
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        row = (one_head if options.alone == "head" else plain)(options.heads[0], drawn)
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        sys.stdout.write(json.dumps({**row, "best": drawn.best, "before_mib": before, "peak_mib": peak}) + "\n")
+        return
+    rows: list[dict[str, Json]] = []
+    for kind in ("head", *(["plain"] if options.plain else [])):
+        for name in options.heads if kind == "head" else [n for n in options.heads if n in PLAIN]:
+            say(f"{kind} {name}")
+            rows.append({"kind": kind, "name": name, **in_a_process(["--alone", kind, "--heads", name, *size])})
+            say(json.dumps(rows[-1]))
+    print_table(
+        f"{options.images} photographs, {options.features} features",
+        ["", "head", "fit s", "predict s", "Top-1", "best possible", "peak MiB"],
+        [[str(row["kind"]), str(row["name"]), *(
+            f"{row[key]:.{digits}f}" if isinstance(row.get(key), int | float) else str(row.get("error", "-"))
+            for key, digits in (("fit_s", 1), ("predict_s", 1), ("top_1", 3), ("best", 3), ("peak_mib", 0))
+        )] for row in rows],
+    )  # fmt: skip
+    if options.json:
+        write_text(options.json, json.dumps({"rows": list(rows), "provenance": provenance()}, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,104 @@
+"""Asking a run: the answers of its own test photographs, refusal of other features, and what it tells about itself."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from evaluation.predictions import Predictions
+from evaluation.runs import predictions_path
+from evaluation.scores import score_predictions
+from featstore.errors import PredictionsError, StoreError
+from featstore.store import Store
+from heads.asking import ask, scores_of
+from heads.cli import main
+from heads.compare import CompareSettings, compare_heads
+
+MakeStore = Callable[..., Store]
+
+
+@pytest.fixture
+def compared(make_store: MakeStore, tmp_path: Path) -> tuple[Store, Path]:
+    store, runs = make_store(), tmp_path / "runs"
+    compare_heads(store, CompareSettings(("net_a",), ("logistic", "knn")), runs)
+    return store, runs
+
+
+@pytest.mark.parametrize("head", ["logistic", "knn"])
+def test_unseen_photographs_are_answered_as_in_the_comparison(
+    compared: tuple[Store, Path], tmp_path: Path, head: str
+) -> None:
+    store, runs = compared
+    run = runs / f"net_a-{head}"
+    asked = ask(run, store, tmp_path / "answers", unseen=True)
+    expected = Predictions.read(predictions_path(run, "test"))
+    found = Predictions.read(asked.files[0])
+    assert found.image_id.tolist() == expected.image_id.tolist()
+    np.testing.assert_array_equal(found.probability, expected.probability)
+    assert [score.value for score in asked.scores] == [score.value for score in score_predictions(expected)]
+    with asked.files[1].open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["observation_id"] for row in rows] == sorted(set(expected.observation_id))
+    assert rows[0]["top_1_species"] in {"Acer campestre", "Tussilago farfara", "Iris sp."}
+
+
+def test_everything_or_some_photographs(compared: tuple[Store, Path], tmp_path: Path) -> None:
+    store, runs = compared
+    assert len(ask(runs / "net_a-knn", store, tmp_path / "a").predictions.image_id) == 96
+    some = ask(runs / "net_a-knn", store, tmp_path / "b", image_ids={"i000", "i470"})
+    assert some.predictions.image_id.tolist() == ["i000", "i470"]
+
+
+def test_a_run_of_other_features_is_refused(
+    compared: tuple[Store, Path], make_store: MakeStore, tmp_path: Path
+) -> None:
+    def other(frame: pd.DataFrame) -> None:
+        del frame
+
+    _, runs = compared
+    store = make_store(other, name="other.zarr", networks=("net_b",))
+    with pytest.raises(StoreError, match=r"features of net_a in .*, got those of net_b"):
+        ask(runs / "net_a-knn", store, tmp_path / "answers")
+    card = runs / "net_a-knn" / "run.json"
+    content = json.loads(card.read_text())
+    content["details"]["fingerprint"]["identities"]["net_a"]["side_px"] = 299
+    card.write_text(json.dumps(content))
+    with pytest.raises(StoreError, match=r"as the run learnt from \(side_px 299\), got side_px 32 in"):
+        ask(runs / "net_a-knn", compared[0], tmp_path / "answers")
+    assert not (tmp_path / "answers").exists()
+
+
+def test_only_runs_of_heads_are_asked(compared: tuple[Store, Path], tmp_path: Path) -> None:
+    store, runs = compared
+    with pytest.raises(PredictionsError, match=r"a run folder with run\.json"):
+        ask(runs, store, tmp_path / "answers")
+    card = runs / "net_a-knn" / "run.json"
+    card.write_text(card.read_text().replace('"kind": "head"', '"kind": "fusion"'))
+    with pytest.raises(PredictionsError, match="a run of `heads compare`, got fusion"):
+        ask(runs / "net_a-knn", store, tmp_path / "answers")
+
+
+def test_on_the_command_line(compared: tuple[Store, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    store, runs = compared
+    run, out = str(runs / "net_a-logistic"), str(tmp_path / "answers")
+
+    def told(*words: str) -> str:
+        with pytest.raises(SystemExit) as ended:
+            main(list(words))
+        assert not ended.value.code
+        return capsys.readouterr().out
+
+    answers = json.loads(told("predict", run, store.location, "--unseen", "--out", out, "--json"))
+    assert (answers["images"], answers["observations"]) == (30, 15)
+    assert all(Path(path).is_file() for path in answers["files"])
+    assert "30 photographs of 15 plants" in told("predict", run, store.location, "--unseen", "--out", out)
+    shown = json.loads(told("show", run, "--json"))
+    assert shown["head"] == "logistic"
+    assert [score["value"] for score in shown["scores"]] == [score.value for score in scores_of(Path(run))]
+    assert "net_a-logistic" in told("show", run)
