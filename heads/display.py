@@ -31,7 +31,7 @@ def show_board(board: Leaderboard, out: Path, *, refit: bool) -> None:
     for use, entry in (("Best on valid", board.overall), ("Start for finetune run", board.finetune)):
         if entry is not None:
             shell.say(f"{use}: {entry.trial.name}, S {entry.value('valid'):.4f}")
-    shell.say(f"{out}: a folder per run, split.csv, leaderboard.csv, leaderboard.json, best.json")
+    shell.say(f"{out}: a folder per run, split.csv, best.json, leaderboard.csv, .json and .png, speed.png, views.png")
 
 
 def show_run(card: RunCard, scores: Sequence[Score]) -> None:

@@ -13,6 +13,7 @@ from evaluation.scores import METRICS, scores_to_json, write_csv
 from featstore.errors import PredictionsError
 from featstore.provenance import Json, write_json
 from heads.entry import DECISIVE, SPLITS, Entry
+from heads.pictures import draw_comparison
 
 SCHEMA = "leaderboard/1"
 BEST_SCHEMA = "best/1"
@@ -102,12 +103,13 @@ class Leaderboard:
         }
 
     def write(self, out: Path) -> None:
-        """Write leaderboard.csv, leaderboard.json and best.json, each whole or not at all."""
+        """Write leaderboard.csv, leaderboard.json, best.json and pictures, each whole or not at all."""
         write_csv(out / "leaderboard.csv", CSV_COLUMNS, [_csv_row(entry, self.overall) for entry in self.entries])
         write_json(out / "leaderboard.json", self.to_json())
         best = self.best()
         best["finetune"] = best["finetune"] or _earlier_start(out)
         write_json(out / "best.json", best)
+        draw_comparison(self.entries, self.overall, out)
 
 
 def _earlier_start(out: Path) -> Json:

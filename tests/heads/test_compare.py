@@ -56,6 +56,7 @@ def test_every_head_meets_every_input(whole: tuple[Store, Path, Leaderboard]) ->
     assert {entry.trial.name for entry in board.entries} == expected
     assert {path.name for path in out.iterdir()} == {
         *expected, "split.csv", "best.json", "leaderboard.csv", "leaderboard.json",
+        "leaderboard.png", "speed.png", "views.png",
     }  # fmt: skip
     for run in expected:
         there = {str(path.relative_to(out / run)) for path in (out / run).rglob("*") if path.is_file()}

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from evaluation.intervals import intervals
 from evaluation.metrics import PerAuthor
@@ -114,3 +115,15 @@ def test_files_hold_every_run_and_the_reason_of_failure(tmp_path: Path) -> None:
 @pytest.mark.parametrize("split", ["valid", "test"])
 def test_a_split_without_figures_has_none(split: str) -> None:
     assert FAILED.value(split) is None
+
+
+def test_pictures_show_the_runs_that_did_not_fail(tmp_path: Path) -> None:
+    runs = [with_authors(entry("a", "mlp", 0.8), [0.7, 0.9]), with_authors(entry("b", "knn", 0.7), [0.6, 0.8])]
+    board(*runs, FAILED).write(tmp_path)
+    drawn = {path.name: np.asarray(Image.open(path)) for path in tmp_path.glob("*.png")}
+    assert set(drawn) == {"leaderboard.png", "speed.png", "views.png"}
+    assert all(len(np.unique(pixels.reshape(-1, pixels.shape[2]), axis=0)) > 20 for pixels in drawn.values())
+    for path in tmp_path.glob("*.png"):
+        path.unlink()
+    board(FAILED).write(tmp_path)
+    assert not list(tmp_path.glob("*.png"))

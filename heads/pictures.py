@@ -1,0 +1,147 @@
+"""Pictures of a comparison: S with its intervals, S against the time of a fit, and S of each view."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from evaluation.invariants import ALL_VIEWS
+from featstore.provenance import replacing
+from heads.entry import DECISIVE, Entry
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_VALID, _TEST, _GREY = "#0072B2", "#D55E00", "#6b6b6b"
+MOST_ROWS = 40
+"""Runs in one picture; the best ones."""
+
+
+def draw_comparison(entries: Sequence[Entry], best: Entry | None, out: Path) -> list[Path]:
+    """Draw the runs that did not fail, the highest S on valid first.
+
+    Parameters
+    ----------
+    entries
+        Sorted.
+    best
+        With whom the others are compared.
+
+    Returns
+    -------
+    ``leaderboard.png``, ``speed.png`` and ``views.png`` in `out`; none without a run.
+    """
+    shown = [entry for entry in entries if not entry.error][:MOST_ROWS]
+    if best is None or not shown:
+        return []
+    height = 1.3 + 0.32 * len(shown)
+    return [
+        _save(out / "leaderboard.png", (9, height), lambda figure: _intervals(figure, shown, best)),
+        _save(out / "speed.png", (9, 5), lambda figure: _speed(figure, shown)),
+        _save(out / "views.png", (9, height), lambda figure: _views(figure, shown)),
+    ]
+
+
+def _save(path: Path, size: tuple[float, float], draw: Callable[[Figure], None]) -> Path:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=size, dpi=110, layout="constrained")
+    FigureCanvasAgg(figure)
+    draw(figure)
+    with replacing(path) as temporary:
+        figure.savefig(temporary)
+    return path
+
+
+def _rows(axes: Axes, entries: Sequence[Entry]) -> None:
+    axes.set_yticks(range(len(entries)), [entry.trial.name for entry in entries])
+    axes.set_ylim(len(entries) - 0.4, -0.6)
+    axes.grid(axis="x", color="#dddddd", linewidth=0.8)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right", "left"]].set_visible(False)
+    axes.tick_params(axis="y", length=0)
+
+
+def _intervals(figure: Figure, entries: Sequence[Entry], best: Entry) -> None:
+    """A line per run and split: the interval of S, hollow where the run cannot be told from the best."""
+    axes = figure.subplots()
+    _rows(axes, entries)
+    for row, entry in enumerate(entries):
+        for split, colour, shift in (("valid", _VALID, -0.14), ("test", _TEST, 0.14)):
+            value, (low, high) = entry.value(split), entry.interval(split)
+            if value is None:
+                continue
+            same = entry is not best and not entry.less(best, split).distinguishable
+            axes.plot([low, high], [row + shift] * 2, color=colour, linewidth=1.6, solid_capstyle="butt")
+            axes.plot(
+                [value], [row + shift], "o", color=colour, markerfacecolor="white" if same else colour, markersize=6
+            )
+    for split, colour in (("valid", _VALID), ("test", _TEST)):
+        axes.plot([], [], "o-", color=colour, label=split)
+    axes.plot([], [], "o", color=_GREY, markerfacecolor="white", label=f"not distinguishable from {best.trial.name}")
+    _zoom(axes, [end for entry in entries for split in ("valid", "test") for end in entry.interval(split)])
+    axes.set_xlabel("S (contest's observation score), 95 % interval over authors")
+    figure.legend(loc="outside upper left", ncols=3, frameon=False, fontsize=9)
+
+
+def _zoom(axes: Axes, ends: Sequence[float]) -> None:
+    """Show the range where most runs are; what lies far below is cut off and said to be."""
+    finite = sorted(end for end in ends if math.isfinite(end))
+    if not finite:
+        return
+    middle = finite[len(finite) // 2]
+    near = [end for end in finite if end > middle - 3 * (finite[-1] - middle) - 0.05]
+    axes.set_xlim(max(0.0, near[0] - 0.01), min(1.003, finite[-1] + 0.01))
+    if near[0] > finite[0]:
+        axes.text(
+            0.0, 1.0, "runs far below are not drawn", transform=axes.transAxes, va="bottom", color=_GREY, fontsize=8
+        )
+
+
+def _speed(figure: Figure, entries: Sequence[Entry]) -> None:
+    """S on valid against the seconds of the fit; the upper left is best."""
+    axes = figure.subplots()
+    points = [(max(entry.fit_seconds or 0, 0.01), entry.value("valid") or 0, entry.trial.name) for entry in entries]
+    middle = sorted(value for _, value, _ in points)[len(points) // 2]
+    near = sorted(point for point in points if point[1] > middle - 0.15)
+    axes.plot([seconds for seconds, _, _ in near], [value for _, value, _ in near], "o", color=_VALID)
+    for number, (seconds, value, name) in enumerate(near):
+        # Neighbours on the axis write to different sides.
+        side, shift = (("left", 6), ("right", -6))[number % 2]
+        axes.annotate(name, (seconds, value), (shift, 3), textcoords="offset points", ha=side, fontsize=8, color=_GREY)
+    axes.set_xscale("log")
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.margins(x=0.3, y=0.1)
+    if len(near) < len(points):
+        axes.annotate("runs far below are not drawn", (0, 1), xycoords="axes fraction", color=_GREY, fontsize=8)
+    axes.set(xlabel="seconds to fit on train", ylabel="S on valid")
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(color="#eeeeee", linewidth=0.8)
+    axes.set_axisbelow(True)
+
+
+def _views(figure: Figure, entries: Sequence[Entry]) -> None:
+    """S on test (valid where there is none) of each view as a table in shades."""
+    split = "test" if any(score.split == "test" for score in entries[0].scores) else "valid"
+    of = [{s.view: s for s in entry.scores if (s.split, s.metric) == (split, DECISIVE)} for entry in entries]
+    views = [ALL_VIEWS, *sorted({view for found in of for view in found} - {ALL_VIEWS})]
+    values = [[found[view].value if view in found else math.nan for view in views] for found in of]
+    axes = figure.subplots()
+    axes.imshow(values, aspect="auto", cmap="Blues", vmin=0, vmax=1.15)
+    axes.set_yticks(range(len(entries)), [entry.trial.name for entry in entries])
+    n_plants = {view: max(found[view].n_observations for found in of if view in found) for view in views}
+    axes.set_xticks(range(len(views)), [f"{view}\n{n_plants[view]:,} plants" for view in views])
+    axes.xaxis.tick_top()
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+    for row, line in enumerate(values):
+        for column, value in enumerate(line):
+            text = "-" if math.isnan(value) else f"{value:.3f}"
+            axes.text(
+                column, row, text, ha="center", va="center", fontsize=9, color="white" if value > 0.6 else "black"
+            )
+    axes.set_xlabel(f"S on {split}, from the photographs of one view alone")
