@@ -25,6 +25,7 @@ from featstore.roi import Recipe
 from finetune.augment import augment
 from finetune.settings import TrainSettings
 from finetune.transforms import white_ground
+from heads.material import well_voted
 
 Preprocess: TypeAlias = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 """(b, s, s, 3) RGB images to the input range of the network."""
@@ -149,12 +150,8 @@ def balanced_weights(class_number: NDArray[np.intp]) -> NDArray[np.float32]:
 
 def trained_rows(papers: pd.DataFrame, split: NDArray[np.str_], min_vote: float | None) -> NDArray[np.bool_]:
     """Which photographs train: those of the split whose vote is unknown or at least `min_vote`."""
-    train: NDArray[np.bool_] = split == "train"
-    if min_vote is None:
-        return train
-    vote = papers["vote"].to_numpy(np.float64)
-    # Written so that an unknown vote, NaN, stays.
-    return train & ~(vote < min_vote)
+    train: NDArray[np.bool_] = (split == "train") & well_voted(papers, min_vote)
+    return train
 
 
 class PlainBatches(keras.utils.PyDataset):  # type: ignore[misc]  # Keras is published without types

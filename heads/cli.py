@@ -27,6 +27,10 @@ def compare(
     refit: Annotated[
         bool, typer.Option("--refit/--no-refit", help="Answer for test with heads fitted again on train and valid.")
     ] = True,
+    min_vote: Annotated[
+        float | None,
+        typer.Option("--min-vote", help="Do not learn from photographs with a lower vote; unknown votes count."),
+    ] = None,
     exclude: Annotated[
         Path | None,
         typer.Option("--exclude", help="CSV of photographs to leave out, as `featstore doctor` suggests them."),
@@ -63,7 +67,7 @@ def compare(
     from heads.display import show_board
     from heads.registry import DEFAULT_HEADS
 
-    settings = CompareSettings(tuple(backbone or ()), tuple(head or DEFAULT_HEADS), concat, refit, seed)
+    settings = CompareSettings(tuple(backbone or ()), tuple(head or DEFAULT_HEADS), concat, refit, seed, min_vote)
     board = compare_heads(Store.open(store), settings, out, Lists(exclude, copies, drop_leaks))
     for text in board.warnings:
         shell.warn(text)

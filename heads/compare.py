@@ -51,11 +51,13 @@ class CompareSettings:
         Whether heads fitted again on train and valid answer for test.
     seed
         Seed of the split, if it has to be drawn, and of the heads.
+    min_vote
+        Photographs with a lower vote of the contributors are not learnt from; unknown votes are.
 
     Raises
     ------
     SettingsError
-        If a head is unknown or none is named, or the seed is negative.
+        If a head is unknown or none is named, the seed is negative, or the vote is no number.
     """
 
     backbones: tuple[str, ...] = ()
@@ -63,12 +65,15 @@ class CompareSettings:
     concat: bool = True
     refit: bool = True
     seed: int = 0
+    min_vote: float | None = None
 
     def __post_init__(self) -> None:
         unknown = [name for name in self.heads if name not in HEADS]
         if unknown or not self.heads:
             raise SettingsError(f"heads among {', '.join(HEADS)}", ", ".join(unknown) or "none", "Correct --head.")
         require_setting("seed", self.seed, low=0)
+        if self.min_vote is not None:
+            require_setting("min_vote", self.min_vote, low=0)
 
 
 @dataclass(frozen=True)
@@ -142,7 +147,7 @@ def plan(backbones: Sequence[str], settings: CompareSettings) -> list[Trial]:
     if settings.concat and len(backbones) > 1:
         inputs.append(tuple(backbones))
     heads = dict.fromkeys(settings.heads)
-    return [Trial(names, head, settings.seed, settings.refit) for names in inputs for head in heads]
+    return [Trial(names, head, settings.seed, settings.refit, settings.min_vote) for names in inputs for head in heads]
 
 
 def _chosen(store: Store, wanted: Sequence[str]) -> tuple[str, ...]:
@@ -206,6 +211,7 @@ def _facts(store: Store, material: Material, settings: CompareSettings) -> dict[
         "weights": {backbone: identity.weights for backbone, identity in material.identities.items()},
         "seed": settings.seed,
         "refit": settings.refit,
+        "min_vote": settings.min_vote,
         "classes": len(material.classes("train")),
         "splits": {
             name: {"images": images, "observations": observations}

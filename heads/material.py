@@ -20,7 +20,7 @@ from featstore.store.identity import Identity
 from featstore.table import FeatureTable, load_table
 from heads.examples import Examples
 
-PAPERS = ("image_id", "observation_id", "author", "view", "class_id", "species")
+PAPERS = ("image_id", "observation_id", "author", "view", "class_id", "species", "vote")
 """Papers that a run's files depend on."""
 
 
@@ -109,11 +109,20 @@ class Material:
         return digests
 
 
-def examples_of(table: FeatureTable) -> Examples:
-    """The rows of known class, as a head learns from them."""
+def examples_of(table: FeatureTable, min_vote: float | None = None) -> Examples:
+    """The rows of known class that are `well_voted`, as a head learns from them."""
     labels = np.asarray(table.papers["class_id"], dtype=np.str_)
-    known = labels != ""
+    known = (labels != "") & well_voted(table.papers, min_vote)
     return Examples(table.features[known], labels[known])
+
+
+def well_voted(papers: pd.DataFrame, min_vote: float | None) -> NDArray[np.bool_]:
+    """Which photographs have a vote of at least `min_vote`, or an unknown one; all if it is None."""
+    if min_vote is None:
+        return np.ones(len(papers), dtype=np.bool_)
+    # Written so that an unknown vote, NaN, stays.
+    good: NDArray[np.bool_] = ~(papers["vote"].to_numpy(np.float64) < min_vote)
+    return good
 
 
 def load_material(

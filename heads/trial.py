@@ -43,12 +43,15 @@ class Trial:
         Seed of everything random in it.
     refit
         Whether a head fitted on train and valid answers for test.
+    min_vote
+        Photographs with a lower vote are not learnt from; they are still judged on.
     """
 
     backbones: tuple[str, ...]
     head: str
     seed: int
     refit: bool
+    min_vote: float | None = None
 
     @property
     def input(self) -> str:
@@ -68,6 +71,7 @@ class Trial:
             "engine": load_engine() if HEADS[self.head].needs_engine else "",
             "settings": create_head(self.head, self.seed).settings(),
             "refit": self.refit,
+            "min_vote": self.min_vote,
             "content": {name: material.digests[name] for name in ("papers", *self.backbones)},
             "identities": {
                 backbone: cast("dict[str, Json]", material.identities[backbone].essence())
@@ -90,7 +94,7 @@ def run_trial(trial: Trial, material: Material, folder: Path, fingerprint: dict[
     train, valid, test = (material.part(trial.backbones, split) for split in ("train", "valid", "test"))
     with _replacing_folder(folder) as temporary:
         head = create_head(trial.head, trial.seed)
-        learnt = examples_of(train)
+        learnt = examples_of(train, trial.min_vote)
         started = time.perf_counter()
         head.fit(learnt.features, learnt.labels, valid=examples_of(valid), tell=tell)
         seconds: dict[str, Json] = {"fit_seconds": time.perf_counter() - started}
@@ -115,6 +119,8 @@ def run_trial(trial: Trial, material: Material, folder: Path, fingerprint: dict[
             details={
                 "fingerprint": fingerprint,
                 "settings": head.settings(),
+                "min_vote": trial.min_vote,
+                "n_learnt": len(learnt.labels),
                 "chosen": dict(head.chosen_),
                 "remarks": list(head.remarks_ + answering.remarks_ if trial.refit else head.remarks_),
                 "weights": {backbone: material.identities[backbone].weights for backbone in trial.backbones},
@@ -125,7 +131,7 @@ def run_trial(trial: Trial, material: Material, folder: Path, fingerprint: dict[
 
 
 def _refit(head: Head, material: Material, trial: Trial, tell: Tell) -> Head:
-    both = examples_of(material.part(trial.backbones, "train", "valid"))
+    both = examples_of(material.part(trial.backbones, "train", "valid"), trial.min_vote)
     # Classes that only valid shows stay out, so that all predictions of a comparison have the same classes.
     known = np.isin(both.labels, head.classes_)
     refit = head.for_refit()

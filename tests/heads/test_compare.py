@@ -381,3 +381,30 @@ def test_listed_copies_stay_on_one_side(make_store: MakeStore, tmp_path: Path) -
     (tmp_path / "copies.csv").write_text("image_id,partner\ni000,i330\n")
     with pytest.raises(SplitError, match="i000 and i330: listed as copies"):
         compare_heads(store, LOGISTIC, tmp_path / "other", Lists(copies=tmp_path / "copies.csv"))
+
+
+def test_photographs_of_low_vote_are_judged_on_and_not_learnt_from(make_store: MakeStore, tmp_path: Path) -> None:
+    """Those of vote 1 have wrong classes; a head that skips them is as good as if they were right."""
+
+    def voted(frame: pd.DataFrame) -> None:
+        frame["vote"] = np.nan
+        wrong = frame["image_id"].isin([f"i{plant:02}{shot}" for plant in range(0, 33, 4) for shot in range(2)])
+        frame.loc[wrong, "vote"] = 1.0
+        frame.loc[~wrong & (frame["split"] == "train"), "vote"] = 4.0
+        frame.loc[wrong, "class_id"] = frame.loc[wrong, "class_id"].map({"10": "9", "9": "100", "100": "10"})
+
+    store = make_store(voted)
+    plain, voting = tmp_path / "plain", tmp_path / "voting"
+    all_learnt = compare_heads(store, LOGISTIC, plain)
+    chosen = compare_heads(store, replace(LOGISTIC, min_vote=2), voting)
+    for out, expected in ((plain, 66), (voting, 66 - 18)):
+        card = json.loads((out / "net_a-logistic" / "run.json").read_text())["details"]
+        both = Predictions.read(predictions_path(out / "net_a-logistic", "valid"))
+        assert card["n_learnt"] + len(both.image_id) - int(out == voting) * low_votes(both) == expected
+    assert (chosen.entries[0].value("test") or 0) > (all_learnt.entries[0].value("test") or 0)
+    assert not any(entry.reused for entry in compare_heads(store, replace(LOGISTIC, min_vote=3), voting).entries)
+
+
+def low_votes(predictions: Predictions) -> int:
+    """Photographs of vote 1 among those judged on."""
+    return sum(int(str(key)[1:3]) % 4 == 0 for key in predictions.image_id)
