@@ -86,13 +86,13 @@ def test_the_table_has_a_row_per_model_and_per_fusion(tmp_path: Path, capsys: py
     rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in shown.out.splitlines() if line[:1] == "│"]
     names = ["tuned", "tuned + TTA5", "head", "fusion:mean", "fusion:max", "fusion:product-then-mean"]
     assert [row[0] for row in rows] == names
-    assert {tuple(row[6:8]) for row in rows} == {("8", "5")}
-    assert [row[8] for row in rows] == ["10.0", "2.0", "40.0", "8.0", "8.0", "8.0"], "1 / (1/10 + 1/40) = 8"
+    assert {tuple(row[7:9]) for row in rows} == {("8", "5")}
+    assert [row[9] for row in rows] == ["10.0", "2.0", "40.0", "8.0", "8.0", "8.0"], "1 / (1/10 + 1/40) = 8"
     scores = json.loads((tmp_path / "fusion-max" / "scores.json").read_text())
     for row in rows:
         figures = [figure(scores, row[0], metric) for metric in ("S", "S_image", "top_1", "top_3", "top_5")]
-        assert row[1:6] == [f"{value:.4f}" for value in figures], "the figures over all views"
-    for title in ("run", "S", "S_image", "Top-1", "Top-3", "Top-5", "images", "observations", "images/s"):
+        assert [row[1], *row[3:7]] == [f"{value:.4f}" for value in figures], "the figures over all views"
+    for title in ("run", "S", "95 % of S", "S_image", "Top-1", "Top-3", "Top-5", "images", "observations", "images/s"):
         assert title in shown.out
     assert "Scores on test" in shown.out
     for folder in ("fusion-mean", "fusion-max", "fusion-product-then-mean"):
