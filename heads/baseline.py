@@ -24,16 +24,16 @@ class DummyHead(Head):
 
     def _fit(self, train: Examples, valid: Examples | None, tell: Tell) -> None:
         del valid, tell
-        counts = np.bincount(np.searchsorted(self.classes_, train.labels))
+        counts = np.bincount(np.searchsorted(self.classes_, train.labels), train.counts)
         self._prior = counts / counts.sum()
 
     def _probability(self, features: Features) -> NDArray[np.float64]:
         return np.tile(self._prior, (len(features), 1))
 
     def _save(self, folder: Path) -> None:
-        write_arrays(folder / FILE, prior=self._prior, n_features=np.asarray(self.n_features_in_))
+        write_arrays(folder / FILE, prior=self._prior, n_features=np.asarray(self.n_inputs_))
 
     def _load(self, folder: Path) -> None:
         self._prior, n_features = read_arrays(folder / FILE, "prior", "n_features")
-        if int(n_features) != self.n_features_in_:
-            raise ValueError(f"{int(n_features)} features in {FILE}, {self.n_features_in_} in the recipe")
+        if int(n_features) != self.n_inputs_:
+            raise ValueError(f"{int(n_features)} features in {FILE}, {self.n_inputs_} in the recipe")

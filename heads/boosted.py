@@ -1,4 +1,4 @@
-"""Boosted heads: LightGBM on the principal components of standardised features."""
+"""Boosted heads: LightGBM on few directions of standardised features."""
 
 from __future__ import annotations
 
@@ -13,15 +13,12 @@ from numpy.typing import NDArray
 from featstore.provenance import replacing
 from heads.examples import Examples, Features
 from heads.head import Head, Tell, require_setting
-from heads.standardise import Affine, Standardisation
-from heads.threads import threads_for
 
 if TYPE_CHECKING:
     from lightgbm import Booster, Dataset
     from lightgbm.callback import CallbackEnv
 
 BOOSTER_FILE = "booster.txt"
-PROJECTION_FILE = "projection.npz"
 LOSS = "multi_logloss"
 
 
@@ -41,8 +38,6 @@ class BoostedHead(Head):
         Rounds to boost; with validation photographs the most that are tried.
     patience
         Boosting ends after so many rounds without a lower validation loss; the best round is kept.
-    n_components
-        Principal components; fewer where there are fewer photographs or features.
     learning_rate, n_leaves, min_images_per_leaf, component_share
         LightGBM's learning_rate, num_leaves, min_data_in_leaf and feature_fraction.
     """
@@ -51,7 +46,7 @@ class BoostedHead(Head):
 
     rounds: int = 400
     patience: int = 20
-    n_components: int = 64
+    components: int = 64
     learning_rate: float = 0.1
     n_leaves: int = 4
     min_images_per_leaf: int = 10
@@ -59,7 +54,7 @@ class BoostedHead(Head):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("rounds", "patience", "n_components", "min_images_per_leaf"):
+        for name in ("rounds", "patience", "min_images_per_leaf"):
             require_setting(name, getattr(self, name), low=1)
         require_setting("n_leaves", self.n_leaves, low=2)
         require_setting("learning_rate", self.learning_rate, low=1e-6, high=1)
@@ -69,7 +64,6 @@ class BoostedHead(Head):
         # Imported late: beside other OpenMP libraries LightGBM can crash on macOS, so only its users load it.
         import lightgbm
 
-        self._projection = _principal_components(train.features, self.n_components, self.seed)
         data = self._dataset(train)
         callbacks = [self._logging(tell)]
         if valid is not None:
@@ -90,7 +84,7 @@ class BoostedHead(Head):
         import lightgbm
 
         label = np.searchsorted(self.classes_, examples.labels)
-        return lightgbm.Dataset(self._projection.apply(examples.features), label, reference=reference)
+        return lightgbm.Dataset(examples.features, label, weight=examples.weight, reference=reference)
 
     def _parameters(self) -> dict[str, object]:
         return {
@@ -123,31 +117,17 @@ class BoostedHead(Head):
         return log
 
     def _probability(self, features: Features) -> NDArray[np.float64]:
-        found = self._booster.predict(self._projection.apply(features), num_threads=1)
+        found = self._booster.predict(features, num_threads=1)
         return np.asarray(found, dtype=np.float64)
 
     def _save(self, folder: Path) -> None:
-        self._projection.write(folder / PROJECTION_FILE)
         with replacing(folder / BOOSTER_FILE) as temporary:
             self._booster.save_model(str(temporary), num_iteration=self._booster.best_iteration)
 
     def _load(self, folder: Path) -> None:
         import lightgbm
 
-        self._projection = Affine.read(folder / PROJECTION_FILE)
         try:
             self._booster = lightgbm.Booster(model_str=(folder / BOOSTER_FILE).read_text(encoding="utf-8"))
         except lightgbm.basic.LightGBMError as error:
             raise ValueError(f"{BOOSTER_FILE}: {error}") from error
-
-
-def _principal_components(features: Features, n_components: int, seed: int) -> Affine:
-    """Map features (n, d) to their first principal components after standardisation."""
-    from sklearn.decomposition import PCA
-
-    standardisation = Standardisation.fit(features)
-    model = PCA(min(n_components, *features.shape), random_state=seed)
-    with threads_for(features.shape, n_components):
-        model.fit(standardisation.apply(features))
-    weights = np.asarray(model.components_.T, dtype=np.float64)
-    return standardisation.then(weights, -np.asarray(model.mean_, dtype=np.float64) @ weights)

@@ -8,77 +8,74 @@ from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import cho_factor, cho_solve
-from scipy.special import softmax
+from scipy.linalg import eigh, solve
+from scipy.special import log_softmax, softmax
 
+from heads.covariance import Scatter
 from heads.examples import Examples, Features
 from heads.head import Head, Tell, require_setting
-from heads.standardise import Affine, Standardisation
+from heads.standardise import Affine
 from heads.threads import threads_for
 
 FILE = "lda.npz"
-AUTO = -1.0
+CHOOSE = -1.0
+GRID = (0.01, 0.03, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
 
 
 @dataclass(eq=False, kw_only=True)
 class LdaHead(Head):
     """Linear discriminant analysis with a shrunk covariance, on standardised features.
 
-    As scikit-learn's `LinearDiscriminantAnalysis(solver="lsqr")` with the same fixed shrinkage. `AUTO` estimates it
-    once, by Ledoit and Wolf's formula [1]_ on all photographs less the mean of their class; scikit-learn does so class
-    by class, which costs as many times as there are classes and sees few photographs each time.
+    As scikit-learn's `LinearDiscriminantAnalysis(solver="lsqr")` with the same fixed shrinkage. Without validation
+    photographs `CHOOSE` takes Ledoit and Wolf's estimate, made once on all photographs less the mean of their class;
+    scikit-learn makes one per class, which costs as many times as there are classes and sees few photographs each time.
+    With them it takes the shrinkage of `GRID`, or the estimate, that has the lowest loss on them: with many columns and
+    few photographs per class the estimate keeps directions of noise.
 
     Attributes
     ----------
     shrinkage
-        0 keeps the covariance, 1 keeps its mean variance alone; `AUTO` (-1) estimates.
+        0 keeps the covariance, 1 keeps its mean variance alone; `CHOOSE` (-1) chooses.
     shrinkage_
         What was used.
-
-    References
-    ----------
-    .. [1] O. Ledoit, M. Wolf, "A well-conditioned estimator for large-dimensional covariance matrices", Journal of
-       Multivariate Analysis 88 (2004), 365-411.
     """
 
     name: ClassVar[str] = "lda"
 
-    shrinkage: float = AUTO
+    shrinkage: float = CHOOSE
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.shrinkage != AUTO:
+        if self.shrinkage != CHOOSE:
             require_setting("shrinkage", self.shrinkage, low=0, high=1)
 
     def _fit(self, train: Examples, valid: Examples | None, tell: Tell) -> None:
-        del valid, tell
-        standardisation = Standardisation.fit(train.features)
+        del tell
+        standardisation = self._statistics_of(train.features)
         number = np.searchsorted(self.classes_, train.labels)
-        counts = np.bincount(number)
-        rest = standardisation.apply(train.features)
-        means = np.zeros((len(counts), rest.shape[1]))
-        np.add.at(means, number, rest)
-        means /= counts[:, np.newaxis]
-        rest -= means[number]
-        with threads_for(rest.shape, rest.shape[1]):
-            covariance = self._shrunk(rest)
-            weights = cho_solve(cho_factor(covariance, overwrite_a=True), means.T)
-        offset = np.log(counts / counts.sum()) - 0.5 * np.einsum("kd,dk->k", means, weights)
+        scatter = Scatter.of(standardisation.apply(train.features), number, train.counts)
+        self.shrinkage_ = self.shrinkage if self.shrinkage != CHOOSE else scatter.estimated_shrinkage
+        with threads_for(scatter.within.shape, len(scatter.within)):
+            if valid is not None and self.shrinkage == CHOOSE:
+                self.shrinkage_ = self._choose(scatter, standardisation.apply(valid.features), valid)
+                self.chosen_ = {"shrinkage": self.shrinkage_}
+            weights = np.asarray(solve(scatter.shrunk(self.shrinkage_), scatter.means.T, assume_a="pos"))
+        offset = np.log(scatter.share) - 0.5 * np.einsum("kd,dk->k", scatter.means, weights)
         self._map = standardisation.then(weights, offset)
 
-    def _shrunk(self, rest: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Covariance (d, d) of features less the mean of their class (n, d)."""
-        from sklearn.covariance import ledoit_wolf_shrinkage
-
-        n_rows, n_features = rest.shape
-        covariance = np.asarray(rest.T @ rest / n_rows)
-        estimated = self.shrinkage == AUTO
-        self.shrinkage_ = float(ledoit_wolf_shrinkage(rest, assume_centered=True)) if estimated else self.shrinkage
-        mean_variance = float(np.trace(covariance)) / n_features
-        covariance *= 1 - self.shrinkage_
-        # A column that never varies would leave nothing to divide by.
-        covariance.flat[:: n_features + 1] += self.shrinkage_ * mean_variance + 1e-9
-        return covariance
+    def _choose(self, scatter: Scatter, features: NDArray[np.float64], valid: Examples) -> float:
+        """The shrinkage under which the labels of valid are likeliest."""
+        rows, number = np.arange(len(features)), np.searchsorted(self.classes_, valid.labels)
+        # In the directions of the covariance every shrinkage is a division.
+        variances, directions = eigh(scatter.within)
+        means, features = scatter.means @ directions, features @ directions
+        grid = sorted({*GRID, scatter.estimated_shrinkage})
+        losses = []
+        for shrinkage in grid:
+            scaled = means / ((1 - shrinkage) * variances + shrinkage * scatter.mean_variance + 1e-9)
+            offset = np.log(scatter.share) - 0.5 * np.einsum("kd,kd->k", means, scaled)
+            losses.append(-log_softmax(features @ scaled.T + offset, axis=1)[rows, number].mean())
+        return float(grid[int(np.argmin(losses))])
 
     def _probability(self, features: Features) -> NDArray[np.float64]:
         return np.asarray(softmax(self._map.apply(features), axis=1), dtype=np.float64)

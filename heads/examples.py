@@ -28,6 +28,10 @@ class Examples:
         (n, d) float32, finite.
     labels
         (n,) raw class ids, none empty.
+    weight
+        (n,) above 0, how much each counts; None for all alike.
+    views
+        (n,) view of each photograph; None where that is not known.
 
     Raises
     ------
@@ -37,6 +41,8 @@ class Examples:
 
     features: Features
     labels: NDArray[np.str_]
+    weight: NDArray[np.float64] | None = None
+    views: NDArray[np.str_] | None = None
 
     def __post_init__(self) -> None:
         require_features(self.features)
@@ -45,13 +51,36 @@ class Examples:
             raise HeadError("one raw class id, a string, per row of features", got, "Pass both in the same order.")
         if (unknown := np.flatnonzero(self.labels == "")).size:
             raise HeadError("examples of known class", f"none in row {unknown[0]}", "Leave such photographs out.")
+        if self.weight is not None and not (self.weight.shape == self.labels.shape and np.all(self.weight > 0)):
+            raise HeadError(
+                "one weight above 0 per row", f"{self.weight.shape}", "Leave photographs without weight out."
+            )
+        require_views(self.views, len(self.features))
 
     def of(self, classes: NDArray[np.str_]) -> Examples | None:
         """Keep those of the given classes; None if there are none."""
         known = np.isin(self.labels, classes)
         if known.all():
             return self
-        return Examples(self.features[known], self.labels[known]) if known.any() else None
+        return self.take(known) if known.any() else None
+
+    def take(self, rows: NDArray[np.bool_] | NDArray[np.integer]) -> Examples:
+        """Give some rows."""
+        weight = self.weight[rows] if self.weight is not None else None
+        return Examples(
+            self.features[rows], self.labels[rows], weight, self.views[rows] if self.views is not None else None
+        )
+
+    @property
+    def counts(self) -> NDArray[np.float64]:
+        """(n,) weight of each row, 1 where none was given."""
+        return np.ones(len(self.labels)) if self.weight is None else self.weight
+
+
+def require_views(views: NDArray[np.str_] | None, n_rows: int) -> None:
+    """Refuse views that are not one per row."""
+    if views is not None and views.shape != (n_rows,):
+        raise HeadError("one view per row", f"{views.shape} for {n_rows} rows", "Pass both in the same order.")
 
 
 def require_features(features: Features, n_features: int | None = None) -> None:

@@ -13,8 +13,10 @@ from numpy.typing import NDArray
 
 from featstore.errors import SettingsError, listed
 from featstore.provenance import Json
-from heads.examples import Examples, Features, HeadError, require_features
+from heads.examples import Examples, Features, HeadError, require_features, require_views
+from heads.preparation import Preparation, require_reduction
 from heads.recipe import REFIT, Recipe, read_recipe
+from heads.standardise import Standardisation
 
 Tell: TypeAlias = Callable[[str], object]
 """Is told in a few words how far a long fit has come."""
@@ -36,6 +38,12 @@ class Head(ABC):
     ----------
     seed
         Seed of everything random; the same seed and data repeat the fit.
+    unit_length
+        Bring each photograph's features to length 1 first.
+    standardise
+        Bring each column to mean 0 and variance 1.
+    components, reduction
+        Then keep so many directions, by ``pca`` or ``lda`` (`heads.preparation`); 0 keeps all columns.
     classes_
         (k,) raw class ids, sorted; column j of the probabilities belongs to ``classes_[j]``.
     n_features_in_
@@ -52,15 +60,23 @@ class Head(ABC):
     """Name in `heads.registry.HEADS`."""
 
     seed: int = 0
+    unit_length: bool = False
+    standardise: bool = True
+    components: int = 0
+    reduction: str = "pca"
 
     def __post_init__(self) -> None:
         require_setting("seed", self.seed, low=0)
+        require_setting("components", self.components, low=0)
+        require_reduction(self.reduction)
 
     def fit(
         self,
         features: Features,
         labels: NDArray[np.str_],
         *,
+        weight: NDArray[np.float64] | None = None,
+        views: NDArray[np.str_] | None = None,
         valid: Examples | None = None,
         tell: Tell | None = None,
     ) -> Self:
@@ -68,7 +84,7 @@ class Head(ABC):
 
         Parameters
         ----------
-        features, labels
+        features, labels, weight, views
             As `Examples`.
         valid
             Decides how long to train, where that is a question; rows of other classes are left aside. Without
@@ -81,7 +97,7 @@ class Head(ABC):
         HeadError
             If the data cannot be learnt from, fewer than two classes for example.
         """
-        examples = Examples(features, labels)
+        examples = Examples(features, labels, weight, views)
         classes = np.unique(examples.labels)
         if len(classes) < 2:
             raise HeadError(
@@ -96,11 +112,18 @@ class Head(ABC):
         self.chosen_: dict[str, float] = {}
         self.log_: list[dict[str, float]] = []
         self.remarks_: tuple[str, ...] = ()
-        self._fit(examples, valid.of(classes) if valid is not None else None, tell or _say_nothing)
+        self._learn(examples, valid.of(classes) if valid is not None else None, tell or _say_nothing)
         return self
 
-    def predict_proba(self, features: Features) -> NDArray[np.float32]:
+    def predict_proba(self, features: Features, views: NDArray[np.str_] | None = None) -> NDArray[np.float32]:
         """Probability of every class for every row.
+
+        Parameters
+        ----------
+        features
+            (n, d).
+        views
+            (n,) view of each, for a head that heeds views; others do not look at it.
 
         Returns
         -------
@@ -113,7 +136,8 @@ class Head(ABC):
         """
         self._require_fitted()
         require_features(features, self.n_features_in_)
-        probability = np.asarray(self._probability(features), dtype=np.float32)
+        require_views(views, len(features))
+        probability = np.asarray(self._answer(features, views), dtype=np.float32)
         if not np.isfinite(probability).all():
             row = int(np.argmin(np.isfinite(probability).all(axis=1)))
             raise HeadError("probabilities", f"no number from {self.name} in row {row}", REFIT)
@@ -132,7 +156,7 @@ class Head(ABC):
         """Write the fitted head into a folder of its own, without pickle; the recipe comes last."""
         self._require_fitted()
         folder.mkdir(parents=True, exist_ok=True)
-        self._save(folder)
+        self._keep(folder)
         classes = [str(class_id) for class_id in self.classes_]
         Recipe(self.name, self.settings(), self.chosen_, classes, self.n_features_in_).write(folder)
 
@@ -154,8 +178,8 @@ class Head(ABC):
             head.classes_ = np.asarray(recipe.classes, dtype=np.str_)
             head.n_features_in_ = recipe.n_features
             head.chosen_, head.log_, head.remarks_ = dict(recipe.chosen), [], ()
-            head._load(folder)
-            found = head._probability(np.zeros((1, recipe.n_features), dtype=np.float32)).shape
+            head._open(folder)
+            found = head._answer(np.zeros((1, recipe.n_features), dtype=np.float32), None).shape
             if found != (1, len(recipe.classes)):
                 raise ValueError(f"{found[1]} probabilities for {len(recipe.classes)} classes")  # noqa: TRY301
         except (OSError, ValueError, TypeError, KeyError) as error:
@@ -166,13 +190,53 @@ class Head(ABC):
         if not hasattr(self, "classes_"):
             raise HeadError("a fitted head", f"{self.name} before its fit", "Call fit or load first.")
 
+    def _learn(self, train: Examples, valid: Examples | None, tell: Tell) -> None:
+        """Prepare the features, then fit on what has become of them."""
+        self._preparation = Preparation.fit(
+            train,
+            unit_length=self.unit_length,
+            standardise=self.standardise,
+            components=self.components,
+            reduction=self.reduction,
+            seed=self.seed,
+        )
+        train, valid = self._prepared(train), self._prepared(valid) if valid is not None else None
+        self._fit(train, valid, tell)
+
+    def _prepared(self, examples: Examples) -> Examples:
+        return replace(examples, features=self._preparation.apply(examples.features))
+
+    def _answer(self, features: Features, views: NDArray[np.str_] | None) -> NDArray[np.floating]:
+        del views
+        return self._probability(self._preparation.apply(features))
+
+    def _keep(self, folder: Path) -> None:
+        self._preparation.write(folder)
+        self._save(folder)
+
+    def _open(self, folder: Path) -> None:
+        self._preparation = Preparation.read(folder, unit_length=self.unit_length, components=self.components)
+        self._load(folder)
+
+    @property
+    def n_inputs_(self) -> int:
+        """Number of columns after the preparation."""
+        projection = self._preparation.projection
+        return self.n_features_in_ if projection is None else len(projection.offset)
+
+    def _statistics_of(self, features: Features) -> Standardisation:
+        """Standardise prepared features (n, m), unless they are directions that already stand in proportion."""
+        if self.standardise and not self.components:
+            return Standardisation.fit(features)
+        return Standardisation.none(features.shape[1])
+
     @abstractmethod
     def _fit(self, train: Examples, valid: Examples | None, tell: Tell) -> None:
-        """Learn; `classes_` holds the classes of `train`, `valid` has no others."""
+        """Learn from prepared features; `classes_` holds the classes of `train`, `valid` has no others."""
 
     @abstractmethod
     def _probability(self, features: Features) -> NDArray[np.floating]:
-        """(n, k), finite, rows summing to 1."""
+        """(n, k), finite, rows summing to 1, from prepared features."""
 
     @abstractmethod
     def _save(self, folder: Path) -> None:
@@ -180,7 +244,7 @@ class Head(ABC):
 
     @abstractmethod
     def _load(self, folder: Path) -> None:
-        """Read what `_save` wrote; settings, `classes_` and `n_features_in_` are there already."""
+        """Read what `_save` wrote; settings, `classes_`, `n_features_in_` and the preparation are there already."""
 
 
 def require_setting(name: str, value: float, *, low: float, high: float = np.inf) -> None:

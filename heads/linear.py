@@ -13,7 +13,7 @@ from scipy.special import softmax
 
 from heads.examples import Examples, Features
 from heads.head import Head, Tell, require_setting
-from heads.standardise import Affine, Standardisation
+from heads.standardise import Affine
 from heads.threads import threads_for
 
 FILE = "logistic.npz"
@@ -51,12 +51,12 @@ class LogisticHead(Head):
         from sklearn.linear_model import LogisticRegression
 
         del valid, tell
-        standardisation = Standardisation.fit(train.features)
+        standardisation = self._statistics_of(train.features)
         model = LogisticRegression(C=self.inverse_penalty, max_iter=self.max_iterations)
         with warnings.catch_warnings(), threads_for(train.features.shape, len(self.classes_)):
             # Told as a remark below.
             warnings.simplefilter("ignore", ConvergenceWarning)
-            model.fit(standardisation.apply(train.features), train.labels)
+            model.fit(standardisation.apply(train.features), train.labels, train.weight)
         if int(model.n_iter_.max()) >= self.max_iterations:
             self.remarks_ = (f"logistic had not converged after {self.max_iterations} iterations",)
         weights, offset = np.asarray(model.coef_.T, np.float64), np.asarray(model.intercept_, np.float64)

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from scipy.linalg import cho_factor, cho_solve
 from scipy.special import softmax
 
+from evaluation.temperature import choose_temperature
 from heads.examples import Examples, Features
 from heads.head import Head, Tell, require_setting
-from heads.standardise import Affine, Standardisation
-from heads.temperature import choose_temperature
+from heads.standardise import Affine
 from heads.threads import threads_for
 
 
@@ -37,14 +37,16 @@ class ScoringHead(Head):
         require_setting("temperature", self.temperature, low=1e-6)
 
     @abstractmethod
-    def _scores(self, train: NDArray[np.float64], number: NDArray[np.int64]) -> tuple[NDArray[np.float64], ...]:
-        """Weights (d, k) and offset (k,) on standardised features."""
+    def _scores(
+        self, train: NDArray[np.float64], number: NDArray[np.int64], weight: NDArray[np.float64] | None
+    ) -> tuple[NDArray[np.float64], ...]:
+        """Weights (d, k) and offset (k,) on standardised features (n, d), rows counting as `weight`."""
 
     def _fit(self, train: Examples, valid: Examples | None, tell: Tell) -> None:
         del tell
-        standardisation = Standardisation.fit(train.features)
+        standardisation = self._statistics_of(train.features)
         number = np.searchsorted(self.classes_, train.labels)
-        weights, offset = self._scores(standardisation.apply(train.features), number)
+        weights, offset = self._scores(standardisation.apply(train.features), number, train.weight)
         scores = standardisation.then(weights, offset)
         used = self.temperature
         if valid is not None:
@@ -80,16 +82,22 @@ class RidgeHead(ScoringHead):
         super().__post_init__()
         require_setting("penalty", self.penalty, low=1e-9)
 
-    def _scores(self, train: NDArray[np.float64], number: NDArray[np.int64]) -> tuple[NDArray[np.float64], ...]:
+    def _scores(
+        self, train: NDArray[np.float64], number: NDArray[np.int64], weight: NDArray[np.float64] | None
+    ) -> tuple[NDArray[np.float64], ...]:
         n_classes = len(self.classes_)
         target = np.where(number[:, np.newaxis] == np.arange(n_classes), 1.0, -1.0)
-        # Standardised columns have mean 0, so the offset is the mean of the target.
-        offset = target.mean(axis=0)
+        centre, level = np.average(train, axis=0, weights=weight), np.average(target, axis=0, weights=weight)
+        train -= centre
+        target -= level
+        if weight is not None:
+            train *= np.sqrt(weight)[:, np.newaxis]
+            target *= np.sqrt(weight)[:, np.newaxis]
         with threads_for(train.shape, train.shape[1]):
             square = train.T @ train
             square.flat[:: len(square) + 1] += self.penalty
-            weights = cho_solve(cho_factor(square, overwrite_a=True), train.T @ (target - offset))
-        return np.asarray(weights), offset
+            weights = cho_solve(cho_factor(square, overwrite_a=True), train.T @ target)
+        return np.asarray(weights), level - centre @ weights
 
 
 @dataclass(eq=False, kw_only=True)
@@ -114,14 +122,16 @@ class SvmHead(ScoringHead):
         require_setting("inverse_penalty", self.inverse_penalty, low=1e-12)
         require_setting("max_iterations", self.max_iterations, low=1)
 
-    def _scores(self, train: NDArray[np.float64], number: NDArray[np.int64]) -> tuple[NDArray[np.float64], ...]:
+    def _scores(
+        self, train: NDArray[np.float64], number: NDArray[np.int64], weight: NDArray[np.float64] | None
+    ) -> tuple[NDArray[np.float64], ...]:
         from sklearn.exceptions import ConvergenceWarning
         from sklearn.svm import LinearSVC
 
         model = LinearSVC(C=self.inverse_penalty, max_iter=self.max_iterations, random_state=self.seed)
         with warnings.catch_warnings(record=True) as told:
             warnings.simplefilter("always", ConvergenceWarning)
-            model.fit(train, number)
+            model.fit(train, number, weight)
         if any(issubclass(warning.category, ConvergenceWarning) for warning in told):
             self.remarks_ = (f"svm had not converged after {self.max_iterations} iterations",)
         weights, offset = np.asarray(model.coef_.T, np.float64), np.asarray(model.intercept_, np.float64)

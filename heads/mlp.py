@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import FunctionType
 from typing import ClassVar
 
 import keras
@@ -13,6 +14,7 @@ import numpy as np
 from keras import ops
 from numpy.typing import NDArray
 
+from featstore.errors import SettingsError
 from featstore.provenance import replacing
 from heads.examples import Examples, Features, HeadError
 from heads.head import Head, Tell, require_setting
@@ -46,6 +48,8 @@ class MlpHead(Head):
         Training ends after so many epochs without a lower validation loss.
     n_layers, units, dropout
         Hidden layers, their width, and the share of their outputs that is dropped in training.
+    activation
+        Of the hidden layers, a name of `keras.activations`; selu and relu start as they ask for.
     learning_rate
         Adam's.
     batch_size
@@ -65,6 +69,7 @@ class MlpHead(Head):
     n_layers: int = 3
     units: int = 512
     dropout: float = 0.5
+    activation: str = "selu"
     learning_rate: float = 3e-4
     batch_size: int = 256
 
@@ -73,11 +78,15 @@ class MlpHead(Head):
         for name in ("epochs", "patience", "n_layers", "units", "batch_size"):
             require_setting(name, getattr(self, name), low=1)
         require_setting("dropout", self.dropout, low=0, high=0.99)
+        if not isinstance(getattr(keras.activations, self.activation, None), FunctionType):
+            raise SettingsError(
+                "`activation` of keras.activations", repr(self.activation), "Say selu or relu, for example."
+            )
         require_setting("learning_rate", self.learning_rate, low=1e-9, high=1)
 
     def _fit(self, train: Examples, valid: Examples | None, tell: Tell) -> None:
         self.network = self._build()
-        _set_statistics(self.network, Standardisation.fit(train.features))
+        _set_statistics(self.network, self._statistics_of(train.features))
         self.network.compile(
             optimizer=keras.optimizers.Adam(self.learning_rate),
             # The categorical cross-entropy of the article, on class numbers instead of one-hot rows.
@@ -113,7 +122,12 @@ class MlpHead(Head):
         size = min(max(min(self.batch_size, n_images // MIN_STEPS), _MIN_BATCH), n_images)
         order = rng.permutation(n_images)[: n_images // size * size]
         figures = [
-            self.network.train_on_batch(train.features[rows], number[rows], return_dict=True)
+            self.network.train_on_batch(
+                train.features[rows],
+                number[rows],
+                sample_weight=None if train.weight is None else train.weight[rows].astype(np.float32),
+                return_dict=True,
+            )
             for rows in order.reshape(-1, size)
         ]
         return {name: float(np.mean([step[name] for step in figures])) for name in figures[0]}
@@ -130,10 +144,11 @@ class MlpHead(Head):
         """Build the network with its random start; the statistics of the features are not in it yet."""
         n_seeds = 2 * self.n_layers + 1
         seeds = [int(seed) for seed in np.random.SeedSequence(self.seed).generate_state(n_seeds)]
-        layers = [keras.Input((self.n_features_in_,), name="features"), keras.layers.Normalization()]
+        layers = [keras.Input((self.n_inputs_,), name="features"), keras.layers.Normalization()]
         for start, drop in zip(seeds[0:-1:2], seeds[1::2], strict=True):
-            kernel = keras.initializers.LecunNormal(start)
-            layers.append(keras.layers.Dense(self.units, activation="selu", kernel_initializer=kernel))
+            # A ReLU passes on half of what it sees: its start is twice as wide.
+            normal = keras.initializers.HeNormal if self.activation == "relu" else keras.initializers.LecunNormal
+            layers.append(keras.layers.Dense(self.units, activation=self.activation, kernel_initializer=normal(start)))
             layers.append(keras.layers.Dropout(self.dropout, seed=drop))
         kernel = keras.initializers.LecunNormal(seeds[-1])
         layers.append(keras.layers.Dense(len(self.classes_), activation="softmax", kernel_initializer=kernel))

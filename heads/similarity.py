@@ -11,11 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import softmax
 
+from evaluation.temperature import choose_temperature
 from heads.arrays import read_arrays, write_arrays
+from heads.covariance import class_sums
 from heads.examples import Examples, Features
 from heads.head import Head, Tell, require_setting
 from heads.standardise import Standardisation
-from heads.temperature import choose_temperature
 from heads.threads import threads_for
 
 if TYPE_CHECKING:
@@ -61,11 +62,10 @@ class PrototypeHead(Head):
 
     def _fit(self, train: Examples, valid: Examples | None, tell: Tell) -> None:
         del tell
-        self._statistics = Standardisation.fit(train.features)
+        self._statistics = self._statistics_of(train.features)
         number = np.searchsorted(self.classes_, train.labels)
         units = directions(train.features, self._statistics)
-        means = np.zeros((len(self.classes_), self.n_features_in_))
-        np.add.at(means, number, units)
+        means = class_sums(units, number, train.counts)
         self._means = (means / np.maximum(np.linalg.norm(means, axis=1, keepdims=True), 1e-12)).astype(np.float32)
         self._used = self.temperature
         if valid is not None:
@@ -122,15 +122,16 @@ class KnnHead(Head):
 
     def _fit(self, train: Examples, valid: Examples | None, tell: Tell) -> None:
         del tell
-        self._statistics = Standardisation.fit(train.features)
+        self._statistics = self._statistics_of(train.features)
         # Half precision halves a file that would be as large as the features; directions lose 1e-4 of a cosine.
         self._units = directions(train.features, self._statistics).astype(np.float16)
         self._number = np.searchsorted(self.classes_, train.labels).astype(np.int32)
+        self._log_weight = np.log(train.counts)
         self._search = self._open_search()
         self._used = self.temperature
         if valid is not None:
-            cosines, votes = self._votes(valid.features)
-            self._used = self._choose(cosines, votes, np.searchsorted(self.classes_, valid.labels))
+            cosines, nearest = self._votes(valid.features)
+            self._used = self._choose(cosines, nearest, np.searchsorted(self.classes_, valid.labels))
             self.chosen_ = {"temperature": self._used}
 
     def _open_search(self) -> NearestNeighbors:
@@ -139,25 +140,27 @@ class KnnHead(Head):
         k = min(self.n_neighbours, len(self._number))
         return NearestNeighbors(n_neighbors=k, algorithm="brute").fit(self._units.astype(np.float32))
 
-    def _votes(self, features: Features) -> tuple[NDArray[np.float64], NDArray[np.int32]]:
-        """Cosine and class of the nearest photographs, (n, k) each."""
+    def _votes(self, features: Features) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+        """Cosine and row of the nearest photographs, (n, k) each."""
         found = [
             self._search.kneighbors(directions(features[rows], self._statistics)) for rows in _blocks(len(features))
         ]
         distance = np.concatenate([distance for distance, _ in found]).astype(np.float64)
-        return 1 - distance**2 / 2, self._number[np.concatenate([row for _, row in found])]
+        return 1 - distance**2 / 2, np.concatenate([row for _, row in found])
 
-    def _tally(self, cosines: NDArray[np.float64], votes: NDArray[np.int32], temperature: float) -> NDArray[np.float64]:
-        weight = softmax(cosines / temperature, axis=1)
-        n_rows, n_classes = len(votes), len(self.classes_)
-        cell = np.arange(n_rows)[:, np.newaxis] * n_classes + votes
+    def _tally(
+        self, cosines: NDArray[np.float64], nearest: NDArray[np.int64], temperature: float
+    ) -> NDArray[np.float64]:
+        weight = softmax(cosines / temperature + self._log_weight[nearest], axis=1)
+        n_rows, n_classes = len(nearest), len(self.classes_)
+        cell = np.arange(n_rows)[:, np.newaxis] * n_classes + self._number[nearest]
         share = np.bincount(cell.ravel(), weight.ravel(), n_rows * n_classes).reshape(n_rows, n_classes)
         return np.asarray((1 - self.smoothing) * share + self.smoothing / n_classes, dtype=np.float64)
 
-    def _choose(self, cosines: NDArray[np.float64], votes: NDArray[np.int32], number: NDArray[np.int64]) -> float:
+    def _choose(self, cosines: NDArray[np.float64], nearest: NDArray[np.int64], number: NDArray[np.int64]) -> float:
         grid = [float(f"{value:.3g}") for value in np.geomspace(0.003, 3, 31)]
         rows = np.arange(len(number))
-        losses = [-np.log(self._tally(cosines, votes, value)[rows, number]).mean() for value in grid]
+        losses = [-np.log(self._tally(cosines, nearest, value)[rows, number]).mean() for value in grid]
         return grid[int(np.argmin(losses))]
 
     def _probability(self, features: Features) -> NDArray[np.float64]:
@@ -166,11 +169,16 @@ class KnnHead(Head):
     def _save(self, folder: Path) -> None:
         statistics = {"mean": self._statistics.mean, "scale": self._statistics.scale}
         write_arrays(
-            folder / "knn.npz", units=self._units, number=self._number, used=np.asarray(self._used), **statistics
+            folder / "knn.npz",
+            units=self._units,
+            number=self._number,
+            log_weight=self._log_weight,
+            used=np.asarray(self._used),
+            **statistics,
         )
 
     def _load(self, folder: Path) -> None:
-        names = ("units", "number", "used", "mean", "scale")
-        self._units, self._number, used, mean, scale = read_arrays(folder / "knn.npz", *names)
+        names = ("units", "number", "log_weight", "used", "mean", "scale")
+        self._units, self._number, self._log_weight, used, mean, scale = read_arrays(folder / "knn.npz", *names)
         self._statistics, self._used = Standardisation(mean, scale), float(used)
         self._search = self._open_search()

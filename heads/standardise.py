@@ -48,6 +48,11 @@ class Standardisation:
         magnitude = np.maximum(features.max(axis=0), -features.min(axis=0)).astype(np.float64)
         return cls(mean, np.where(deviation > CONSTANT * magnitude, deviation, 1.0))
 
+    @classmethod
+    def none(cls, n_columns: int) -> Standardisation:
+        """Leave all columns as they are."""
+        return cls(np.zeros(n_columns), np.ones(n_columns))
+
     def apply(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
         """Standardise features (n, d)."""
         return (features - self.mean) / self.scale

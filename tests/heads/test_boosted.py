@@ -29,13 +29,13 @@ TRAIN, VALID = data(0, 150), data(1, 90)
 
 @pytest.fixture(scope="module")
 def fitted() -> BoostedHead:
-    return BoostedHead(patience=7, n_components=6).fit(TRAIN.features, TRAIN.labels, valid=VALID)
+    return BoostedHead(patience=7, components=6).fit(TRAIN.features, TRAIN.labels, valid=VALID)
 
 
 def test_it_sees_the_principal_components_of_standardised_features(fitted: BoostedHead) -> None:
     pipeline = make_pipeline(StandardScaler(), PCA(6)).fit(TRAIN.features.astype(np.float64))
     expected = pipeline.transform(VALID.features.astype(np.float64))
-    found = fitted._projection.apply(VALID.features)
+    found = fitted._preparation.apply(VALID.features)
     # The sign of a component is free.
     np.testing.assert_allclose(np.abs(found), np.abs(expected), atol=1e-4)
 
@@ -66,7 +66,7 @@ def test_the_seed_draws_thresholds_and_components() -> None:
 def test_the_number_of_threads_does_not_matter(fitted: BoostedHead, monkeypatch: pytest.MonkeyPatch) -> None:
     parameters = BoostedHead._parameters
     monkeypatch.setattr(BoostedHead, "_parameters", lambda self: parameters(self) | {"num_threads": 3})
-    together = BoostedHead(patience=7, n_components=6).fit(TRAIN.features, TRAIN.labels, valid=VALID)
+    together = BoostedHead(patience=7, components=6).fit(TRAIN.features, TRAIN.labels, valid=VALID)
     np.testing.assert_array_equal(together.predict_proba(VALID.features), fitted.predict_proba(VALID.features))
 
 

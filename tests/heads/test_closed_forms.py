@@ -13,13 +13,13 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
 
+from evaluation.temperature import choose_temperature
 from featstore.errors import SettingsError
 from heads.baseline import DummyHead
-from heads.discriminant import AUTO, LdaHead
+from heads.discriminant import CHOOSE, LdaHead
 from heads.examples import Examples
 from heads.margin import RidgeHead, SvmHead
 from heads.similarity import KnnHead, PrototypeHead
-from heads.temperature import choose_temperature
 
 D, CLASSES = 20, np.array(["10", "9", "a", "b", "c"])
 
@@ -59,7 +59,7 @@ def test_ldas_shrinkage_is_estimated_once_on_the_pooled_rest() -> None:
     np.testing.assert_allclose(head.predict_proba(TEST), same.predict_proba(TEST), atol=1e-6)
     with pytest.raises(SettingsError):
         LdaHead(shrinkage=-0.5)
-    assert head.shrinkage == AUTO
+    assert head.shrinkage == CHOOSE
 
 
 @pytest.mark.parametrize("penalty", [0.1, 100.0])
