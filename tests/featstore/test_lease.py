@@ -20,6 +20,9 @@ from featstore.store.place import LocalPlace, open_place
 Start = Callable[..., Any]
 
 HOLD = """
+import signal
+# A shell that runs these tests in the background has it ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 pipe.recv()
 try:
     with leases.hold(open_place(url), leases.Claim(*claim)):
