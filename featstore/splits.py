@@ -18,6 +18,8 @@ from featstore.provenance import write_text
 
 COLUMNS = ("image_id", "observation_id", "split", "fold")
 NO_FOLD = -1
+SPARE = "spare"
+"""Photographs of valid plants that are not judged, because test shows fewer of a plant; a refit learns from them."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,7 @@ class Split:
     Attributes
     ----------
     frame
-        Columns image_id, observation_id, split (train, valid or test) and fold (0 is valid; -1 for test).
+        Columns image_id, observation_id, split (train, valid, spare or test) and fold (0 is valid; -1 for test).
 
     Raises
     ------
@@ -40,13 +42,14 @@ class Split:
     def __post_init__(self) -> None:
         if tuple(self.frame.columns) != COLUMNS:
             raise SplitError(f"the columns {', '.join(COLUMNS)}", ", ".join(self.frame.columns), "Delete the file.")
-        unknown = sorted(set(self.frame["split"]) - set(SPLITS))
+        unknown = sorted(set(self.frame["split"]) - {*SPLITS, SPARE})
         if unknown:
             raise SplitError(f"splits among {', '.join(SPLITS)}", listed(unknown), "Correct these rows.")
         twice = self.frame.loc[self.frame["image_id"].duplicated(), "image_id"]
         if len(twice):
             raise SplitError("each image once", f"{listed(list(twice))} twice", "Correct these rows.")
-        split_count = self.frame.groupby("observation_id")["split"].nunique()
+        side = self.frame["split"].replace(SPARE, "valid")
+        split_count = side.groupby(self.frame["observation_id"]).nunique()
         torn = [str(observation) for observation in split_count.index[split_count > 1]]
         if torn:
             raise SplitError(
@@ -72,7 +75,9 @@ class Split:
         return np.asarray(known.loc[papers["image_id"]], dtype=np.str_)
 
 
-def make_split(papers: pd.DataFrame, seed: int, n_folds: int = 4, links: Links = ()) -> Split:
+def make_split(
+    papers: pd.DataFrame, seed: int, n_folds: int = 4, links: Links = (), *, like_test: bool = False
+) -> Split:
     """Divide the images that are not test into `n_folds` folds; the first is valid, the rest train.
 
     Images of one observation, images whose files are equal (`sha256`) and those that are listed as copies stay
@@ -89,6 +94,9 @@ def make_split(papers: pd.DataFrame, seed: int, n_folds: int = 4, links: Links =
         Seed of the division.
     links
         Pairs of copies.
+    like_test
+        Judge so many photographs of a valid plant, and of such views, as test shows; the others are `SPARE`. A valid
+        set that looks like train shows more photographs of a plant, and overrates what fusing them gains.
 
     Raises
     ------
@@ -104,14 +112,40 @@ def make_split(papers: pd.DataFrame, seed: int, n_folds: int = 4, links: Links =
         valid = valid & ~np.isin(group, group[~valid])
         frame.loc[learn, "fold"] = np.where(valid, 0, 1)
         frame.loc[learn, "split"] = np.where(valid, "valid", "train")
-        return Split(frame)
-    folds = _draw_folds(papers.iloc[learn], seed, n_folds, links)
+        return Split(_thinned(frame, papers, seed) if like_test else frame)
+    folds = _kept_trained(draw_folds(papers.iloc[learn], seed, n_folds, links), papers.iloc[learn], links)
     frame.loc[learn, "fold"] = folds
     frame.loc[learn, "split"] = np.where(folds == 0, "valid", "train")
-    return Split(frame)
+    return Split(_thinned(frame, papers, seed) if like_test else frame)
 
 
-def _draw_folds(papers: pd.DataFrame, seed: int, n_folds: int, links: Links) -> NDArray[np.int64]:
+def _thinned(frame: pd.DataFrame, papers: pd.DataFrame, seed: int) -> pd.DataFrame:
+    """Make photographs of valid spare until plants have as many as those of test, of views as frequent as there."""
+    side, views = frame["split"].to_numpy(str), papers["view"].to_numpy(str)
+    tested, valid = side == "test", np.flatnonzero(side == "valid")
+    if not tested.any():
+        raise SplitError("test photographs for valid to be like", "none", "Leave --valid-like-test out.")
+    sizes = frame.loc[tested, "observation_id"].value_counts().to_numpy()
+    share = pd.Series(views[tested]).value_counts(normalize=True)
+    wanted = share.reindex(np.unique(views[valid]), fill_value=1e-6) / pd.Series(views[valid]).value_counts()
+    rng = np.random.default_rng(seed)
+    for rows in frame.iloc[valid].groupby("observation_id").indices.values():
+        of_plant = valid[rows]
+        n_judged = min(len(of_plant), int(rng.choice(sizes)))
+        odds = wanted.loc[views[of_plant]].to_numpy()
+        judged = rng.choice(of_plant, n_judged, replace=False, p=odds / odds.sum())
+        side[np.setdiff1d(of_plant, judged)] = SPARE
+    return frame.assign(split=side)
+
+
+def draw_folds(papers: pd.DataFrame, seed: int, n_folds: int, links: Links = ()) -> NDArray[np.int64]:
+    """Divide all rows of `papers` into folds between plants and equal files, stratified by class; (n,) from 0.
+
+    Raises
+    ------
+    SplitError
+        If there are fewer than two groups, or no class has two.
+    """
     group = groups_of(papers, links)
     first = np.unique(group, return_index=True)[1]
     if len(first) < 2:
@@ -128,11 +162,15 @@ def _draw_folds(papers: pd.DataFrame, seed: int, n_folds: int, links: Links) -> 
         warnings.filterwarnings("ignore", message="The least populated class", category=UserWarning)
         for fold, (_, held_out) in enumerate(division.split(first[:, None], class_of_group, np.arange(len(first)))):
             fold_of_group[held_out] = fold
-    fold_of_image = fold_of_group[group]
-    classes = papers["class_id"].to_numpy()
-    untrained = set(classes) - set(classes[fold_of_image != 0])
+    return np.asarray(fold_of_group[group], dtype=np.int64)
+
+
+def _kept_trained(fold: NDArray[np.int64], papers: pd.DataFrame, links: Links) -> NDArray[np.int64]:
+    """Move classes out of fold 0, valid, that no other fold shows: what is not trained cannot be judged."""
+    group, classes = groups_of(papers, links), papers["class_id"].to_numpy()
+    untrained = set(classes) - set(classes[fold != 0])
     # Whole groups move, so that what belongs together stays together.
-    return np.where(np.isin(group, group[np.isin(classes, list(untrained))]), 1, fold_of_image)
+    return np.where(np.isin(group, group[np.isin(classes, list(untrained))]), 1, fold)
 
 
 def write_split(split: Split, path: Path) -> None:

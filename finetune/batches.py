@@ -16,6 +16,7 @@ import pandas as pd
 from keras import ops
 from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
+from sklearn.utils.class_weight import compute_sample_weight
 
 from featstore import shell
 from featstore.errors import ImageError, TrainingError, listed
@@ -25,7 +26,7 @@ from featstore.roi import Recipe
 from finetune.augment import augment
 from finetune.settings import TrainSettings
 from finetune.transforms import white_ground
-from heads.material import well_voted
+from heads.weights import well_voted
 
 Preprocess: TypeAlias = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 """(b, s, s, 3) RGB images to the input range of the network."""
@@ -142,12 +143,6 @@ def _kept(papers: pd.DataFrame, pixels: NDArray[np.uint8], reasons: Sequence[str
     return Crops(kept, pixels, place, white, failures)
 
 
-def balanced_weights(class_number: NDArray[np.intp]) -> NDArray[np.float32]:
-    """Weight of each image, n / (k * n_c), so that every class counts the same; their mean is 1."""
-    _, number, count = np.unique(class_number, return_inverse=True, return_counts=True)
-    return np.asarray(len(class_number) / (len(count) * count[number]), dtype=np.float32)
-
-
 def trained_rows(papers: pd.DataFrame, split: NDArray[np.str_], min_vote: float | None) -> NDArray[np.bool_]:
     """Which photographs train: those of the split whose vote is unknown or at least `min_vote`."""
     train: NDArray[np.bool_] = (split == "train") & well_voted(papers, min_vote)
@@ -220,7 +215,7 @@ class TrainingBatches(keras.utils.PyDataset):  # type: ignore[misc]  # Keras is 
         self._settings = settings
         self._batch_size = min(settings.batch_size, len(rows))
         balanced = settings.class_weight == "balanced"
-        self._weight = balanced_weights(target.argmax(axis=1)) if balanced else None
+        self._weight = compute_sample_weight("balanced", target.argmax(axis=1)).astype(np.float32) if balanced else None
         self.epoch = 1
         """The epoch that batches are made for; whoever counts epochs sets it before each."""
 

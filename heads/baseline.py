@@ -21,6 +21,7 @@ class DummyHead(Head):
     """How frequent each class is among the photographs to learn from, whatever is shown; as scikit-learn's prior."""
 
     name: ClassVar[str] = "dummy"
+    chooses: ClassVar[bool] = False
 
     def _fit(self, train: Examples, valid: Examples | None, tell: Tell) -> None:
         del valid, tell

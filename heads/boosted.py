@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
@@ -43,6 +44,7 @@ class BoostedHead(Head):
     """
 
     name: ClassVar[str] = "lightgbm"
+    grid = MappingProxyType({"reduction": ("pca", "lda"), "n_leaves": (4, 2, 8), "components": (64, 128)})
 
     rounds: int = 400
     patience: int = 20

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
 from featstore import shell
 
+if TYPE_CHECKING:
+    from heads.protocol import Calibrate, ClassWeight
+    from heads.tuning import Search
+
 app = shell.new_app("Fit classifiers on stored features and compare them under one protocol.")
+
+
+_PROTOCOL, _SEARCH, _WORK = "Protocol", "Tuning", "Who does the work"
 
 
 @app.command()
@@ -21,28 +28,124 @@ def compare(
     ] = None,
     head: Annotated[
         list[str] | None,
-        typer.Option("--head", help="Head; repeat for several. \\[default: those of `heads list`]"),
+        typer.Option(
+            "--head",
+            metavar="[LABEL=]HEAD[:SETTING=VALUE,...]",
+            help="Head; repeat for several. \\[default: those of `heads list`]",
+        ),
     ] = None,
     concat: Annotated[bool, typer.Option("--concat/--no-concat", help="Also try all networks side by side.")] = True,
     refit: Annotated[
-        bool, typer.Option("--refit/--no-refit", help="Answer for test with heads fitted again on train and valid.")
+        bool,
+        typer.Option(
+            "--refit/--no-refit",
+            help="Answer for test with heads fitted again on train and valid.",
+            rich_help_panel=_PROTOCOL,
+        ),
     ] = True,
+    folds: Annotated[
+        int,
+        typer.Option(
+            "--folds",
+            help="Also cross-validate between plants, in so many parts; the choice goes by that.",
+            rich_help_panel=_PROTOCOL,
+        ),
+    ] = 0,
+    repeats: Annotated[
+        int, typer.Option("--repeats", help="Repeat the cross-validation, divided anew.", rich_help_panel=_PROTOCOL)
+    ] = 1,
+    seeds: Annotated[
+        int, typer.Option("--seeds", help="Fit random heads with so many seeds.", rich_help_panel=_PROTOCOL)
+    ] = 1,
+    like_test: Annotated[
+        bool,
+        typer.Option(
+            "--valid-like-test",
+            help="Judge valid plants by as many photographs, of such views, as test shows.",
+            rich_help_panel=_PROTOCOL,
+        ),
+    ] = False,
+    calibrate: Annotated[
+        str,
+        typer.Option(
+            "--calibrate",
+            help="Bring predictions to a temperature chosen on valid: no, all, or view (one per view).",
+            rich_help_panel=_PROTOCOL,
+        ),
+    ] = "no",
+    calibration_share: Annotated[
+        float,
+        typer.Option(
+            "--calibration-share",
+            help="Share of the plants of valid that choose temperatures and nothing else.",
+            rich_help_panel=_PROTOCOL,
+        ),
+    ] = 0.0,
+    class_weight: Annotated[
+        str,
+        typer.Option("--class-weight", help="none, or balanced: every class counts alike.", rich_help_panel=_PROTOCOL),
+    ] = "none",
+    vote_weight: Annotated[
+        bool,
+        typer.Option(
+            "--vote-weight", help="Let photographs count in proportion to their vote.", rich_help_panel=_PROTOCOL
+        ),
+    ] = False,
     min_vote: Annotated[
         float | None,
-        typer.Option("--min-vote", help="Do not learn from photographs with a lower vote; unknown votes count."),
+        typer.Option(
+            "--min-vote",
+            help="Do not learn from photographs with a lower vote; unknown votes count.",
+            rich_help_panel=_PROTOCOL,
+        ),
     ] = None,
+    hold_out_species: Annotated[
+        int,
+        typer.Option(
+            "--hold-out-species",
+            help="Learn nothing of so many species: they stand for unknown ones.",
+            rich_help_panel=_PROTOCOL,
+        ),
+    ] = 0,
     exclude: Annotated[
         Path | None,
-        typer.Option("--exclude", help="CSV of photographs to leave out, as `featstore doctor` suggests them."),
+        typer.Option(
+            "--exclude",
+            help="CSV of photographs to leave out, as `featstore doctor` suggests them.",
+            rich_help_panel=_PROTOCOL,
+        ),
     ] = None,
     copies: Annotated[
         Path | None,
-        typer.Option("--copies", help="CSV of pairs that show the same picture: findings.csv of `featstore doctor`."),
+        typer.Option(
+            "--copies",
+            help="CSV of pairs that show the same picture: findings.csv of `featstore doctor`.",
+            rich_help_panel=_PROTOCOL,
+        ),
     ] = None,
     drop_leaks: Annotated[
         bool,
-        typer.Option("--drop-leaks", help="Leave out photographs of train and valid that test shows, too."),
+        typer.Option(
+            "--drop-leaks",
+            help="Leave out photographs of train and valid that test shows, too.",
+            rich_help_panel=_PROTOCOL,
+        ),
     ] = False,
+    tune: Annotated[
+        bool, typer.Option("--tune", help="Search settings for every head, on parts of train.", rich_help_panel=_SEARCH)
+    ] = False,
+    search: Annotated[
+        str,
+        typer.Option("--search", help="grid, or optuna (an extra).", rich_help_panel=_SEARCH),
+    ] = "grid",
+    budget: Annotated[
+        float, typer.Option("--budget", help="Seconds to search for each run.", rich_help_panel=_SEARCH)
+    ] = 300.0,
+    jobs: Annotated[int, typer.Option("--jobs", help="Processes that fit at once.", rich_help_panel=_WORK)] = 1,
+    scheduler: Annotated[
+        str | None,
+        typer.Option("--scheduler", help="Dask scheduler, such as tcp://host:8786.", rich_help_panel=_WORK),
+    ] = None,
     seed: shell.SeedOption = 0,
     out: shell.OutOption = Path("runs"),
     as_json: shell.JsonOption = False,
@@ -60,15 +163,29 @@ def compare(
 
     - `heads compare features.zarr`
 
-    - `heads compare features.zarr --backbone mobilenet --head logistic --out runs`
+    - `heads compare features.zarr --backbone mobilenet --head logistic --head wide=mlp:units=1024 --out runs`
+
+    - `heads compare features.zarr --tune --budget 600 --folds 5 --calibrate all`
     """
     from featstore.store import Store
-    from heads.compare import CompareSettings, Lists, compare_heads
+    from heads.compare import CompareSettings, Crew, compare_heads
     from heads.display import show_board
+    from heads.lists import Lists
+    from heads.protocol import Protocol
     from heads.registry import DEFAULT_HEADS
+    from heads.tuning import Tuning
 
-    settings = CompareSettings(tuple(backbone or ()), tuple(head or DEFAULT_HEADS), concat, refit, seed, min_vote)
-    board = compare_heads(Store.open(store), settings, out, Lists(exclude, copies, drop_leaks))
+    protocol = Protocol(
+        seed=seed, refit=refit, min_vote=min_vote, vote_weight=vote_weight,
+        class_weight=cast("ClassWeight", class_weight), calibrate=cast("Calibrate", calibrate),
+        calibration_share=calibration_share, n_seeds=seeds, n_folds=folds, n_repeats=repeats,
+    )  # fmt: skip
+    tuning = Tuning(cast("Search", search), budget) if tune else None
+    settings = CompareSettings(
+        tuple(backbone or ()), tuple(head or DEFAULT_HEADS), concat, protocol, tuning, like_test, hold_out_species
+    )
+    lists, crew = Lists(exclude, copies, drop_leaks), Crew(jobs, scheduler)
+    board = compare_heads(Store.open(store), settings, out, lists, crew)
     for text in board.warnings:
         shell.warn(text)
     if as_json:

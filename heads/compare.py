@@ -3,36 +3,27 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from evaluation.runs import predictions_path, read_run_card
 from featstore import shell
-from featstore.errors import PhytobenchError, PredictionsError, SettingsError
-from featstore.exclusions import (
-    COPIES,
-    EXCLUSIONS,
-    Exclusion,
-    copies_in,
-    excluded_in,
-    read_copies,
-    read_exclusions,
-    write_copies,
-    write_exclusions,
-)
-from featstore.groups import find_leaks
+from featstore.errors import PredictionsError, SettingsError
+from featstore.exclusions import copies_in, excluded_in
 from featstore.provenance import Json, provenance
 from featstore.store import Store
+from heads.choice import parse_choices
+from heads.crew import Outcome, here, on_cluster, on_processes
 from heads.entry import Entry, read_entry
 from heads.head import Tell, require_setting
 from heads.leaderboard import FINE_TUNED_HEAD, Leaderboard
-from heads.material import Material, load_material, photographs_read
-from heads.recipe import RECIPE
-from heads.registry import DEFAULT_HEADS, HEADS
-from heads.trial import FITTED, REFITTED, Trial, run_trial
-
-SPLIT = "split.csv"
+from heads.lists import Lists
+from heads.material import Material
+from heads.protocol import Protocol
+from heads.registry import DEFAULT_HEADS
+from heads.trial import Trial
+from heads.tuning import Tuning
+from heads.work import Source, Unit, assemble, is_assembled, pending
 
 
 @dataclass(frozen=True)
@@ -44,81 +35,83 @@ class CompareSettings:
     backbones
         Networks; none stands for all of the store.
     heads
-        Names in `heads.registry.HEADS`.
+        As `HeadChoice.parse` reads them: names in `heads.registry.HEADS`, with settings and labels where wanted.
     concat
         Whether to try all networks side by side too, if there are several.
-    refit
-        Whether heads fitted again on train and valid answer for test.
-    seed
-        Seed of the split, if it has to be drawn, and of the heads.
-    min_vote
-        Photographs with a lower vote of the contributors are not learnt from; unknown votes are.
+    protocol
+        How every head is fitted and judged.
+    tuning
+        How settings are searched for; None takes the defaults.
+    like_test
+        Whether valid plants are judged by as many photographs as test shows, if the split has to be drawn.
+    n_held_out
+        Species that stand for unknown ones.
 
     Raises
     ------
     SettingsError
-        If a head is unknown or none is named, the seed is negative, or the vote is no number.
+        If a head is unknown or none is named, two have one name, or a number is out of range.
     """
 
     backbones: tuple[str, ...] = ()
     heads: tuple[str, ...] = DEFAULT_HEADS
     concat: bool = True
-    refit: bool = True
-    seed: int = 0
-    min_vote: float | None = None
+    protocol: Protocol = field(default_factory=Protocol)
+    tuning: Tuning | None = None
+    like_test: bool = False
+    n_held_out: int = 0
 
     def __post_init__(self) -> None:
-        unknown = [name for name in self.heads if name not in HEADS]
-        if unknown or not self.heads:
-            raise SettingsError(f"heads among {', '.join(HEADS)}", ", ".join(unknown) or "none", "Correct --head.")
-        require_setting("seed", self.seed, low=0)
-        if self.min_vote is not None:
-            require_setting("min_vote", self.min_vote, low=0)
+        parse_choices(self.heads)
+        require_setting("n_held_out", self.n_held_out, low=0)
 
 
 @dataclass(frozen=True)
-class Lists:
-    """What to leave out and what belongs together; both are kept in the folder of the runs and hold there from then on.
+class Crew:
+    """Who does the work.
 
     Attributes
     ----------
-    exclude
-        List of photographs to leave out, also of fine-tuning.
-    copies
-        Pairs of photographs that show the same picture, such as `featstore doctor` finds.
-    drop_leaks
-        Whether photographs to learn from that test shows, too, are added to what is left out, instead of refused.
+    n_jobs
+        Processes of this machine; 1 works in this one.
+    scheduler
+        Address of a Dask scheduler, instead.
+
+    Raises
+    ------
+    SettingsError
+        If both are asked for, or there is no process.
     """
 
-    exclude: Path | None = None
-    copies: Path | None = None
-    drop_leaks: bool = False
+    n_jobs: int = 1
+    scheduler: str | None = None
 
-    def enter(self, store: Store, out: Path) -> None:
-        """Write them into the folder of the runs."""
-        if self.exclude is not None:
-            write_exclusions(read_exclusions(self.exclude), out / EXCLUSIONS)
-        if self.copies is not None:
-            write_copies(read_copies(self.copies), out / COPIES)
-        if self.drop_leaks:
-            path = out / EXCLUSIONS
-            before = read_exclusions(path) if path.exists() else ()
-            left = photographs_read(store, [exclusion.image_id for exclusion in before])
-            leaks = [Exclusion(leak.image_id, f"leak: {leak}") for leak in find_leaks(left, copies_in(out))]
-            if leaks:
-                write_exclusions([*before, *leaks], path)
+    def __post_init__(self) -> None:
+        require_setting("jobs", self.n_jobs, low=1)
+        if self.scheduler and self.n_jobs > 1:
+            raise SettingsError("either --jobs or --scheduler", "both", "Leave one out.")
+
+    def work(self, units: Sequence[Unit], source: Source, material: Material, tell: Tell) -> Iterator[Outcome]:
+        """Work units off, in any order."""
+        if self.scheduler:
+            return on_cluster(units, source, self.scheduler)
+        return on_processes(units, source, self.n_jobs) if self.n_jobs > 1 else here(units, material, source.out, tell)
 
 
-def compare_heads(store: Store, settings: CompareSettings, out: Path, lists: Lists | None = None) -> Leaderboard:
+def compare_heads(
+    store: Store, settings: CompareSettings, out: Path, lists: Lists | None = None, crew: Crew | None = None
+) -> Leaderboard:
     """Fit, judge and save every head on every input; write split.csv, run folders, leaderboard and best.json.
 
     Runs that are there with the same fingerprint are taken as they are. A head that fails is an entry with the
-    reason; the others go on.
+    reason; the others go on. What is done when the process is interrupted is on the leaderboard.
 
     Parameters
     ----------
     lists
         Photographs to leave out and to keep together; None takes those of `out`.
+    crew
+        Who does the work; None for this process.
 
     Raises
     ------
@@ -127,18 +120,38 @@ def compare_heads(store: Store, settings: CompareSettings, out: Path, lists: Lis
     """
     backbones = _chosen(store, settings.backbones)
     (lists or Lists()).enter(store, out)
-    material = load_material(store, backbones, settings.seed, out / SPLIT, excluded_in(out), copies_in(out))
+    source = Source(
+        store.location, backbones, settings.protocol.seed, out, excluded_in(out), copies_in(out),
+        settings.like_test, settings.n_held_out,
+    )  # fmt: skip
+    material = source.open()
     trials = plan(backbones, settings)
-    fits_per_trial = 2 if settings.refit else 1
-    entries = []
-    with shell.progress(len(trials) * fits_per_trial, "comparing", "fits") as bar:
+    errors: dict[str, str] = {}
+    units = pending(trials, material, out)
+    fitted = {unit.trial.name for unit in units if unit.part is None}
+    try:
+        _work(units, replace(source, state=material.state), material, crew or Crew(), errors)
         for trial in trials:
-            bar.set_postfix_str(trial.name)
-            entries.append(_entry(trial, material, out / trial.name, _seldom(bar.set_postfix_str)))
-            bar.update(fits_per_trial)
-    board = Leaderboard(tuple(entries), _facts(store, material, settings), _warnings(material, entries))
-    board.write(out)
+            if trial.protocol.n_folds and trial.name not in errors and not is_assembled(trial, material, out):
+                assemble(trial, material, out)
+    finally:
+        entries = [_entry(trial, out / trial.name, errors, reused=trial.name not in fitted) for trial in trials]
+        board = Leaderboard(tuple(entries), _facts(store, material, settings), _warnings(material, entries))
+        if any(not entry.error for entry in entries):
+            board.write(out)
     return board
+
+
+def _work(units: Sequence[Unit], source: Source, material: Material, crew: Crew, errors: dict[str, str]) -> None:
+    """Runs first; of those that fail, the cross-validation is left out."""
+    with shell.progress(len(units), "comparing", "fits") as bar:
+        tell = _seldom(bar.set_postfix_str)
+        for stage in (False, True):
+            wanted = [u for u in units if (u.part is not None) == stage and u.trial.name not in errors]
+            for outcome in crew.work(wanted, source, material, tell):
+                if outcome.error:
+                    errors.setdefault(outcome.unit.trial.name, outcome.error)
+                bar.update(1)
 
 
 def plan(backbones: Sequence[str], settings: CompareSettings) -> list[Trial]:
@@ -146,8 +159,8 @@ def plan(backbones: Sequence[str], settings: CompareSettings) -> list[Trial]:
     inputs: list[tuple[str, ...]] = [(backbone,) for backbone in backbones]
     if settings.concat and len(backbones) > 1:
         inputs.append(tuple(backbones))
-    heads = dict.fromkeys(settings.heads)
-    return [Trial(names, head, settings.seed, settings.refit, settings.min_vote) for names in inputs for head in heads]
+    choices = parse_choices(settings.heads)
+    return [Trial(names, choice, settings.protocol, settings.tuning) for names in inputs for choice in choices]
 
 
 def _chosen(store: Store, wanted: Sequence[str]) -> tuple[str, ...]:
@@ -170,36 +183,13 @@ def _seldom(tell: Tell, seconds: float = 5.0) -> Tell:
     return tell_seldom
 
 
-def _entry(trial: Trial, material: Material, folder: Path, tell: Tell) -> Entry:
+def _entry(trial: Trial, folder: Path, errors: dict[str, str], *, reused: bool) -> Entry:
+    if trial.name in errors:
+        return Entry(trial, error=errors[trial.name])
     try:
-        fingerprint = trial.fingerprint(material)
-        there = _reusable(trial, folder, fingerprint, has_test=bool((material.split == "test").any()))
-        if there is not None:
-            return there
-        run_trial(trial, material, folder, fingerprint, lambda text: tell(f"{trial.name}: {text}"))
-        return read_entry(trial, folder, reused=False)
-    except OSError:
-        # A full disk or a missing permission would fail every head alike.
-        raise
-    except PhytobenchError as error:
-        return Entry(trial, error=str(error))
-    except Exception as error:  # noqa: BLE001  # whatever a head fails of, it is one row and the rest goes on
-        return Entry(trial, error=f"{type(error).__name__}: {error}")
-
-
-def _reusable(trial: Trial, folder: Path, fingerprint: dict[str, Json], *, has_test: bool) -> Entry | None:
-    """Read the run that lies in the folder if it is whole and has this fingerprint."""
-    files = [folder / FITTED / RECIPE, predictions_path(folder, "valid")]
-    files += [folder / REFITTED / RECIPE] if trial.refit else []
-    files += [predictions_path(folder, "test")] if has_test else []
-    if not all(path.is_file() for path in files):
-        return None
-    try:
-        same = read_run_card(folder).details.get("fingerprint") == fingerprint
-        return read_entry(trial, folder, reused=True) if same else None
-    except PredictionsError:
-        # Damaged: made anew.
-        return None
+        return read_entry(trial, folder, reused=reused)
+    except PredictionsError as error:
+        return Entry(trial, error=f"not finished: {error}")
 
 
 def _facts(store: Store, material: Material, settings: CompareSettings) -> dict[str, Json]:
@@ -209,9 +199,9 @@ def _facts(store: Store, material: Material, settings: CompareSettings) -> dict[
         "roi": {backbone: store.recipe(backbone).identity for backbone in material.identities},
         "foreign": [backbone for backbone, identity in material.identities.items() if identity.foreign],
         "weights": {backbone: identity.weights for backbone, identity in material.identities.items()},
-        "seed": settings.seed,
-        "refit": settings.refit,
-        "min_vote": settings.min_vote,
+        "protocol": settings.protocol.to_json(),
+        "n_held_out": settings.n_held_out,
+        "tuning": settings.tuning.to_json() if settings.tuning else None,
         "classes": len(material.classes("train")),
         "splits": {
             name: {"images": images, "observations": observations}

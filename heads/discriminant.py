@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import ClassVar
 
 import numpy as np
@@ -41,6 +42,7 @@ class LdaHead(Head):
     """
 
     name: ClassVar[str] = "lda"
+    grid = MappingProxyType({"unit_length": (False, True)})
 
     shrinkage: float = CHOOSE
 

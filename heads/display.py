@@ -19,19 +19,57 @@ def show_board(board: Leaderboard, out: Path, *, refit: bool) -> None:
     """The table of each split, and what was chosen."""
     fitted_on = "train and valid" if refit else "train"
     titles = {
+        "train": "Out of fold: each photograph of train and valid predicted by a head that has not seen its plant",
         "valid": "Valid: heads fitted on train; every choice is made on these figures",
         "test": f"Test: heads fitted on {fitted_on}; reported, never chosen by",
     }
     for split, title in titles.items():
         if any(entry.scores for entry in board.entries if entry.value(split) is not None):
             shell.print_table(title, COLUMNS, [entry.cells(split, board.overall) for entry in board.entries])
+    _show_more(board)
     n_reused = sum(entry.reused for entry in board.entries)
     if n_reused:
         shell.say(f"{n_reused} of {len(board.entries)} runs were there already and have not changed.")
-    for use, entry in (("Best on valid", board.overall), ("Start for finetune run", board.finetune)):
+    chosen = "out of fold" if board.deciding == "train" else "on valid"
+    for use, entry in ((f"Best {chosen}", board.overall), ("Start for finetune run", board.finetune)):
         if entry is not None:
-            shell.say(f"{use}: {entry.trial.name}, S {entry.value('valid'):.4f}")
+            shell.say(f"{use}: {entry.trial.name}, S {entry.value(board.deciding):.4f}")
     shell.say(f"{out}: a folder per run, split.csv, best.json, leaderboard.csv, .json and .png, speed.png, views.png")
+
+
+def _show_more(board: Leaderboard) -> None:
+    """What is only there if it was asked for: calibration, luck of the seed, unknown species."""
+    rows = []
+    for entry in board.entries:
+        told, split = entry.calibrated, "test" if entry.value("test") is not None else "valid"
+        if told is not None and told.applied:
+            common = told.calibration.temperatures[""]
+            before, after = (told.error(split, when) for when in ("before", "after"))
+            if before is not None and after is not None:
+                rows.append([entry.trial.name, f"{common:.3g}", f"{before:.4f}", f"{after:.4f}"])
+    if rows:
+        shell.print_table(
+            "Calibration: mean distance of confidence and accuracy per image",
+            ["run", "temperature", "before", "after"],
+            rows,
+        )
+    lucky = [
+        [entry.trial.name, split, f"{mean:.4f}", f"{deviation:.4f}", str(n)]
+        for entry in board.entries
+        for split, (mean, deviation, n) in entry.spread.items()
+    ]
+    if lucky:
+        shell.print_table("S over seeds", ["run", "split", "mean", "standard deviation", "seeds"], lucky)
+    rejecting = [
+        [
+            entry.trial.name,
+            *(f"{entry.unknown_auroc[s]:.4f}" if s in entry.unknown_auroc else "-" for s in ("valid", "test")),
+        ]
+        for entry in board.entries
+        if entry.unknown_auroc and board.facts.get("n_held_out")
+    ]
+    if rejecting:
+        shell.print_table("Unknown species told by the highest probability: AUROC", ["run", "valid", "test"], rejecting)
 
 
 def show_run(card: RunCard, scores: Sequence[Score]) -> None:

@@ -11,12 +11,16 @@ from evaluation.intervals import Difference, difference
 from evaluation.invariants import ALL_VIEWS
 from evaluation.metrics import PerAuthor
 from evaluation.predictions import Predictions
+from evaluation.rejection import unknown_auroc
 from evaluation.runs import predictions_path, read_run_card
 from evaluation.scores import METRICS, Score, rank_predictions, score_predictions
 from featstore.provenance import Json
-from heads.trial import Trial
+from heads.calibrating import Calibrated, read_calibrated
+from heads.luck import read_spread
+from heads.trial import OUT_OF_FOLD, Trial
 
-SPLITS = ("valid", "test")
+SPLITS = ("train", "valid", "test")
+"""Of train there are figures only out of fold."""
 DECISIVE = "S"
 """Metric whose value on valid, over all views, decides."""
 
@@ -42,6 +46,12 @@ class Entry:
         Time to fit on train, and to fit again on train and valid; None where that was not done.
     images_per_second
         Speed of the head alone, on stored features; None for a failed run.
+    calibrated
+        What calibration found; None for a failed run.
+    spread
+        By split, mean and standard deviation of S over seeds, and their number.
+    unknown_auroc
+        By split, how well the run tells plants of species that were held out; empty where none were.
     reused
         Whether an earlier run with the same fingerprint was taken.
     remarks
@@ -56,6 +66,9 @@ class Entry:
     fit_seconds: float | None = None
     refit_seconds: float | None = None
     images_per_second: float | None = None
+    calibrated: Calibrated | None = None
+    spread: Mapping[str, tuple[float, float, int]] = field(default_factory=dict)
+    unknown_auroc: Mapping[str, float] = field(default_factory=dict)
     reused: bool = False
     remarks: tuple[str, ...] = ()
     error: str = ""
@@ -107,12 +120,32 @@ class Entry:
             "run": self.trial.name,
             "backbone": self.trial.input,
             "head": self.trial.head,
+            "settings": dict(self.trial.choice.settings),
             "fit_seconds": self.fit_seconds,
             "refit_seconds": self.refit_seconds,
             "images_per_second": self.images_per_second,
+            "calibration": self._calibration(),
+            "seeds": {
+                split: {"mean": mean, "deviation": deviation, "n": n}
+                for split, (mean, deviation, n) in self.spread.items()
+            },
+            "unknown_auroc": dict(self.unknown_auroc),
             "reused": self.reused,
             "remarks": list(self.remarks),
             "error": self.error,
+        }
+
+    def _calibration(self) -> dict[str, Json] | None:
+        if self.calibrated is None:
+            return None
+        return {
+            "temperatures": dict(self.calibrated.calibration.temperatures),
+            "applied": self.calibrated.applied,
+            "unseen": self.calibrated.unseen,
+            "error": {
+                split: {when: self.calibrated.error(split, when) for when in ("before", "after")}
+                for split in self.calibrated.reliability
+            },
         }
 
 
@@ -126,8 +159,11 @@ def read_entry(trial: Trial, folder: Path, *, reused: bool) -> Entry:
     """
     details = read_run_card(folder).details
     remarks = details.get("remarks")
-    paths = [path for split in SPLITS if (path := predictions_path(folder, split)).is_file()]
-    predictions = [Predictions.read(path) for path in paths]
+    variants = (OUT_OF_FOLD if trial.protocol.n_folds else "none", "", "")
+    paths = [predictions_path(folder, split, variant) for split, variant in zip(SPLITS, variants, strict=True)]
+    predictions = [Predictions.read(path) for path in paths if path.is_file()]
+    rejecting = {told.split: unknown_auroc(told) for told in predictions}
+    spread = {split: read_spread(folder, split) for split in SPLITS}
     return Entry(
         trial=trial,
         scores=tuple(score for told in predictions for score in score_predictions(told)),
@@ -135,6 +171,9 @@ def read_entry(trial: Trial, folder: Path, *, reused: bool) -> Entry:
         fit_seconds=_seconds(details, "fit_seconds"),
         refit_seconds=_seconds(details, "refit_seconds"),
         images_per_second=predictions[-1].images_per_second,
+        calibrated=read_calibrated(folder),
+        spread={split: found for split, found in spread.items() if found is not None},
+        unknown_auroc={split: found for split, found in rejecting.items() if found is not None},
         reused=reused,
         remarks=tuple(str(remark) for remark in remarks) if isinstance(remarks, list) else (),
     )

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import ClassVar, Self, TypeAlias
 
 import numpy as np
@@ -22,7 +23,8 @@ Tell: TypeAlias = Callable[[str], object]
 """Is told in a few words how far a long fit has come."""
 
 
-def _say_nothing(text: str) -> None:
+def say_nothing(text: str) -> None:
+    """Keep it to oneself."""
     del text
 
 
@@ -58,6 +60,10 @@ class Head(ABC):
 
     name: ClassVar[str]
     """Name in `heads.registry.HEADS`."""
+    chooses: ClassVar[bool] = True
+    """Whether a fit chooses something on `valid`."""
+    grid: ClassVar[Mapping[str, Sequence[Json]]] = MappingProxyType({})
+    """Values of some settings that tuning combines; the defaults are among them."""
 
     seed: int = 0
     unit_length: bool = False
@@ -97,8 +103,11 @@ class Head(ABC):
         HeadError
             If the data cannot be learnt from, fewer than two classes for example.
         """
-        examples = Examples(features, labels, weight, views)
-        classes = np.unique(examples.labels)
+        return self.learn(Examples(features, labels, weight, views), valid, tell)
+
+    def learn(self, train: Examples, valid: Examples | None = None, tell: Tell | None = None) -> Self:
+        """As `fit`, on examples."""
+        classes, width = np.unique(train.labels), int(train.features.shape[1])
         if len(classes) < 2:
             raise HeadError(
                 "at least two classes to tell apart",
@@ -106,13 +115,13 @@ class Head(ABC):
                 "Add photographs of another species.",
             )
         if valid is not None:
-            require_features(valid.features, features.shape[1])
+            require_features(valid.features, width)
         self.classes_ = classes
-        self.n_features_in_ = int(features.shape[1])
-        self.chosen_: dict[str, float] = {}
+        self.n_features_in_ = width
+        self.chosen_: dict[str, Json] = {}
         self.log_: list[dict[str, float]] = []
         self.remarks_: tuple[str, ...] = ()
-        self._learn(examples, valid.of(classes) if valid is not None else None, tell or _say_nothing)
+        self._learn(train, valid.of(classes) if valid is not None else None, tell or say_nothing)
         return self
 
     def predict_proba(self, features: Features, views: NDArray[np.str_] | None = None) -> NDArray[np.float32]:

@@ -20,26 +20,28 @@ BEST_SCHEMA = "best/1"
 FINE_TUNED_HEAD = "mlp"
 """Head that `finetune run` can put on a backbone."""
 
+_FILED = {"train": "oof"}
 CSV_COLUMNS = (
     "run",
     "backbone",
     "head",
-    *(f"{split}_{metric}" for split in SPLITS for metric in METRICS),
+    *(f"{_FILED.get(split, split)}_{metric}" for split in SPLITS for metric in METRICS),
     *(
-        f"{split}_S_{what}"
+        f"{_FILED.get(split, split)}_S_{what}"
         for split in SPLITS
         for what in ("low", "high", "less_best", "less_best_low", "less_best_high")
     ),
     "fit_seconds",
     "refit_seconds",
     "images_per_second",
+    *(f"{split}_calibration_error_{when}" for split in ("valid", "test") for when in ("before", "after")),
     "error",
 )
 
 
 @dataclass(frozen=True)
 class Leaderboard:
-    """All runs of a comparison, the highest S on valid first, failed ones last.
+    """All runs of a comparison, the highest S on valid - out of fold, where there is that - first, failed ones last.
 
     Attributes
     ----------
@@ -57,8 +59,15 @@ class Leaderboard:
 
     def __post_init__(self) -> None:
         # The sort is stable: of equals, the one that was tried first stands first.
-        ordered = sorted(self.entries, key=lambda entry: -(entry.value("valid") or 0.0) if not entry.error else 1.0)
+        deciding = self.deciding
+        ordered = sorted(self.entries, key=lambda entry: -(entry.value(deciding) or 0.0) if not entry.error else 1.0)
         object.__setattr__(self, "entries", tuple(ordered))
+
+    @property
+    def deciding(self) -> str:
+        """The split whose S decides: train, out of fold, if every run that did not fail has it; else valid."""
+        sound = [entry for entry in self.entries if not entry.error]
+        return "train" if sound and all(entry.value("train") is not None for entry in sound) else "valid"
 
     @property
     def failed(self) -> tuple[Entry, ...]:
@@ -80,7 +89,11 @@ class Leaderboard:
 
     def best(self) -> dict[str, Json]:
         """Give the content of ``best.json``."""
-        return {"schema": BEST_SCHEMA, "finetune": _choice(self.finetune), "overall": _choice(self.overall)}
+        return {
+            "schema": BEST_SCHEMA,
+            "finetune": _choice(self.finetune, self.deciding),
+            "overall": _choice(self.overall, self.deciding),
+        }
 
     def to_json(self) -> dict[str, Json]:
         """Give the whole comparison as one document; figures are rows as in ``scores.json``."""
@@ -126,7 +139,7 @@ def _first(entries: Sequence[Entry]) -> Entry | None:
     return next((entry for entry in entries if not entry.error), None)
 
 
-def _choice(entry: Entry | None) -> Json:
+def _choice(entry: Entry | None, deciding: str) -> Json:
     if entry is None:
         return None
     return {
@@ -134,14 +147,16 @@ def _choice(entry: Entry | None) -> Json:
         "backbone": entry.trial.input,
         "head": entry.trial.head,
         "metric": DECISIVE,
-        "value": entry.value("valid"),
+        "value": entry.value(deciding),
     }
 
 
 def _csv_row(entry: Entry, best: Entry | None) -> list[str]:
     figures = [value for split in SPLITS for value in entry.figures(split).values()]
     spread = [end for split in SPLITS for end in (*entry.interval(split), *astuple(entry.less(best, split)))]
-    numbers = [*figures, *spread, entry.fit_seconds, entry.refit_seconds, entry.images_per_second]
+    told = entry.calibrated
+    errors = [told.error(split, when) if told else None for split in ("valid", "test") for when in ("before", "after")]
+    numbers = [*figures, *spread, entry.fit_seconds, entry.refit_seconds, entry.images_per_second, *errors]
     texts = ["" if number is None or math.isnan(number) else str(number) for number in numbers]
     return [entry.trial.name, entry.trial.input, entry.trial.head, *texts, entry.error]
 

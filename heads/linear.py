@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import ClassVar
 
 import numpy as np
@@ -36,6 +37,8 @@ class LogisticHead(Head):
     """
 
     name: ClassVar[str] = "logistic"
+    chooses: ClassVar[bool] = False
+    grid = MappingProxyType({"inverse_penalty": (1.0, 0.01, 0.1, 10.0), "unit_length": (False, True)})
 
     inverse_penalty: float = 1.0
     max_iterations: int = 1000

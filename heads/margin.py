@@ -6,6 +6,7 @@ import warnings
 from abc import abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import ClassVar
 
 import numpy as np
@@ -75,6 +76,7 @@ class RidgeHead(ScoringHead):
     """
 
     name: ClassVar[str] = "ridge"
+    grid = MappingProxyType({"penalty": (1000.0, 100.0, 10_000.0), "unit_length": (False, True)})
 
     penalty: float = 1000.0
 
@@ -113,6 +115,7 @@ class SvmHead(ScoringHead):
     """
 
     name: ClassVar[str] = "svm"
+    grid = MappingProxyType({"inverse_penalty": (0.001, 0.0001, 0.01), "unit_length": (False, True)})
 
     inverse_penalty: float = 0.001
     max_iterations: int = 2000

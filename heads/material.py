@@ -11,15 +11,20 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from sklearn.utils.class_weight import compute_sample_weight
 
 from featstore.errors import SplitError, TrainingError, listed
 from featstore.groups import Links, find_leaks, groups_of
-from featstore.splits import Split, make_split, read_split, write_split
+from featstore.splits import SPARE, Split, make_split, read_split, write_split
 from featstore.store import Store
 from featstore.store.identity import Identity
 from featstore.table import FeatureTable, load_table
 from heads.examples import Examples
+from heads.protocol import Protocol
+from heads.weights import vote_weights, well_voted
 
+HELD_OUT = "held out"
+"""Side of photographs whose species is not to be learnt."""
 PAPERS = ("image_id", "observation_id", "author", "view", "class_id", "species", "vote")
 """Papers that a run's files depend on."""
 
@@ -38,6 +43,8 @@ class Material:
         What made the features of each network, in the order of the table's columns.
     columns
         Where each network's features stand in the table.
+    links
+        Pairs of copies, which stay together.
     warnings
         What is doubtful and was kept.
 
@@ -53,6 +60,7 @@ class Material:
     split: NDArray[np.str_]
     identities: Mapping[str, Identity]
     columns: Mapping[str, slice]
+    links: Links = ()
     warnings: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -82,6 +90,23 @@ class Material:
         features = blocks[0] if len(blocks) == 1 else np.concatenate(blocks, axis=1)
         return FeatureTable(self.table.papers.loc[rows].reset_index(drop=True), features, tuple(backbones))
 
+    def set_aside(self, share: float, seed: int) -> NDArray[np.bool_] | None:
+        """Which photographs of valid are kept from every choice but the temperature's; None for a share of 0.
+
+        Plants and equal files stay whole. At least one plant is on each side.
+        """
+        if not share:
+            return None
+        from sklearn.model_selection import GroupShuffleSplit
+
+        valid = self.table.papers[self.split == "valid"].reset_index(drop=True)
+        aside = np.zeros(len(valid), dtype=np.bool_)
+        group = groups_of(valid, self.links)
+        if int(group.max()) < 1:
+            raise SplitError("valid photographs of at least two plants to set some aside", "one", "Add observations.")
+        aside[next(GroupShuffleSplit(1, test_size=share, random_state=seed).split(valid, groups=group))[1]] = True
+        return aside
+
     def species(self) -> dict[str, str]:
         """Species name of every class, "" where no photograph tells it."""
         papers = self.table.papers
@@ -98,6 +123,11 @@ class Material:
             if name in observations.groups
         }
 
+    @property
+    def state(self) -> str:
+        """One digest of all of `digests`."""
+        return hashlib.sha256(repr(sorted(self.digests.items())).encode()).hexdigest()
+
     @cached_property
     def digests(self) -> dict[str, str]:
         """SHA-256 of the features of each network and, as `papers`, of the papers and the split of every row."""
@@ -109,20 +139,19 @@ class Material:
         return digests
 
 
-def examples_of(table: FeatureTable, min_vote: float | None = None) -> Examples:
-    """The rows of known class that are `well_voted`, as a head learns from them."""
-    labels = np.asarray(table.papers["class_id"], dtype=np.str_)
-    known = (labels != "") & well_voted(table.papers, min_vote)
-    return Examples(table.features[known], labels[known])
-
-
-def well_voted(papers: pd.DataFrame, min_vote: float | None) -> NDArray[np.bool_]:
-    """Which photographs have a vote of at least `min_vote`, or an unknown one; all if it is None."""
-    if min_vote is None:
-        return np.ones(len(papers), dtype=np.bool_)
-    # Written so that an unknown vote, NaN, stays.
-    good: NDArray[np.bool_] = ~(papers["vote"].to_numpy(np.float64) < min_vote)
-    return good
+def examples_of(table: FeatureTable, protocol: Protocol | None = None) -> Examples:
+    """The rows of known class; under a protocol those that are learnt from, with their weights."""
+    papers = table.papers
+    labels = np.asarray(papers["class_id"], dtype=np.str_)
+    rows = (labels != "") & well_voted(papers, protocol.min_vote if protocol else None)
+    labels, weight = labels[rows], np.ones(int(rows.sum()))
+    if protocol is not None and protocol.class_weight == "balanced":
+        weight = weight * compute_sample_weight("balanced", labels)
+    if protocol is not None and protocol.vote_weight:
+        weight = weight * vote_weights(papers["vote"].to_numpy(np.float64)[rows])
+    alike = bool(np.all(weight == weight[:1]))
+    views = np.asarray(papers["view"], dtype=np.str_)[rows]
+    return Examples(table.features[rows], labels, None if alike else weight / weight.mean(), views)
 
 
 def load_material(
@@ -132,11 +161,21 @@ def load_material(
     split_path: Path,
     excluded: Collection[str] = (),
     links: Links = (),
+    *,
+    like_test: bool = False,
+    n_held_out: int = 0,
 ) -> Material:
     """Load the photographs that have features of all `backbones`, divided as `split_path` says.
 
     A split that is not there is drawn and written, over the photographs that are not `excluded`; copies by `links`
     stay together.
+
+    Parameters
+    ----------
+    like_test
+        Whether a split that has to be drawn judges valid plants by as many photographs as test shows (`make_split`).
+    n_held_out
+        Species, drawn by `seed`, whose photographs are not learnt from: they stand for unknown ones in valid and test.
 
     Raises
     ------
@@ -152,10 +191,31 @@ def load_material(
     ends = np.cumsum([store.column(backbone).dimension for backbone in backbones]).tolist()
     columns = {backbone: slice(start, end) for backbone, start, end in zip(backbones, [0, *ends], ends, strict=False)}
     read = photographs_read(store, excluded)
-    split = divide(read, seed, split_path, links).of(table.papers)
+    split = divide(read, seed, split_path, links, like_test=like_test).of(table.papers)
     told = f"{int(left_out.sum())} photographs are left out by the exclusion list ({len(excluded)} in it)"
     warnings = [*([told] if excluded else []), *_incomplete(read, table, backbones), *_untrained(table.papers, split)]
-    return Material(table, split, identities, columns, tuple(warnings))
+    if n_held_out:
+        split, named = _held_out(table.papers, split, n_held_out, seed)
+        warnings.append(f"{n_held_out} species are held out and stand for unknown ones: {listed(named, n_held_out)}")
+    return Material(table, split, identities, columns, links, tuple(warnings))
+
+
+def _held_out(
+    papers: pd.DataFrame, split: NDArray[np.str_], n_species: int, seed: int
+) -> tuple[NDArray[np.str_], list[str]]:
+    """Take some species out of train; those that valid and test can show come first."""
+    classes = {side: set(papers.loc[split == side, "class_id"]) - {""} for side in ("train", "valid", "test")}
+    shown = [classes[side] for side in ("valid", "test") if classes[side]]
+    drawn = sorted(classes["train"].intersection(*shown))
+    if len(drawn) < n_species or len(classes["train"]) < n_species + 2:
+        raise SplitError(
+            f"{n_species} species in train, valid and test to hold out, and two others to learn",
+            f"{len(drawn)} of {len(classes['train'])}",
+            "Hold out fewer.",
+        )
+    out = np.random.default_rng(seed).choice(drawn, n_species, replace=False)
+    left = np.isin(papers["class_id"].to_numpy(str), out) & np.isin(split, ["train", SPARE])
+    return np.where(left, HELD_OUT, split), sorted(out.tolist())
 
 
 def photographs_read(store: Store, excluded: Collection[str]) -> pd.DataFrame:
@@ -164,7 +224,7 @@ def photographs_read(store: Store, excluded: Collection[str]) -> pd.DataFrame:
     return papers[(papers["status"] == "done") & ~papers["image_id"].isin(set(excluded))].reset_index(drop=True)
 
 
-def divide(papers: pd.DataFrame, seed: int, path: Path, links: Links = ()) -> Split:
+def divide(papers: pd.DataFrame, seed: int, path: Path, links: Links = (), *, like_test: bool = False) -> Split:
     """Give the split in the file `path`; if there is none, draw it and write it there.
 
     Raises
@@ -181,7 +241,7 @@ def divide(papers: pd.DataFrame, seed: int, path: Path, links: Links = ()) -> Sp
             "--drop-leaks leaves them out of train and valid; or correct the data set.",
         )
     if not path.exists():
-        split = make_split(papers, seed, links=links)
+        split = make_split(papers, seed, links=links, like_test=like_test)
         write_split(split, path)
         return split
     split = read_split(path)
@@ -192,7 +252,8 @@ def divide(papers: pd.DataFrame, seed: int, path: Path, links: Links = ()) -> Sp
         got = f"{len(moved)} photographs on the other side ({listed(list(moved))})"
         raise SplitError(f"the data set's own test photographs as test in {path}", got, remedy)
     learn = papers[used != "test"].reset_index(drop=True)
-    sides = pd.Series(used[used != "test"]).groupby(groups_of(learn, links)).transform("nunique")
+    side = pd.Series(used[used != "test"]).replace(SPARE, "valid")
+    sides = side.groupby(groups_of(learn, links)).transform("nunique")
     torn = learn.loc[sides.to_numpy() > 1, "image_id"]
     if len(torn):
         got = f"{len(torn)} photographs of one plant or file on both sides ({listed(list(torn))})"

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import FunctionType
+from types import FunctionType, MappingProxyType
 from typing import ClassVar
 
 import keras
@@ -63,6 +63,7 @@ class MlpHead(Head):
     """
 
     name: ClassVar[str] = "mlp"
+    grid = MappingProxyType({"learning_rate": (3e-4, 1e-4, 1e-3), "dropout": (0.5, 0.3), "units": (512, 1024)})
 
     epochs: int = 60
     patience: int = 10

@@ -33,7 +33,7 @@ class Recipe:
 
     name: str
     settings: Mapping[str, Json]
-    chosen: Mapping[str, float]
+    chosen: Mapping[str, Json]
     classes: Sequence[str]
     n_features: int
 

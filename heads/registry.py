@@ -29,6 +29,8 @@ class HeadSpec:
         Whether it computes with Keras.
     baseline
         Whether it looks at nothing: what every other head has to beat.
+    random
+        Whether another seed gives another fit.
     costly
         Whether it takes so long with many classes that it is compared only when it is named.
     """
@@ -37,6 +39,7 @@ class HeadSpec:
     attribute: str
     summary: str
     needs_engine: bool = False
+    random: bool = False
     baseline: bool = False
     costly: bool = False
 
@@ -49,14 +52,17 @@ class HeadSpec:
 
 HEADS: Mapping[str, HeadSpec] = MappingProxyType(
     {
-        "mlp": HeadSpec("heads.mlp", "MlpHead", "the article's dense network: 3 x 512 selu, dropout", True),
+        "mlp": HeadSpec(
+            "heads.mlp", "MlpHead", "the article's dense network: 3 x 512 selu, dropout", True, random=True
+        ),
         "logistic": HeadSpec("heads.linear", "LogisticHead", "multinomial logistic regression, standardised"),
-        "lightgbm": HeadSpec("heads.boosted", "BoostedHead", "gradient-boosted trees on principal components"),
+        "lightgbm": HeadSpec("heads.boosted", "BoostedHead", "gradient-boosted trees on few directions", random=True),
         "lda": HeadSpec("heads.discriminant", "LdaHead", "linear discriminant analysis, covariance shrunk"),
         "ridge": HeadSpec("heads.margin", "RidgeHead", "ridge regression on classes, at a chosen temperature"),
         "svm": HeadSpec("heads.margin", "SvmHead", "linear support vectors, at a chosen temperature", costly=True),
         "knn": HeadSpec("heads.similarity", "KnnHead", "the nearest photographs by angle, nearer ones count more"),
         "prototype": HeadSpec("heads.similarity", "PrototypeHead", "the nearest class mean by angle"),
+        "view_experts": HeadSpec("heads.experts", "ViewExpertsHead", "any head per view, backed by a common one"),
         "dummy": HeadSpec("heads.baseline", "DummyHead", "how frequent each class is; looks at nothing", baseline=True),
     }
 )
@@ -74,7 +80,18 @@ def create_head(name: str, seed: int = 0) -> Head:
     SettingsError
         If there is no such head.
     """
-    return _spec(name).load()(seed=seed)
+    return head_class(name)(seed=seed)
+
+
+def head_class(name: str) -> type[Head]:
+    """The class of a head.
+
+    Raises
+    ------
+    SettingsError
+        If there is no such head.
+    """
+    return _spec(name).load()
 
 
 def load_head(folder: Path) -> Head:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
@@ -53,6 +54,7 @@ class PrototypeHead(Head):
     """
 
     name: ClassVar[str] = "prototype"
+    grid = MappingProxyType({"standardise": (True, False), "reduction": ("pca", "lda"), "components": (0, 64, 128)})
 
     temperature: float = 0.1
 
@@ -109,6 +111,7 @@ class KnnHead(Head):
     """
 
     name: ClassVar[str] = "knn"
+    grid = MappingProxyType({"n_neighbours": (10, 3, 30), "standardise": (True, False), "components": (0, 128)})
 
     n_neighbours: int = 10
     temperature: float = 0.1

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import cast
+from typing import TypeVar, cast
 
 import numpy as np
+from numpy.typing import NDArray
 
 from evaluation.predictions import Predictions
 from evaluation.runs import CARD, RunCard, predictions_path, write_run_card
@@ -18,13 +19,21 @@ from evaluation.scores import write_csv
 from featstore.engine import load_engine
 from featstore.errors import PredictionsError
 from featstore.provenance import Json, phytobench_version, provenance
+from featstore.splits import SPARE
 from featstore.table import FeatureTable
+from heads.calibrating import calibrate
+from heads.choice import HeadChoice
 from heads.head import Head, Tell
+from heads.luck import write_seeds
 from heads.material import Material, examples_of
-from heads.registry import HEADS, create_head
+from heads.protocol import Protocol
+from heads.tuning import JOURNALS, Tuned, Tuning, tune
 
 FITTED, REFITTED = "fitted", "refitted"
+OUT_OF_FOLD = "oof"
+"""Variant under which the photographs to learn from are predicted out of fold: ``train.oof.predictions.h5``."""
 LOG = "log.csv"
+T = TypeVar("T")
 WARM_UP = 1024
 """Images that are predicted before the speed is measured."""
 
@@ -37,21 +46,18 @@ class Trial:
     ----------
     backbones
         Networks whose features stand side by side.
-    head
-        Name in `heads.registry.HEADS`.
-    seed
-        Seed of everything random in it.
-    refit
-        Whether a head fitted on train and valid answers for test.
-    min_vote
-        Photographs with a lower vote are not learnt from; they are still judged on.
+    choice
+        The head and its settings.
+    protocol
+        What all trials of a comparison have in common.
+    tuning
+        How settings are searched for; None takes those of the choice.
     """
 
     backbones: tuple[str, ...]
-    head: str
-    seed: int
-    refit: bool
-    min_vote: float | None = None
+    choice: HeadChoice
+    protocol: Protocol = field(default_factory=Protocol)
+    tuning: Tuning | None = None
 
     @property
     def input(self) -> str:
@@ -59,19 +65,29 @@ class Trial:
         return "+".join(self.backbones)
 
     @property
+    def head(self) -> str:
+        """Name of the head, whatever its label."""
+        return self.choice.head
+
+    @property
     def name(self) -> str:
         """Name of the run and of its folder."""
-        return f"{self.input}-{self.head}"
+        return f"{self.input}-{self.choice.label}"
+
+    def create(self, **settings: Json) -> Head:
+        """Create the unfitted head."""
+        return self.choice.create(**{"seed": self.protocol.seed, **settings})  # type: ignore[arg-type]  # seed is an int
 
     def fingerprint(self, material: Material) -> dict[str, Json]:
         """Everything that the run's files depend on; an equal fingerprint means equal files."""
         return {
             "phytobench": phytobench_version(),
-            "head": self.head,
-            "engine": load_engine() if HEADS[self.head].needs_engine else "",
-            "settings": create_head(self.head, self.seed).settings(),
-            "refit": self.refit,
-            "min_vote": self.min_vote,
+            "head": self.choice.head,
+            "engine": load_engine() if self.choice.needs_engine else "",
+            "settings": self.create().settings(),
+            # Cross-validation adds files and changes none.
+            "protocol": {k: v for k, v in self.protocol.to_json().items() if k not in {"n_folds", "n_repeats"}},
+            "tuning": self.tuning.to_json() if self.tuning else None,
             "content": {name: material.digests[name] for name in ("papers", *self.backbones)},
             "identities": {
                 backbone: cast("dict[str, Json]", material.identities[backbone].essence())
@@ -84,66 +100,109 @@ def run_trial(trial: Trial, material: Material, folder: Path, fingerprint: dict[
     """Fit, predict and write a run folder, whole or not at all; one that was there is replaced.
 
     Writes fitted/ (train), refitted/ (train and valid, with the settings that the first fit chose), the predictions of
-    valid and test, log.csv for a head that learns in epochs or rounds, and run.json.
+    valid and test, calibration.json, log.csv for a head that learns in epochs or rounds, tuning.csv and seeds.csv where
+    there is something to tell, and run.json.
 
     Raises
     ------
     PhytobenchError
         If the head cannot be fitted, or the folder holds something else than a run.
     """
-    train, valid, test = (material.part(trial.backbones, split) for split in ("train", "valid", "test"))
+    protocol = trial.protocol
+    aside = material.set_aside(protocol.calibration_share, protocol.seed)
     with _replacing_folder(folder) as temporary:
-        head = create_head(trial.head, trial.seed)
-        learnt = examples_of(train, trial.min_vote)
-        started = time.perf_counter()
-        head.fit(learnt.features, learnt.labels, valid=examples_of(valid), tell=tell)
-        seconds: dict[str, Json] = {"fit_seconds": time.perf_counter() - started}
-        head.save(temporary / FITTED)
-        _write_log(head, temporary / LOG)
-        _predict(head, trial, valid, "valid").write(predictions_path(temporary, "valid"))
-        answering = head
-        if trial.refit:
-            started = time.perf_counter()
-            answering = _refit(head, material, trial, tell)
-            seconds["refit_seconds"] = time.perf_counter() - started
-            answering.save(temporary / REFITTED)
-        if len(test):
-            _predict(answering, trial, test, "test").write(predictions_path(temporary, "test"))
-        classes = set(head.classes_.tolist()) | set(answering.classes_.tolist())
-        card = RunCard(
-            model=trial.name,
-            kind="head",
-            backbones=trial.backbones,
-            head=trial.head,
-            classes={class_id: name for class_id, name in material.species().items() if class_id in classes},
-            details={
-                "fingerprint": fingerprint,
-                "settings": head.settings(),
-                "min_vote": trial.min_vote,
-                "n_learnt": len(learnt.labels),
-                "chosen": dict(head.chosen_),
-                "remarks": list(head.remarks_ + answering.remarks_ if trial.refit else head.remarks_),
-                "weights": {backbone: material.identities[backbone].weights for backbone in trial.backbones},
-                **seconds,
-            },
+        tuned = tune(trial, material, folder.parent / JOURNALS, tell) if trial.tuning else None
+        fits = _fit(trial.create(**(tuned.settings if tuned else {})), trial, material, aside, tell)
+        fits.head.save(temporary / FITTED)
+        if fits.refitted is not None:
+            fits.refitted.save(temporary / REFITTED)
+        _write_log(fits.head, temporary / LOG)
+        said = _answers(fits, trial, material)
+        calibrated, final = calibrate(
+            said, aside, by_view=protocol.calibrate == "view", apply=protocol.calibrate != "no", seed=protocol.seed
         )
-        write_run_card(temporary, card)
+        calibrated.write(temporary)
+        for split, predictions in final.items():
+            predictions.write(predictions_path(temporary, split))
+        if tuned:
+            tuned.write(temporary)
+        if protocol.n_seeds > 1 and trial.choice.random:
+            by_seed = {protocol.seed: said}
+            for seed in range(protocol.seed + 1, protocol.seed + protocol.n_seeds):
+                tell(f"seed {seed}")
+                again = _fit(
+                    trial.create(**{**(tuned.settings if tuned else {}), "seed": seed}), trial, material, aside, tell
+                )
+                by_seed[seed] = _answers(again, trial, material)
+            write_seeds(by_seed, temporary)
+        write_run_card(temporary, _card(trial, material, fits, fingerprint, tuned))
 
 
-def _refit(head: Head, material: Material, trial: Trial, tell: Tell) -> Head:
-    both = examples_of(material.part(trial.backbones, "train", "valid"), trial.min_vote)
+@dataclass(frozen=True, eq=False)
+class _Fits:
+    """A head fitted on train, what became of it on train and valid, and how long that took."""
+
+    head: Head
+    refitted: Head | None
+    seconds: dict[str, Json]
+    n_learnt: int
+
+    @property
+    def answering(self) -> Head:
+        return self.refitted or self.head
+
+
+def _fit(head: Head, trial: Trial, material: Material, aside: NDArray[np.bool_] | None, tell: Tell) -> _Fits:
+    valid = material.part(trial.backbones, "valid")
+    learnt = examples_of(material.part(trial.backbones, "train"), trial.protocol)
+    judged = examples_of(valid if aside is None else valid.select(~aside))
+    head, seconds = _timed(lambda: head.learn(learnt, judged, tell))
+    if not trial.protocol.refit:
+        return _Fits(head, None, {"fit_seconds": seconds}, len(learnt.labels))
     # Classes that only valid shows stay out, so that all predictions of a comparison have the same classes.
-    known = np.isin(both.labels, head.classes_)
-    refit = head.for_refit()
-    return refit.fit(both.features[known], both.labels[known], tell=lambda text: tell(f"refit, {text}"))
+    both = examples_of(material.part(trial.backbones, "train", "valid", SPARE), trial.protocol)
+    known = both.take(np.isin(both.labels, head.classes_))
+    again, more = _timed(lambda: head.for_refit().learn(known, None, lambda text: tell(f"refit, {text}")))
+    return _Fits(head, again, {"fit_seconds": seconds, "refit_seconds": more}, len(learnt.labels))
+
+
+def _answers(fits: _Fits, trial: Trial, material: Material) -> dict[str, Predictions]:
+    """What the head of train says of valid, and the answering one of test."""
+    heads = {"valid": fits.head, "test": fits.answering}
+    tables = {split: material.part(trial.backbones, split) for split in heads}
+    return {split: _predict(head, trial, tables[split], split) for split, head in heads.items() if len(tables[split])}
+
+
+def _card(trial: Trial, material: Material, fits: _Fits, fingerprint: dict[str, Json], tuned: Tuned | None) -> RunCard:
+    remarks = [*(tuned.remarks if tuned else ()), *fits.head.remarks_]
+    remarks += fits.refitted.remarks_ if fits.refitted is not None else ()
+    classes = set(fits.head.classes_.tolist())
+    return RunCard(
+        model=trial.name,
+        kind="head",
+        backbones=trial.backbones,
+        head=trial.choice.head,
+        classes={class_id: name for class_id, name in material.species().items() if class_id in classes},
+        details={
+            "fingerprint": fingerprint,
+            "settings": fits.head.settings(),
+            "tuned": dict(tuned.settings) if tuned else None,
+            "protocol": trial.protocol.to_json(),
+            "n_learnt": fits.n_learnt,
+            "chosen": dict(fits.head.chosen_),
+            "remarks": list(remarks),
+            "weights": {backbone: material.identities[backbone].weights for backbone in trial.backbones},
+            **fits.seconds,
+        },
+    )
 
 
 def _predict(head: Head, trial: Trial, table: FeatureTable, split: str) -> Predictions:
+    """Predictions of a table, with the speed of the head alone."""
+    views = table.papers["view"].to_numpy(np.str_)
     # Once without the clock: the first call of each shape compiles.
-    head.predict_proba(table.features[:WARM_UP])
-    started = time.perf_counter()
-    probability = head.predict_proba(table.features)
-    seconds = time.perf_counter() - started
+    head.predict_proba(table.features[:WARM_UP], views[:WARM_UP])
+    probability, seconds = _timed(lambda: head.predict_proba(table.features, views))
     return Predictions.from_papers(
         table.papers,
         model=trial.name,
@@ -153,6 +212,11 @@ def _predict(head: Head, trial: Trial, table: FeatureTable, split: str) -> Predi
         images_per_second=len(table) / max(seconds, 1e-9),
         provenance=provenance(head=head.settings()),
     )
+
+
+def _timed(do: Callable[[], T]) -> tuple[T, float]:
+    started = time.perf_counter()
+    return do(), time.perf_counter() - started
 
 
 def _write_log(head: Head, path: Path) -> None:

@@ -11,7 +11,8 @@ from featstore.build.plan import Plan, UnitTask
 from featstore.build.prepare import prepare
 from featstore.build.specs import load_networks
 from featstore.build.work import Tally, UnitWork
-from featstore.errors import SettingsError, StoreError
+from featstore.cluster import connect
+from featstore.errors import StoreError
 from featstore.shell import Bar
 from featstore.store import Store
 from featstore.store.lease import Lease
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 
 _N_DECODERS = 4
 _TASKS_PER_THREAD = 3
-_CONNECT_S = 30
 
 
 def work_on_cluster(plan: Plan, tasks: Iterable[UnitTask], address: str, bar: Bar, lease: Lease) -> Tally:
@@ -41,7 +41,7 @@ def work_on_cluster(plan: Plan, tasks: Iterable[UnitTask], address: str, bar: Ba
         If a unit fails on several workers, or there are no workers.
     """
     total = Tally()
-    with _client(address) as client:
+    with connect(address) as client:
         for task, tally in _results(client, plan, iter(tasks)):
             lease.check()
             total.add(tally)
@@ -90,18 +90,3 @@ def _results(client: Client, plan: Plan, tasks: Iterator[UnitTask]) -> Iterator[
             new = submit(following)
             task_of[new] = following
             running.add(new)
-
-
-def _client(address: str) -> Client:
-    try:
-        from distributed import Client
-    except ImportError as error:
-        raise SettingsError(
-            "Dask for --scheduler", "none installed", 'Install it: pip install "phytobench[cluster]".'
-        ) from error
-    try:
-        return Client(address, timeout=_CONNECT_S, set_as_default=False)
-    except (OSError, ValueError) as error:
-        raise SettingsError(
-            f"a Dask scheduler at {address}", str(error), "Start one with `dask scheduler`, and give its address."
-        ) from error

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import itertools
 import multiprocessing
-import os
 import signal
 import threading
 from collections import deque
@@ -14,7 +13,6 @@ from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from multiprocessing.connection import wait
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,6 +21,7 @@ from numpy.typing import NDArray
 
 from featstore.errors import ImageError, StoreError
 from featstore.images import decode, read_bytes, resize
+from featstore.processes import end_with_parent
 from featstore.roi import Box, ViewRecipe, cut, find_box
 
 if TYPE_CHECKING:
@@ -110,7 +109,7 @@ def prepare_all(jobs: Iterable[Job], n_workers: int, ahead: int) -> Iterator[Pre
         return
     # Spawned, because forking a process that runs a network's threads can hang it.
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(n_workers, mp_context=context, initializer=_end_with_parent) as pool:
+    with ProcessPoolExecutor(n_workers, mp_context=context, initializer=end_with_parent) as pool:
         queue = iter(jobs)
         with _interrupts_ignored():
             # The workers start here and inherit this, so that an early Ctrl-C does not make each of them complain.
@@ -140,18 +139,3 @@ def _interrupts_ignored() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
-
-
-def _end_with_parent() -> None:
-    """Let a worker end when its parent is killed; an orphan would hold memory for ever."""
-    # Ctrl-C reaches every process of the terminal; the parent alone answers it.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    parent = multiprocessing.parent_process()
-    if parent is None:
-        return
-
-    def watch() -> None:
-        wait([parent.sentinel])
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()

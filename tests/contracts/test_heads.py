@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -35,6 +36,10 @@ def blobs(seed: int, n: int = 120) -> Data:
 def accuracy(head: Head, data: Data) -> float:
     features, labels = data
     return float(np.mean(head.classes_[head.predict_proba(features).argmax(axis=1)] == labels))
+
+
+def files_of(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.is_file())
 
 
 TRAIN, VALID, TEST = blobs(0), blobs(1, 60), blobs(2, 80)
@@ -133,7 +138,7 @@ def test_a_loaded_head_can_be_refitted_and_saved_again(saved: Path, fitted: Head
 
 
 def test_nothing_saved_is_a_pickle(saved: Path) -> None:
-    for path in saved.iterdir():
+    for path in files_of(saved):
         assert path.suffix in {".json", ".npz", ".h5", ".txt"}
         if path.suffix == ".npz":
             with np.load(path, allow_pickle=False) as arrays:
@@ -214,15 +219,13 @@ def test_another_number_of_features_is_refused(fitted: Head) -> None:
 
 
 def test_a_damaged_file_is_named(saved: Path, tmp_path: Path) -> None:
-    for path in saved.iterdir():
-        copy = tmp_path / path.stem / "head"
-        copy.mkdir(parents=True)
-        for other in saved.iterdir():
-            (copy / other.name).write_bytes(other.read_bytes())
-        (copy / path.name).write_bytes(path.read_bytes()[:100])
+    for number, path in enumerate(files_of(saved)):
+        copy = Path(shutil.copytree(saved, tmp_path / str(number) / "head"))
+        damaged = copy / path.relative_to(saved)
+        damaged.write_bytes(path.read_bytes()[: min(100, path.stat().st_size // 2)])
         with pytest.raises(HeadError, match=str(copy)):
             load_head(copy)
-        (copy / path.name).unlink()
+        damaged.unlink()
         with pytest.raises(HeadError, match=str(copy)):
             load_head(copy)
 
@@ -241,9 +244,8 @@ def test_a_damaged_file_is_named(saved: Path, tmp_path: Path) -> None:
 def test_a_strange_recipe_is_refused(
     saved: Path, tmp_path: Path, entry: str, value: object, error: type[PhytobenchError]
 ) -> None:
-    for path in saved.iterdir():
-        (tmp_path / path.name).write_bytes(path.read_bytes())
+    copy = Path(shutil.copytree(saved, tmp_path / "head"))
     recipe = json.loads((saved / "head.json").read_text())
-    (tmp_path / "head.json").write_text(json.dumps(recipe | {entry: value}))
+    (copy / "head.json").write_text(json.dumps(recipe | {entry: value}))
     with pytest.raises(error):
-        load_head(tmp_path)
+        load_head(copy)

@@ -50,7 +50,7 @@ def test_json_is_all_there_is_on_standard_output(
     assert call("compare", make_store().location, "--head", "logistic", "--out", out, "--json", "--seed", 5) == 0
     document = json.loads(capsys.readouterr().out)
     assert document == json.loads((out / "leaderboard.json").read_text())
-    assert document["seed"] == 5
+    assert document["protocol"]["seed"] == 5
     assert {row["metric"] for row in document["scores"]} == {"S", "S_image", "top_1", "top_3", "top_5"}
     assert {row["split"] for row in document["scores"]} == {"valid", "test"}
     assert {row["view"] for row in document["scores"]} == {"all", "Flower", "Leaf"}
@@ -83,7 +83,7 @@ def test_a_failed_head_makes_the_exit_code_3(
 @pytest.mark.parametrize(
     ("extra", "message"),
     [
-        (("--head", "oracle"), "prototype, dummy, got oracle. Correct --head."),
+        (("--head", "oracle"), "prototype, view_experts, dummy, got 'oracle'. Correct --head."),
         (("--backbone", "net_c"), "Expected features of net_c"),
         (("--seed", "-1"), "Expected `seed` of at least 0"),
     ],

@@ -13,13 +13,14 @@ from PIL import Image
 from evaluation.intervals import intervals
 from evaluation.metrics import PerAuthor
 from evaluation.scores import Score
+from heads.choice import HeadChoice
 from heads.entry import COLUMNS, Entry
 from heads.leaderboard import Leaderboard
 from heads.trial import Trial
 
 
 def entry(backbones: str, head: str, valid: float, test: float = 0.5) -> Entry:
-    trial = Trial(tuple(backbones.split("+")), head, seed=0, refit=True)
+    trial = Trial(tuple(backbones.split("+")), HeadChoice(head))
     scores = [
         Score(trial.name, split, view, metric, value if view == "all" else 0.01, math.nan, math.nan, 3)
         for split, value in (("valid", valid), ("test", test))
@@ -29,7 +30,7 @@ def entry(backbones: str, head: str, valid: float, test: float = 0.5) -> Entry:
     return Entry(trial, tuple(scores), fit_seconds=1.25, refit_seconds=2.5, images_per_second=1234.5)
 
 
-FAILED = Entry(Trial(("a",), "lightgbm", 0, refit=True), error="MemoryError: no room")
+FAILED = Entry(Trial(("a",), HeadChoice("lightgbm")), error="MemoryError: no room")
 
 
 def board(*entries: Entry) -> Leaderboard:

@@ -20,7 +20,7 @@ def test_the_table_names_each_head_as_it_names_itself(name: str) -> None:
 
 
 def test_an_unknown_head_is_refused_with_those_there_are() -> None:
-    with pytest.raises(SettingsError, match="prototype, dummy, got 'oracle'"):
+    with pytest.raises(SettingsError, match="prototype, view_experts, dummy, got 'oracle'"):
         create_head("oracle")
 
 

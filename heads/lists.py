@@ -1,0 +1,53 @@
+"""Lists beside the runs: photographs to leave out, and pairs that show the same picture."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from featstore.exclusions import (
+    COPIES,
+    EXCLUSIONS,
+    Exclusion,
+    copies_in,
+    read_copies,
+    read_exclusions,
+    write_copies,
+    write_exclusions,
+)
+from featstore.groups import find_leaks
+from featstore.store import Store
+from heads.material import photographs_read
+
+
+@dataclass(frozen=True)
+class Lists:
+    """What to leave out and what belongs together; both are kept in the folder of the runs and hold there from then on.
+
+    Attributes
+    ----------
+    exclude
+        List of photographs to leave out, also of fine-tuning.
+    copies
+        Pairs of photographs that show the same picture, such as `featstore doctor` finds.
+    drop_leaks
+        Whether photographs to learn from that test shows, too, are added to what is left out, instead of refused.
+    """
+
+    exclude: Path | None = None
+    copies: Path | None = None
+    drop_leaks: bool = False
+
+    def enter(self, store: Store, out: Path) -> None:
+        """Write them into the folder of the runs."""
+        if self.exclude is not None:
+            write_exclusions(read_exclusions(self.exclude), out / EXCLUSIONS)
+        if self.copies is not None:
+            write_copies(read_copies(self.copies), out / COPIES)
+        if self.drop_leaks:
+            path = out / EXCLUSIONS
+            before = read_exclusions(path) if path.exists() else ()
+            left = photographs_read(store, [exclusion.image_id for exclusion in before])
+            leaks = [Exclusion(leak.image_id, f"leak: {leak}") for leak in find_leaks(left, copies_in(out))]
+            if leaks:
+                write_exclusions([*before, *leaks], path)

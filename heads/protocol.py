@@ -1,0 +1,75 @@
+"""The protocol of a comparison: what all heads have in common, so that their differences are their own."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Literal, get_args
+
+from featstore.errors import SettingsError
+from featstore.provenance import Json
+from heads.head import require_setting
+
+ClassWeight = Literal["none", "balanced"]
+Calibrate = Literal["no", "all", "view"]
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """How every head is fitted, judged and asked.
+
+    Attributes
+    ----------
+    seed
+        Seed of the split, if it has to be drawn, and of the heads.
+    refit
+        Whether heads fitted again on train and valid answer for test.
+    min_vote
+        Photographs with a lower vote of the contributors are not learnt from; unknown votes are.
+    vote_weight
+        Whether a photograph counts as much in a fit as its vote says, unknown votes as much as the mean.
+    class_weight
+        ``balanced``: every class counts alike, however many photographs show it.
+    calibrate
+        Whether predictions are brought to the temperature chosen on valid: ``no``, ``all`` (one temperature), or
+        ``view`` (one per view).
+    calibration_share
+        Share of the observations of valid that choose temperatures and nothing else; 0 chooses on all of valid.
+    n_seeds
+        Fits of a random head with seeds that follow on `seed`, to tell how much luck there is in its figures.
+    n_folds, n_repeats
+        Parts of the cross-validation, 0 for none, and how often it is repeated with another division.
+
+    Raises
+    ------
+    SettingsError
+        If a value is outside of its range.
+    """
+
+    seed: int = 0
+    refit: bool = True
+    min_vote: float | None = None
+    vote_weight: bool = False
+    class_weight: ClassWeight = "none"
+    calibrate: Calibrate = "no"
+    calibration_share: float = 0.0
+    n_seeds: int = 1
+    n_folds: int = 0
+    n_repeats: int = 1
+
+    def __post_init__(self) -> None:
+        require_setting("seed", self.seed, low=0)
+        if self.min_vote is not None:
+            require_setting("min_vote", self.min_vote, low=0)
+        for name, kinds in (("class_weight", ClassWeight), ("calibrate", Calibrate)):
+            if getattr(self, name) not in get_args(kinds):
+                expected = f"`{name}` among {', '.join(get_args(kinds))}"
+                raise SettingsError(expected, repr(getattr(self, name)), "Correct it.")
+        require_setting("calibration_share", self.calibration_share, low=0, high=0.9)
+        require_setting("n_seeds", self.n_seeds, low=1)
+        require_setting("n_repeats", self.n_repeats, low=1)
+        if self.n_folds:
+            require_setting("n_folds", self.n_folds, low=3)
+
+    def to_json(self) -> dict[str, Json]:
+        """Every setting by name."""
+        return dict(asdict(self))
