@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -125,7 +125,7 @@ def compare_heads(
         settings.like_test, settings.n_held_out,
     )  # fmt: skip
     material = source.open()
-    trials = plan(backbones, settings)
+    trials = plan(backbones, settings, material.baselines)
     errors: dict[str, str] = {}
     units = pending(trials, material, out)
     fitted = {unit.trial.name for unit in units if unit.part is None}
@@ -154,11 +154,12 @@ def _work(units: Sequence[Unit], source: Source, material: Material, crew: Crew,
                 bar.update(1)
 
 
-def plan(backbones: Sequence[str], settings: CompareSettings) -> list[Trial]:
-    """List the trials: every network alone and, if wanted, all side by side, each with every head."""
+def plan(backbones: Sequence[str], settings: CompareSettings, baselines: Collection[str] = ()) -> list[Trial]:
+    """List the trials: every network alone and, if wanted, all but `baselines` side by side, each with every head."""
     inputs: list[tuple[str, ...]] = [(backbone,) for backbone in backbones]
-    if settings.concat and len(backbones) > 1:
-        inputs.append(tuple(backbones))
+    networks = tuple(name for name in backbones if name not in baselines)
+    if settings.concat and len(networks) > 1:
+        inputs.append(networks)
     choices = parse_choices(settings.heads)
     return [Trial(names, choice, settings.protocol, settings.tuning) for names in inputs for choice in choices]
 
@@ -198,6 +199,7 @@ def _facts(store: Store, material: Material, settings: CompareSettings) -> dict[
         "dataset": store.name,
         "roi": {backbone: store.recipe(backbone).identity for backbone in material.identities},
         "foreign": [backbone for backbone, identity in material.identities.items() if identity.foreign],
+        "baselines": list(material.baselines),
         "weights": {backbone: identity.weights for backbone, identity in material.identities.items()},
         "protocol": settings.protocol.to_json(),
         "n_held_out": settings.n_held_out,

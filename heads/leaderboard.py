@@ -82,8 +82,8 @@ class Leaderboard:
     @property
     def finetune(self) -> Entry | None:
         """The best start for fine-tuning: a single network with the mlp; None if there is none."""
-        # Networks behind imported features cannot be built here.
-        foreign = set(_list(self.facts, "foreign"))
+        # Networks behind imported features cannot be built here, and a histogram cannot learn.
+        foreign = {*_list(self.facts, "foreign"), *_list(self.facts, "baselines")}
         alone = [entry for entry in self.entries if len(entry.trial.backbones) == 1]
         return _first([e for e in alone if e.trial.head == FINE_TUNED_HEAD and e.trial.backbones[0] not in foreign])
 

@@ -13,6 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from sklearn.utils.class_weight import compute_sample_weight
 
+from featstore.backbones.table import BACKBONES
 from featstore.errors import SplitError, TrainingError, listed
 from featstore.groups import Links, find_leaks, groups_of
 from featstore.splits import SPARE, Split, make_split, read_split, write_split
@@ -122,6 +123,12 @@ class Material:
             for name in ("train", "valid", "test")
             if name in observations.groups
         }
+
+    @property
+    def baselines(self) -> tuple[str, ...]:
+        """Features that no network made, such as a colour histogram."""
+        kinds = {name: BACKBONES.get(identity.backbone) for name, identity in self.identities.items()}
+        return tuple(name for name, kind in kinds.items() if kind is not None and kind.baseline)
 
     @property
     def state(self) -> str:

@@ -9,6 +9,7 @@ import sys
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
@@ -48,7 +49,7 @@ def build_backbone(
     check_options(name, pooling, side_px)
     backbone = BACKBONES[name]
     side = backbone.side_px if side_px is None else side_px
-    if weights == "imagenet":
+    if weights == "imagenet" or backbone.baseline:
         return _construct(backbone, side, pooling, "imagenet")
     network = _construct(backbone, side, pooling, None)
     seed = random_seed(weights)
@@ -91,14 +92,18 @@ def weights_sha256(network: keras.Model) -> str:
 
 
 def _preprocess_input(name: str) -> Callable[..., object]:
-    module = importlib.import_module(f"keras.applications.{backbone_named(name).module}")
-    return cast("Callable[..., object]", module.preprocess_input)
+    return cast("Callable[..., object]", _module(backbone_named(name)).preprocess_input)
+
+
+def _module(backbone: Backbone) -> ModuleType:
+    return importlib.import_module(f"keras.applications.{backbone.module}" if backbone.in_keras else backbone.module)
 
 
 def _construct(backbone: Backbone, side: int, pooling: str, weights: str | None) -> keras.Model:
     import keras
 
-    constructor = getattr(keras.applications, backbone.application)
+    home = keras.applications if backbone.in_keras else _module(backbone)
+    constructor = getattr(home, backbone.application)
     try:
         # Keras announces downloads on standard output, which belongs to results.
         with contextlib.redirect_stdout(sys.stderr):

@@ -10,6 +10,9 @@ from featstore.backbones.table import BACKBONES, Backbone
 from featstore.errors import WeightsError
 from featstore.provenance import sha256_of_file
 
+NO_WEIGHTS = "none"
+"""What a backbone that has none is built with."""
+
 
 def weights_source(name: str, weights: str, side_px: int | None = None) -> str | None:
     """Fingerprint of where the weights of a backbone come from; reads a file at most.
@@ -21,8 +24,8 @@ def weights_source(name: str, weights: str, side_px: int | None = None) -> str |
 
     Returns
     -------
-    ``"random:SEED/VERSION"``, ``"file:SHA256"`` of a weight file or of Keras' cached download, or None where that is
-    not there yet.
+    `NO_WEIGHTS`, ``"random:SEED/VERSION"``, ``"file:SHA256"`` of a weight file or of Keras' cached download, or None
+    where that is not there yet.
 
     Raises
     ------
@@ -30,6 +33,8 @@ def weights_source(name: str, weights: str, side_px: int | None = None) -> str |
         If there is no such file.
     """
     backbone = BACKBONES[name]
+    if backbone.baseline:
+        return NO_WEIGHTS
     seed = random_seed(weights)
     if seed is not None:
         return f"random:{seed}/{RANDOM_VERSION}"

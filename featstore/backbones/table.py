@@ -1,4 +1,4 @@
-"""The table of backbones: networks of `keras.applications`, told without importing Keras."""
+"""The table of backbones: networks of `keras.applications` and a colour histogram, told without importing Keras."""
 
 from __future__ import annotations
 
@@ -13,16 +13,17 @@ Pooling = Literal["avg", "max"]
 
 @dataclass(frozen=True)
 class Backbone:
-    """One network of `keras.applications`.
+    """One network of `keras.applications`, or of our own.
 
     Attributes
     ----------
     name
         What `--backbone` calls it.
     application
-        Its constructor in `keras.applications`.
+        Its constructor.
     module
-        Its module there, which holds its `preprocess_input`.
+        Its module in `keras.applications`, which holds its `preprocess_input`; one with dots is named in full, and
+        holds the constructor, too.
     side_px
         Side of the square input its ImageNet weights were trained on.
     min_side_px
@@ -33,6 +34,8 @@ class Backbone:
         File that Keras downloads its ImageNet weights to; ``{side}`` stands for the side they were trained at.
     download_sides
         Sides there are such weights for, if several; the network's own stands in for any other.
+    baseline
+        Whether it has no weights and has learnt nothing: what networks have to beat.
     """
 
     name: str
@@ -43,6 +46,12 @@ class Backbone:
     dimension: int
     download: str
     download_sides: tuple[int, ...] = ()
+    baseline: bool = False
+
+    @property
+    def in_keras(self) -> bool:
+        """Whether it is one of `keras.applications`."""
+        return "." not in self.module
 
     def download_name(self, side: int | None = None) -> str:
         """Name of the file that Keras downloads for an input of `side` px (None: the network's own)."""
@@ -79,6 +88,7 @@ BACKBONES: dict[str, Backbone] = {
             "efficientnet_v2_b0", "EfficientNetV2B0", "efficientnet_v2", 224, 32, 1280, f"efficientnetv2-b0{_SHORT}"
         ),
         Backbone("efficientnet_v2_s", "EfficientNetV2S", "efficientnet_v2", 384, 32, 1280, f"efficientnetv2-s{_SHORT}"),
+        Backbone("colour", "ColourHistogram", "featstore.backbones.colour", 96, 8, 125, "", baseline=True),
         Backbone("convnext_tiny", "ConvNeXtTiny", "convnext", 224, 32, 768, f"convnext_tiny{_SHORT}"),
     )
 }

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from featstore.backbones import ARTICLE_BACKBONES, BACKBONES, Pooling, check_engine, check_options
+from featstore.backbones.sources import NO_WEIGHTS
 from featstore.build.specs import NetworkSpec
 from featstore.catalog import VIEWS
 from featstore.errors import SettingsError
@@ -120,7 +121,7 @@ class BuildSettings:
             yield NetworkSpec(
                 name=self.name.replace(PLACEHOLDER, backbone) or backbone,
                 backbone=backbone,
-                weights=self.weights,
+                weights=NO_WEIGHTS if BACKBONES[backbone].baseline else self.weights,
                 side_px=self.side_px or BACKBONES[backbone].side_px,
                 pooling=self.pooling,
                 engine=self.engine,

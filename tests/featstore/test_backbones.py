@@ -25,6 +25,7 @@ from featstore.errors import SettingsError, WeightsError
 IMAGES = np.random.default_rng(0).integers(0, 256, (2, 75, 75, 3), dtype=np.uint8)
 
 
+NETWORKS = [name for name, backbone in BACKBONES.items() if not backbone.baseline]
 LARGE = {"resnet101", "densenet121", "inception_resnet_v2", "efficientnet_v2_s"}
 ALL = [pytest.param(name, marks=pytest.mark.slow) if name in LARGE else name for name in BACKBONES]
 
@@ -40,7 +41,7 @@ def test_features_have_the_stated_dimension(name: str) -> None:
     assert features.std(axis=0).max() > 1e-3
 
 
-@pytest.mark.parametrize("name", BACKBONES)
+@pytest.mark.parametrize("name", NETWORKS)
 def test_keras_draws_the_line_at_the_same_side(name: str) -> None:
     backbone = BACKBONES[name]
     constructor = getattr(keras.applications, backbone.application)
@@ -48,6 +49,19 @@ def test_keras_draws_the_line_at_the_same_side(name: str) -> None:
         constructor(include_top=False, weights=None, input_shape=(backbone.min_side_px - 1,) * 2 + (3,))
     with pytest.raises(SettingsError, match=f"at least {backbone.min_side_px} px"):
         build_backbone(name, "random", backbone.min_side_px - 1)
+
+
+def test_the_colour_histogram_has_no_weights_and_counts_colours() -> None:
+    network = build_backbone("colour", "imagenet", side_px=8)
+    assert not network.weights
+    images = np.zeros((3, 8, 8, 3), dtype=np.uint8)
+    images[1] = 255, 0, 0
+    images[2, :4] = 255, 255, 255
+    features = np.asarray(network.predict_on_batch(preprocess("colour", images))).reshape(3, 5, 5, 5)
+    np.testing.assert_allclose(features.sum(axis=(1, 2, 3)), 1, atol=1e-6)
+    black, red, white = (features[:, 0, 0, 0], features[:, 4, 0, 0], features[:, 4, 4, 4])
+    np.testing.assert_allclose([black, red, white], [[1, 0, 0.5], [0, 1, 0], [0, 0, 0.5]], atol=1e-6)
+    assert weights_source("colour", "random:3") == weights_source("colour", "imagenet") == "none"
 
 
 @pytest.mark.parametrize("name", ["convnext_tiny", "xception"])
@@ -186,7 +200,7 @@ class DownloadError(Exception):
 @pytest.mark.parametrize(
     ("name", "side"),
     [
-        *((name, None) for name in sorted(set(BACKBONES) - LARGE)),
+        *((name, None) for name in sorted(set(NETWORKS) - LARGE)),
         *(pytest.param(name, None, marks=pytest.mark.slow) for name in sorted(LARGE)),
         ("mobilenet", 128),
         ("mobilenet", 96),
