@@ -6,7 +6,6 @@ import multiprocessing
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
-from multiprocessing.context import SpawnProcess
 from pathlib import Path
 
 from featstore.cluster import connect
@@ -70,53 +69,80 @@ def attempt_elsewhere(unit: Unit, source: Source) -> Outcome:
 
 
 def on_processes(units: Sequence[Unit], source: Source, n_jobs: int) -> Iterator[Outcome]:
-    """Each unit in a process of its own, some at once: one that is killed, for want of memory, takes no other with it.
+    """In processes of this machine: one that is killed, for want of memory, takes only its unit with it.
 
     Raises
     ------
     OSError
         If a unit could not write or read.
     """
-    context, waiting = multiprocessing.get_context("spawn"), list(units)
-    running: dict[SpawnProcess, tuple[Unit, Connection]] = {}
+    waiting, workers = list(reversed(units)), [_Worker(source) for _ in range(min(n_jobs, len(units)))]
     try:
-        while waiting or running:
-            while waiting and len(running) < n_jobs:
-                unit = waiting.pop(0)
-                ours, theirs = context.Pipe(duplex=False)
-                process = context.Process(target=_in_a_process, args=(unit, source, theirs))
-                process.start()
-                theirs.close()
-                running[process] = (unit, ours)
-            ended = wait([process.sentinel for process in running])
-            for process in [process for process in running if process.sentinel in ended]:
-                unit, pipe = running.pop(process)
-                process.join()
-                yield _outcome(unit, pipe, process)
+        for worker in workers:
+            worker.give(waiting.pop())
+        while busy := [worker for worker in workers if worker.unit is not None]:
+            ready = wait([worker.pipe for worker in busy])
+            for worker in [worker for worker in busy if worker.pipe in ready]:
+                outcome = worker.outcome()
+                if waiting:
+                    worker.give(waiting.pop())
+                yield outcome
     finally:
-        for process in running:
-            process.terminate()
-        for process in running:
-            process.join(_GRACE_S)
+        for worker in workers:
+            worker.end()
 
 
-def _in_a_process(unit: Unit, source: Source, pipe: Connection) -> None:
-    end_with_parent()
-    try:
-        pipe.send(attempt_elsewhere(unit, source).error)
-    except OSError as error:
-        pipe.send(error)
+class _Worker:
+    """A process that works units off, one after the other; a new one takes the place of one that died."""
 
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self._start()
+        self.unit: Unit | None = None
 
-def _outcome(unit: Unit, pipe: Connection, process: SpawnProcess) -> Outcome:
-    told = pipe.recv() if pipe.poll() else None
-    if isinstance(told, OSError):
-        raise told
-    if told is not None:
+    def _start(self) -> None:
+        context = multiprocessing.get_context("spawn")
+        self.pipe, theirs = context.Pipe()
+        self._process = context.Process(target=_serve, args=(self._source, theirs), daemon=True)
+        self._process.start()
+        theirs.close()
+
+    def give(self, unit: Unit) -> None:
+        """Let it work a unit off."""
+        self.unit = unit
+        self.pipe.send(unit)
+
+    def outcome(self) -> Outcome:
+        """What became of the unit; waits for it."""
+        unit, self.unit = self.unit, None
+        if unit is None:
+            raise ValueError("no unit was given")
+        try:
+            told = self.pipe.recv()
+        except (EOFError, ConnectionError):
+            self._process.join()
+            code = self._process.exitcode or 0
+            how = f"killed by signal {-code}, often for want of memory" if code < 0 else f"exit code {code}"
+            self._start()
+            return Outcome(unit, f"Its process ended without an answer: {how}.")
+        if isinstance(told, OSError):
+            raise told
         return Outcome(unit, str(told))
-    code = process.exitcode or 0
-    how = f"killed by signal {-code}, often for want of memory" if code < 0 else f"exit code {code}"
-    return Outcome(unit, f"Its process ended without an answer: {how}.")
+
+    def end(self) -> None:
+        """Stop it, whatever it does."""
+        self._process.terminate()
+        self._process.join(_GRACE_S)
+
+
+def _serve(source: Source, pipe: Connection) -> None:
+    end_with_parent()
+    while True:
+        unit = pipe.recv()
+        try:
+            pipe.send(attempt_elsewhere(unit, source).error)
+        except OSError as error:
+            pipe.send(error)
 
 
 def on_cluster(units: Sequence[Unit], source: Source, address: str) -> Iterator[Outcome]:

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from scipy.linalg import eigh, solve
 from scipy.special import log_softmax, softmax
 
-from heads.covariance import Scatter
+from evaluation.temperature import choose_temperature
+from heads.covariance import TINY, Scatter
 from heads.examples import Examples, Features
 from heads.head import Head, Tell, require_setting
 from heads.standardise import Affine
@@ -21,6 +22,8 @@ from heads.threads import threads_for
 FILE = "lda.npz"
 CHOOSE = -1.0
 GRID = (0.01, 0.03, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
+_TEMPERATURES = (0.5, 1.0, 2.0, 4.0, 8.0)
+_MOST_JUDGED = 4000
 
 
 @dataclass(eq=False, kw_only=True)
@@ -30,13 +33,16 @@ class LdaHead(Head):
     As scikit-learn's `LinearDiscriminantAnalysis(solver="lsqr")` with the same fixed shrinkage. Without validation
     photographs `CHOOSE` takes Ledoit and Wolf's estimate, made once on all photographs less the mean of their class;
     scikit-learn makes one per class, which costs as many times as there are classes and sees few photographs each time.
-    With them it takes the shrinkage of `GRID`, or the estimate, that has the lowest loss on them: with many columns and
-    few photographs per class the estimate keeps directions of noise.
+    With them it takes the shrinkage of `GRID`, or the estimate, and the temperature that have the lowest loss on them:
+    with many columns and few photographs per class the estimate keeps directions of noise, and the probabilities are
+    far too sure.
 
     Attributes
     ----------
     shrinkage
         0 keeps the covariance, 1 keeps its mean variance alone; `CHOOSE` (-1) chooses.
+    temperature
+        The logarithms of the posterior odds are divided by it; with validation photographs it is chosen by their loss.
     shrinkage_
         What was used.
     """
@@ -45,11 +51,13 @@ class LdaHead(Head):
     grid = MappingProxyType({"unit_length": (False, True)})
 
     shrinkage: float = CHOOSE
+    temperature: float = 1.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.shrinkage != CHOOSE:
             require_setting("shrinkage", self.shrinkage, low=0, high=1)
+        require_setting("temperature", self.temperature, low=1e-6)
 
     def _fit(self, train: Examples, valid: Examples | None, tell: Tell) -> None:
         del tell
@@ -60,23 +68,27 @@ class LdaHead(Head):
         with threads_for(scatter.within.shape, len(scatter.within)):
             if valid is not None and self.shrinkage == CHOOSE:
                 self.shrinkage_ = self._choose(scatter, standardisation.apply(valid.features), valid)
-                self.chosen_ = {"shrinkage": self.shrinkage_}
             weights = np.asarray(solve(scatter.shrunk(self.shrinkage_), scatter.means.T, assume_a="pos"))
         offset = np.log(scatter.share) - 0.5 * np.einsum("kd,dk->k", scatter.means, weights)
-        self._map = standardisation.then(weights, offset)
+        scores, used = standardisation.then(weights, offset), self.temperature
+        if valid is not None:
+            used = choose_temperature(scores.apply(valid.features), np.searchsorted(self.classes_, valid.labels))
+            self.chosen_ = {"shrinkage": self.shrinkage_, "temperature": used}
+        self._map = Affine(scores.weights / used, scores.offset / used)
 
     def _choose(self, scatter: Scatter, features: NDArray[np.float64], valid: Examples) -> float:
-        """The shrinkage under which the labels of valid are likeliest."""
-        rows, number = np.arange(len(features)), np.searchsorted(self.classes_, valid.labels)
+        """The shrinkage under which, at its best temperature, the labels of valid are likeliest."""
+        judged = np.random.default_rng(self.seed).permutation(len(features))[:_MOST_JUDGED]
+        rows, number = np.arange(len(judged)), np.searchsorted(self.classes_, valid.labels[judged])
         # In the directions of the covariance every shrinkage is a division.
         variances, directions = eigh(scatter.within)
-        means, features = scatter.means @ directions, features @ directions
+        means, features = scatter.means @ directions, features[judged] @ directions
         grid = sorted({*GRID, scatter.estimated_shrinkage})
         losses = []
         for shrinkage in grid:
-            scaled = means / ((1 - shrinkage) * variances + shrinkage * scatter.mean_variance + 1e-9)
-            offset = np.log(scatter.share) - 0.5 * np.einsum("kd,kd->k", means, scaled)
-            losses.append(-log_softmax(features @ scaled.T + offset, axis=1)[rows, number].mean())
+            scaled = means / ((1 - shrinkage) * variances + shrinkage * scatter.mean_variance + TINY)
+            scores = features @ scaled.T + np.log(scatter.share) - 0.5 * np.einsum("kd,kd->k", means, scaled)
+            losses.append(min(-log_softmax(scores / t, axis=1)[rows, number].mean() for t in _TEMPERATURES))
         return float(grid[int(np.argmin(losses))])
 
     def _probability(self, features: Features) -> NDArray[np.float64]:

@@ -82,6 +82,8 @@ class Candidate:
         Other than the choice's own.
     score
         S over all photographs of train, each predicted by a fit that has not seen its plant; NaN if a fit failed.
+    deviation
+        Standard error of `score`, by the bootstrap over authors.
     loss
         Cross-entropy per image.
     seconds
@@ -92,6 +94,7 @@ class Candidate:
 
     settings: Mapping[str, Json]
     score: float
+    deviation: float
     loss: float
     seconds: float
     error: str = ""
@@ -114,18 +117,29 @@ class Tuned:
 
     @property
     def settings(self) -> Mapping[str, Json]:
-        """The best: highest S, of equals the lower loss, of these the first; none if all failed."""
+        """The best: of those whose S is within a standard error of the highest, the lowest loss; none if all failed.
+
+        S alone would choose by luck among settings that it does not tell apart; the loss sees every image [1]_.
+
+        References
+        ----------
+        .. [1] L. Breiman et al., "Classification and Regression Trees", 1984, section 3.4.3: the 1-SE rule.
+        """
         sound = [candidate for candidate in self.candidates if not candidate.error]
-        return min(sound, key=lambda tried: (-tried.score, tried.loss)).settings if sound else {}
+        if not sound:
+            return {}
+        highest = max(sound, key=lambda tried: tried.score)
+        least = highest.score - (0.0 if math.isnan(highest.deviation) else highest.deviation)
+        return min((tried for tried in sound if tried.score >= least), key=lambda tried: tried.loss).settings
 
     def write(self, folder: Path) -> None:
         """Write ``tuning.csv``."""
         rows = [
-            [json.dumps(dict(c.settings)), *("" if math.isnan(v) else str(v) for v in (c.score, c.loss)),
+            [json.dumps(dict(c.settings)), *("" if math.isnan(v) else str(v) for v in (c.score, c.deviation, c.loss)),
              f"{c.seconds:.2f}", c.error]
             for c in self.candidates
         ]  # fmt: skip
-        write_csv(folder / TUNING, ("settings", "S", "loss", "seconds", "error"), rows)
+        write_csv(folder / TUNING, ("settings", "S", "standard_error", "loss", "seconds", "error"), rows)
 
 
 def tune(trial: Trial, material: Material, journals: Path, tell: Tell) -> Tuned:
@@ -170,15 +184,17 @@ def _try(
             )  # fmt: skip
     except Exception as error:  # noqa: BLE001  # settings that cannot be fitted are one line, and the search goes on
         seconds = time.perf_counter() - started
-        return Candidate(settings, math.nan, math.nan, seconds, f"{type(error).__name__}: {error}")
+        return Candidate(settings, math.nan, math.nan, math.nan, seconds, f"{type(error).__name__}: {error}")
     said = Predictions.from_papers(
         table.papers, model=trial.name, split="train", classes=classes, probability=probability
     )
-    score = next(score.value for score in score_predictions(said) if score.metric == "S")
+    found = next(score for score in score_predictions(said) if score.metric == "S")
     known = np.isin(said.true_class, classes)
     own = probability[known, np.searchsorted(classes, said.true_class[known])].astype(np.float64)
     loss = float(-np.log(np.maximum(own, 1e-12)).mean())
-    return Candidate(settings, score, loss, time.perf_counter() - started)
+    # An interval of 95 % is 3.92 standard errors wide.
+    deviation = (found.high - found.low) / 3.92
+    return Candidate(settings, found.value, deviation, loss, time.perf_counter() - started)
 
 
 def _grid(trial: Trial, tuning: Tuning, tried: list[Candidate]) -> Iterator[dict[str, Json]]:

@@ -6,6 +6,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -186,6 +187,9 @@ def assemble(trial: Trial, material: Material, out: Path) -> None:
     )
     predictions.write(out_of_fold_path(out / trial.name))
     shutil.rmtree(out / PARTS / trial.name, ignore_errors=True)
+    with suppress(OSError):
+        # Once the last run's parts are put together.
+        (out / PARTS).rmdir()
 
 
 def out_of_fold_path(folder: Path) -> Path:
