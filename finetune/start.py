@@ -130,6 +130,12 @@ def open_start(request: Request) -> Start:
     if not isinstance(head, MlpHead) or len(card.backbones) != 1:
         got = f"{run.name}, a {head.name} on {' and '.join(card.backbones)}"
         raise TrainingError("the run of an mlp head on one backbone", got, "Name another --backbone.")
+    if head.unit_length or head.components:
+        raise TrainingError(
+            "an mlp on features as the backbone gives them",
+            f"{run.name}, whose head brings them to unit length or projects them first",
+            "Compare one without unit_length and components, and name it by --from.",
+        )
     backbone = card.backbones[0]
     identity = store.identity(backbone)
     if identity.foreign:

@@ -84,7 +84,9 @@ class Leaderboard:
         """The best start for fine-tuning: a single network with the mlp; None if there is none."""
         # Networks behind imported features cannot be built here, and a histogram cannot learn.
         foreign = {*_list(self.facts, "foreign"), *_list(self.facts, "baselines")}
-        alone = [entry for entry in self.entries if len(entry.trial.backbones) == 1]
+        # Nor is there a layer for features that a head prepares before its network sees them.
+        plain = [e for e in self.entries if not {"unit_length", "components"} & set(e.trial.choice.settings)]
+        alone = [entry for entry in plain if len(entry.trial.backbones) == 1]
         return _first([e for e in alone if e.trial.head == FINE_TUNED_HEAD and e.trial.backbones[0] not in foreign])
 
     def best(self) -> dict[str, Json]:

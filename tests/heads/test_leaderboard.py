@@ -55,6 +55,12 @@ def test_only_a_single_networks_mlp_can_be_fine_tuned() -> None:
     assert board(entry("a", "logistic", 0.8), entry("a+b", "mlp", 0.9)).best()["finetune"] is None
 
 
+def test_a_head_that_prepares_its_features_is_no_start() -> None:
+    prepared = entry("a", "mlp", 0.9)
+    prepared = replace(prepared, trial=replace(prepared.trial, choice=HeadChoice.parse("p=mlp:components=16")))
+    assert board(prepared, entry("a", "mlp", 0.8)).best()["finetune"]["value"] == 0.8
+
+
 def test_a_failed_run_is_never_best() -> None:
     assert board(FAILED).best() == {"schema": "best/1", "finetune": None, "overall": None}
     assert board(FAILED, entry("a", "mlp", 0.0)).overall == entry("a", "mlp", 0.0)

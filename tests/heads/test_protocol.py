@@ -1,0 +1,211 @@
+"""What a comparison can be asked for beyond its defaults: settings, tuning, folds, calibration, unknown species."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from evaluation.predictions import Predictions
+from evaluation.runs import predictions_path, read_run_card
+from featstore.errors import SettingsError, SplitError
+from featstore.splits import SPARE, make_split, read_split
+from featstore.store import Store
+from heads.choice import HeadChoice, parse_choices
+from heads.compare import CompareSettings, Crew, compare_heads
+from heads.examples import Examples
+from heads.experts import ViewExpertsHead
+from heads.linear import LogisticHead
+from heads.protocol import Protocol
+from heads.tuning import Candidate, Tuned, Tuning
+from heads.weights import vote_weights
+
+MakeStore = Callable[..., Store]
+ONE = CompareSettings(("net_b",), ("logistic",), concat=False)
+
+
+def test_settings_are_read_as_what_they_are() -> None:
+    choice = HeadChoice.parse("wide=mlp:units=64,dropout=0.25,unit_length=yes,activation=relu")
+    assert (choice.label, choice.head) == ("wide", "mlp")
+    assert choice.settings == {"units": 64, "dropout": 0.25, "unit_length": True, "activation": "relu"}
+    assert choice.create(3).settings()["units"] == 64
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("mlp:depth=3", "a setting of mlp"),
+        ("mlp:units=many", "units of mlp as a whole number"),
+        ("mlp:dropout=2", "`dropout`"),
+        ("mlp:activation=loud", "`activation`"),
+        ("a/b=mlp", "a label"),
+        ("logistic:reduction=umap", "`reduction`"),
+    ],
+)
+def test_bad_settings_are_refused(text: str, message: str) -> None:
+    with pytest.raises(SettingsError, match=message):
+        HeadChoice.parse(text)
+
+
+def test_two_heads_of_one_label_are_refused() -> None:
+    with pytest.raises(SettingsError, match="one head per label"):
+        parse_choices(("mlp", "mlp:units=64"))
+    assert len(parse_choices(("mlp", "mlp", "small=mlp:units=64"))) == 2
+
+
+def test_folds_predict_every_photograph_without_its_plant(make_store: MakeStore, tmp_path: Path) -> None:
+    settings = replace(ONE, protocol=Protocol(n_folds=3, n_repeats=2))
+    board = compare_heads(make_store(), settings, tmp_path / "runs")
+    folder = tmp_path / "runs" / "net_b-logistic"
+    found = Predictions.read(predictions_path(folder, "train", "oof"))
+    split = read_split(tmp_path / "runs" / "split.csv").frame
+    assert set(found.image_id) == set(split.loc[split["split"] != "test", "image_id"])
+    folds = pd.read_csv(tmp_path / "runs" / "folds.csv", dtype=str)
+    sides = folds.drop_duplicates(["observation_id", "repeat_0", "repeat_1"])
+    assert len(sides) == folds["observation_id"].nunique(), "a plant is on one side"
+    assert board.deciding == "train"
+    assert board.best()["overall"]["value"] == board.entries[0].value("train")
+    assert not (tmp_path / "runs" / ".folds").exists()
+    again = compare_heads(make_store(name="other.zarr"), settings, tmp_path / "runs")
+    assert again.entries[0].reused
+
+
+def test_processes_find_what_one_process_finds(make_store: MakeStore, tmp_path: Path) -> None:
+    store = make_store()
+    settings = CompareSettings(("net_a", "net_b"), ("logistic", "knn"), protocol=Protocol(n_folds=3))
+    compare_heads(store, settings, tmp_path / "one")
+    compare_heads(store, settings, tmp_path / "two", crew=Crew(n_jobs=2))
+    for path in sorted((tmp_path / "one").rglob("*.predictions.h5")):
+        same = tmp_path / "two" / path.relative_to(tmp_path / "one")
+        np.testing.assert_array_equal(Predictions.read(path).probability, Predictions.read(same).probability)
+
+
+def test_tuning_keeps_every_trial_and_goes_on(make_store: MakeStore, tmp_path: Path) -> None:
+    store, out = make_store(), tmp_path / "runs"
+    compare_heads(store, replace(ONE, tuning=Tuning(budget_s=0)), out)
+    first = pd.read_csv(out / "net_b-logistic" / "tuning.csv")
+    assert first["settings"].tolist() == ["{}"], "the defaults are tried whatever the budget"
+    board = compare_heads(store, replace(ONE, tuning=Tuning(budget_s=600)), out)
+    tried = pd.read_csv(out / "net_b-logistic" / "tuning.csv")
+    assert len(tried) == 8
+    assert tried.iloc[0].equals(first.iloc[0]), "what was tried is not tried again"
+    card = read_run_card(out / "net_b-logistic")
+    assert json.dumps(card.details["tuned"]) in tried["settings"].tolist()
+    assert not board.failed
+
+
+def test_of_what_cannot_be_told_apart_the_lowest_loss_is_taken() -> None:
+    found = Tuned(
+        (
+            Candidate({"a": 1}, 0.90, 0.02, 0.5, 1),
+            Candidate({"a": 2}, 0.89, 0.02, 0.3, 1),
+            Candidate({"a": 3}, 0.80, 0.02, 0.1, 1),
+            Candidate({"a": 4}, float("nan"), float("nan"), float("nan"), 1, "failed"),
+        )
+    )
+    assert found.settings == {"a": 2}
+    assert Tuned(()).settings == {}
+
+
+def test_optuna_searches_within_the_grid(make_store: MakeStore, tmp_path: Path) -> None:
+    pytest.importorskip("optuna")
+    compare_heads(make_store(), replace(ONE, tuning=Tuning("optuna", 600, most=4)), tmp_path)
+    tried = [json.loads(line) for line in pd.read_csv(tmp_path / "net_b-logistic" / "tuning.csv")["settings"]]
+    assert len(tried) == 4
+    assert all(0.01 <= settings["inverse_penalty"] <= 10 for settings in tried[1:])
+
+
+def test_calibration_keeps_rankings_and_lowers_the_loss(make_store: MakeStore, tmp_path: Path) -> None:
+    store = make_store()
+    plain = replace(ONE, heads=("logistic:inverse_penalty=1000",))
+    compare_heads(store, plain, tmp_path / "plain")
+    protocol = Protocol(calibrate="all", calibration_share=0.5)
+    board = compare_heads(store, replace(plain, protocol=protocol), tmp_path / "calibrated")
+    before, after = (
+        Predictions.read(predictions_path(tmp_path / name / "net_b-logistic", "test")).probability
+        for name in ("plain", "calibrated")
+    )
+    told = board.entries[0].calibrated
+    assert told is not None
+    assert told.unseen
+    assert told.applied
+    assert told.calibration.temperatures[""] != 1
+    assert (before.argmax(axis=1) == after.argmax(axis=1)).all()
+    assert set(told.reliability) == {"valid", "test"}
+
+
+def test_species_that_are_held_out_are_not_learnt(make_store: MakeStore, tmp_path: Path) -> None:
+    board = compare_heads(make_store(), replace(ONE, n_held_out=1), tmp_path)
+    card = read_run_card(tmp_path / "net_b-logistic")
+    assert len(card.classes) == 2
+    assert 0 <= board.entries[0].unknown_auroc["valid"] <= 1
+    with pytest.raises(SplitError, match="5 species"):
+        compare_heads(make_store(name="b.zarr"), replace(ONE, n_held_out=5), tmp_path / "more")
+
+
+def test_valid_like_test_judges_as_many_photographs_of_a_plant() -> None:
+    rng = np.random.default_rng(0)
+    rows = []
+    for plant in range(400):
+        test = plant >= 300
+        views = rng.choice(["Flower", "Leaf"], 1 if test else 4, p=[0.9, 0.1] if test else [0.5, 0.5])
+        rows += [
+            {"image_id": f"{plant}-{n}", "observation_id": str(plant), "class_id": str(plant % 5), "view": view,
+             "split": "test" if test else "train", "sha256": f"{plant}-{n}"}
+            for n, view in enumerate(views)
+        ]  # fmt: skip
+    papers = pd.DataFrame(rows)
+    split = make_split(papers, seed=1, like_test=True)
+    joined = split.frame.assign(view=papers["view"])
+    judged = joined[joined["split"] == "valid"]
+    assert judged.groupby("observation_id").size().eq(1).all()
+    assert set(joined["split"]) == {"train", "valid", SPARE, "test"}
+    assert (judged["view"] == "Flower").mean() > 0.75, "half of what is there, nine tenths of test"
+    plain = make_split(papers, seed=1).frame
+    np.testing.assert_array_equal(plain["split"], joined["split"].replace(SPARE, "valid"))
+
+
+def test_experts_of_views_learn_what_the_common_head_cannot() -> None:
+    """The same feature means the opposite in two views."""
+    rng = np.random.default_rng(3)
+
+    def draw(n: int) -> Examples:
+        features = rng.normal(size=(n, 4)).astype(np.float32)
+        views = np.array(["Flower", "Leaf"])[rng.integers(0, 2, n)]
+        sign = np.where(views == "Flower", 1, -1)
+        labels = np.where(features[:, 0] * sign > 0, "yes", "no")
+        return Examples(features, labels, None, views)
+
+    train, valid, test = draw(400), draw(200), draw(400)
+    head = ViewExpertsHead().learn(train, valid)
+    found = head.classes_[head.predict_proba(test.features, test.views).argmax(axis=1)]
+    common = LogisticHead().learn(train)
+    assert np.mean(found == test.labels) > 0.95
+    assert np.mean(common.classes_[common.predict_proba(test.features).argmax(axis=1)] == test.labels) < 0.65
+    assert head.chosen_["shares"] == {"Flower": 0.9, "Leaf": 0.9}
+    np.testing.assert_array_equal(head.predict_proba(test.features), common.predict_proba(test.features))
+
+
+def test_votes_weigh() -> None:
+    found = vote_weights(np.array([1.0, 3.0, np.nan, 0.0]))
+    np.testing.assert_allclose(found, np.array([1, 3, 1.5, 0.5]) / 1.5)
+    np.testing.assert_array_equal(vote_weights(np.full(3, np.nan)), 1)
+
+
+@pytest.mark.parametrize("head", ["logistic", "lda", "ridge", "svm", "prototype", "dummy"])
+def test_a_weight_of_two_is_a_photograph_twice(head: str) -> None:
+    rng = np.random.default_rng(1)
+    features = rng.normal(size=(90, 5)).astype(np.float32)
+    labels = np.array(["a", "b", "c"])[np.arange(90) % 3]
+    features[:, 0] += np.arange(90) % 3
+    twice = np.arange(90) % 2 == 0
+    settings = {"standardise": False} | ({"shrinkage": 0.3} if head == "lda" else {})
+    weighted = HeadChoice(head, settings=settings).create(0).fit(features, labels, weight=1.0 + twice)
+    rows = np.concatenate([np.arange(90), np.flatnonzero(twice)])
+    repeated = HeadChoice(head, settings=settings).create(0).fit(features[rows], labels[rows])
+    np.testing.assert_allclose(weighted.predict_proba(features), repeated.predict_proba(features), atol=2e-3)
