@@ -92,7 +92,7 @@ def test_a_cluster_that_loses_a_worker_makes_the_same_bits(
 
 def test_a_scheduler_that_does_not_answer(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("distributed")
-    monkeypatch.setattr("featstore.build.cluster._CONNECT_S", 1)
+    monkeypatch.setattr("featstore.cluster._CONNECT_S", 1)
     nowhere = BuildSettings(("mobilenet",), "random", side_px=32, scheduler="tcp://127.0.0.1:9")
     with pytest.raises(SettingsError, match=r"a Dask scheduler at tcp://127.0.0.1:9"):
         build_store(photos, tmp_path / "f.zarr", nowhere)
