@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
+import numpy as np
+
 from evaluation.alignment import align
 from evaluation.answers import write_observations
 from evaluation.fusion import FusedObservations, Recipe, fuse
@@ -20,6 +22,7 @@ from featstore.splits import read_split
 from featstore.store import Store
 from featstore.store.identity import differences
 from featstore.table import load_table
+from heads.calibrating import read_calibrated
 from heads.head import Head
 from heads.recipe import RECIPE
 from heads.registry import load_head
@@ -55,7 +58,8 @@ class Asked:
 def ask(run: Path, store: Store, out: Path, *, unseen: bool = False, image_ids: Collection[str] | None = None) -> Asked:
     """Let the head of a run answer for photographs of a store.
 
-    The head that answers for test does so: refitted on train and valid, if it was.
+    The head that answers for test does so: refitted on train and valid, if it was, and at the temperatures of the run,
+    if its own predictions have them.
 
     Parameters
     ----------
@@ -88,12 +92,15 @@ def ask(run: Path, store: Store, out: Path, *, unseen: bool = False, image_ids: 
             raise StoreError("photographs that the run has not seen", "none", "Leave out --unseen.")
     head = answering_head(run)
     started = time.perf_counter()
-    probability = head.predict_proba(table.features)
+    probability = head.predict_proba(table.features, table.papers["view"].to_numpy(np.str_))
     speed = len(table) / max(time.perf_counter() - started, 1e-9)
     predictions = Predictions.from_papers(
         table.papers, model=card.model, split=SPLIT, classes=head.classes_, probability=probability,
         images_per_second=speed, provenance=provenance(run=str(run.resolve()), store=store.location),
     )  # fmt: skip
+    calibrated = read_calibrated(run)
+    if calibrated is not None and calibrated.applied:
+        predictions = calibrated.calibration.apply(predictions)
     fused = fuse(align([predictions]), Recipe("mean"))
     files = predictions_path(out, SPLIT), out / "observations.csv"
     predictions.write(files[0])

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from featstore.provenance import replacing
+from heads.effort import Size, Work
 from heads.examples import Examples, Features
 from heads.head import Head, Tell, require_setting
 
@@ -117,6 +118,13 @@ class BoostedHead(Head):
             tell(f"round {state.iteration + 1}/{self.rounds}{loss}")
 
         return log
+
+    def _work(self, size: Size) -> Work:
+        # A tree per class and round looks at every image in some columns; about a hundred rounds, on one thread.
+        n_steps = float(size.n_images) * size.n_classes * min(self.rounds, 100)
+        return Work(
+            n_steps * (2e4 + 1e3 * size.n_features * self.component_share), 40.0 * size.n_images * size.n_classes
+        )
 
     def _probability(self, features: Features) -> NDArray[np.float64]:
         found = self._booster.predict(features, num_threads=1)

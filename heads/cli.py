@@ -74,13 +74,13 @@ def compare(
         ),
     ] = "no",
     calibration_share: Annotated[
-        float,
+        float | None,
         typer.Option(
             "--calibration-share",
-            help="Share of the plants of valid that choose temperatures and nothing else.",
+            help="Share of valid plants that choose temperatures and nothing else. \\[default: 0.3 with --calibrate]",
             rich_help_panel=_PROTOCOL,
         ),
-    ] = 0.0,
+    ] = None,
     class_weight: Annotated[
         str,
         typer.Option("--class-weight", help="none, or balanced: every class counts alike.", rich_help_panel=_PROTOCOL),
@@ -146,6 +146,19 @@ def compare(
         str | None,
         typer.Option("--scheduler", help="Dask scheduler, such as tcp://host:8786.", rich_help_panel=_WORK),
     ] = None,
+    memory: Annotated[
+        float | None,
+        typer.Option(
+            "--memory",
+            metavar="GIB",
+            help="Memory that fits may need at once; others are not begun. \\[default: what is free]",
+            rich_help_panel=_WORK,
+        ),
+    ] = None,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Tell what is to be done and about how long it takes.", rich_help_panel=_WORK),
+    ] = False,
     seed: shell.SeedOption = 0,
     out: shell.OutOption = Path("runs"),
     as_json: shell.JsonOption = False,
@@ -165,11 +178,11 @@ def compare(
 
     - `heads compare features.zarr --backbone mobilenet --head logistic --head wide=mlp:units=1024 --out runs`
 
-    - `heads compare features.zarr --tune --budget 600 --folds 5 --calibrate all`
+    - `heads compare features.zarr --tune --budget 600 --folds 5 --calibrate all --dry-run`
     """
     from featstore.store import Store
-    from heads.compare import CompareSettings, Crew, compare_heads
-    from heads.display import show_board
+    from heads.compare import CompareSettings, Crew, compare_heads, foresee
+    from heads.display import show_board, show_forecast
     from heads.lists import Lists
     from heads.protocol import Protocol
     from heads.registry import DEFAULT_HEADS
@@ -184,7 +197,14 @@ def compare(
     settings = CompareSettings(
         tuple(backbone or ()), tuple(head or DEFAULT_HEADS), concat, protocol, tuning, like_test, hold_out_species
     )
-    lists, crew = Lists(exclude, copies, drop_leaks), Crew(jobs, scheduler)
+    lists, crew = Lists(exclude, copies, drop_leaks), Crew(jobs, scheduler, memory)
+    if dry_run:
+        ahead = foresee(Store.open(store), settings, out, lists, crew)
+        if as_json:
+            shell.print_json(ahead.to_json())
+        else:
+            show_forecast(ahead)
+        return
     board = compare_heads(Store.open(store), settings, out, lists, crew)
     for text in board.warnings:
         shell.warn(text)

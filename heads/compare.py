@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+import shutil
+import tempfile
 import time
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -9,12 +12,13 @@ from pathlib import Path
 
 from featstore import shell
 from featstore.errors import PredictionsError, SettingsError
-from featstore.exclusions import copies_in, excluded_in
+from featstore.exclusions import COPIES, EXCLUSIONS, copies_in, excluded_in
 from featstore.provenance import Json, provenance
 from featstore.store import Store
 from heads.choice import parse_choices
 from heads.crew import Outcome, here, on_cluster, on_processes
 from heads.entry import Entry, read_entry
+from heads.forecast import GIB, Forecast, forecast
 from heads.head import Tell, require_setting
 from heads.leaderboard import FINE_TUNED_HEAD, Leaderboard
 from heads.lists import Lists
@@ -23,7 +27,7 @@ from heads.protocol import Protocol
 from heads.registry import DEFAULT_HEADS
 from heads.trial import Trial
 from heads.tuning import Tuning
-from heads.work import Source, Unit, assemble, is_assembled, pending
+from heads.work import SPLIT, Source, Unit, assemble, is_assembled, pending
 
 
 @dataclass(frozen=True)
@@ -76,6 +80,8 @@ class Crew:
         Processes of this machine; 1 works in this one.
     scheduler
         Address of a Dask scheduler, instead.
+    memory_gib
+        Memory that all fits at once may need; None takes what is free. Workers of a scheduler have their own limits.
 
     Raises
     ------
@@ -85,11 +91,19 @@ class Crew:
 
     n_jobs: int = 1
     scheduler: str | None = None
+    memory_gib: float | None = None
 
     def __post_init__(self) -> None:
         require_setting("jobs", self.n_jobs, low=1)
+        if self.memory_gib is not None:
+            require_setting("memory", self.memory_gib, low=0)
         if self.scheduler and self.n_jobs > 1:
             raise SettingsError("either --jobs or --scheduler", "both", "Leave one out.")
+
+    def forecast(self, units: Sequence[Unit], material: Material) -> Forecast:
+        """What units will cost."""
+        memory = math.inf if self.scheduler else None
+        return forecast(units, material, self.n_jobs, memory if self.memory_gib is None else self.memory_gib * GIB)
 
     def work(self, units: Sequence[Unit], source: Source, material: Material, tell: Tell) -> Iterator[Outcome]:
         """Work units off, in any order."""
@@ -118,19 +132,13 @@ def compare_heads(
     PhytobenchError
         If store, split or settings cannot be used.
     """
-    backbones = _chosen(store, settings.backbones)
-    (lists or Lists()).enter(store, out)
-    source = Source(
-        store.location, backbones, settings.protocol.seed, out, excluded_in(out), copies_in(out),
-        settings.like_test, settings.n_held_out,
-    )  # fmt: skip
-    material = source.open()
-    trials = plan(backbones, settings, material.baselines)
+    crew = crew or Crew()
+    source, material, trials = _open(store, settings, out, lists)
     errors: dict[str, str] = {}
     units = pending(trials, material, out)
     fitted = {unit.trial.name for unit in units if unit.part is None}
     try:
-        _work(units, replace(source, state=material.state), material, crew or Crew(), errors)
+        _work(crew.forecast(units, material), replace(source, state=material.state), material, crew, errors)
         for trial in trials:
             if trial.protocol.n_folds and trial.name not in errors and not is_assembled(trial, material, out):
                 assemble(trial, material, out)
@@ -142,12 +150,53 @@ def compare_heads(
     return board
 
 
-def _work(units: Sequence[Unit], source: Source, material: Material, crew: Crew, errors: dict[str, str]) -> None:
+def foresee(
+    store: Store, settings: CompareSettings, out: Path, lists: Lists | None = None, crew: Crew | None = None
+) -> Forecast:
+    """Tell what `compare_heads` with the same arguments would have to do; nothing is fitted or written.
+
+    Raises
+    ------
+    PhytobenchError
+        If store, split or settings cannot be used.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        for name in (SPLIT, EXCLUSIONS, COPIES):
+            if (out / name).is_file():
+                shutil.copy(out / name, folder)
+        _, material, trials = _open(store, settings, Path(folder), lists)
+    return (crew or Crew()).forecast(pending(trials, material, out), material)
+
+
+def _open(
+    store: Store, settings: CompareSettings, out: Path, lists: Lists | None
+) -> tuple[Source, Material, list[Trial]]:
+    """What is compared on what: the split is drawn and the lists are entered where that has not been done."""
+    backbones = _chosen(store, settings.backbones)
+    (lists or Lists()).enter(store, out)
+    source = Source(
+        store.location, backbones, settings.protocol.seed, out, excluded_in(out), copies_in(out),
+        settings.like_test, settings.n_held_out,
+    )  # fmt: skip
+    material = source.open()
+    return source, material, plan(backbones, settings, material.baselines)
+
+
+def _work(ahead: Forecast, source: Source, material: Material, crew: Crew, errors: dict[str, str]) -> None:
     """Runs first; of those that fail, the cross-validation is left out."""
-    with shell.progress(len(units), "comparing", "fits") as bar:
+    for text in filter(None, [ahead.announcement()]):
+        shell.say(text)
+    with shell.progress(len(ahead.units), "comparing", "fits") as bar:
         tell = _seldom(bar.set_postfix_str)
         for stage in (False, True):
-            wanted = [u for u in units if (u.part is not None) == stage and u.trial.name not in errors]
+            wanted = []
+            for unit in (u for u in ahead.units if (u.part is not None) == stage and u.trial.name not in errors):
+                refused = ahead.refusal(unit)
+                if refused:
+                    errors.setdefault(unit.trial.name, refused)
+                    bar.update(1)
+                else:
+                    wanted.append(unit)
             for outcome in crew.work(wanted, source, material, tell):
                 if outcome.error:
                     errors.setdefault(outcome.unit.trial.name, outcome.error)

@@ -14,6 +14,7 @@ from scipy.special import log_softmax, softmax
 
 from evaluation.temperature import choose_temperature
 from heads.covariance import TINY, Scatter
+from heads.effort import Size, Work
 from heads.examples import Examples, Features
 from heads.head import Head, Tell, require_setting
 from heads.standardise import Affine
@@ -90,6 +91,11 @@ class LdaHead(Head):
             scores = features @ scaled.T + np.log(scatter.share) - 0.5 * np.einsum("kd,kd->k", means, scaled)
             losses.append(min(-log_softmax(scores / t, axis=1)[rows, number].mean() for t in _TEMPERATURES))
         return float(grid[int(np.argmin(losses))])
+
+    def _work(self, size: Size) -> Work:
+        n_cells, width = float(size.n_images) * size.n_features, float(size.n_features)
+        chosen = 40.0 * width**3 if size.n_valid and self.shrinkage == CHOOSE else 2.0 * width**3
+        return Work(8.0 * n_cells * width + chosen, 24.0 * n_cells + 32.0 * width**2)
 
     def _probability(self, features: Features) -> NDArray[np.float64]:
         return np.asarray(softmax(self._map.apply(features), axis=1), dtype=np.float64)

@@ -11,7 +11,9 @@ from evaluation.runs import RunCard
 from evaluation.scores import Score
 from featstore import shell
 from heads.asking import Asked
+from heads.effort import in_words
 from heads.entry import COLUMNS
+from heads.forecast import GIB, Forecast
 from heads.leaderboard import Leaderboard
 
 
@@ -35,6 +37,19 @@ def show_board(board: Leaderboard, out: Path, *, refit: bool) -> None:
         if entry is not None:
             shell.say(f"{use}: {entry.trial.name}, S {entry.value(board.deciding):.4f}")
     shell.say(f"{out}: a folder per run, split.csv, best.json, leaderboard.csv, .json and .png, speed.png, views.png")
+
+
+def show_forecast(ahead: Forecast) -> None:
+    """What is to be done, run by run."""
+    rows = [
+        [name, str(n_units), in_words(effort.seconds), f"{effort.n_bytes / GIB:.2f}"]
+        for name, n_units, effort in ahead.rows()
+    ]
+    if not rows:
+        shell.say("Nothing to do: every run is there already and has not changed.")
+        return
+    shell.print_table("To be done", ["run", "fits", "about", "GiB beside the features"], rows)
+    shell.say(f"About {in_words(ahead.seconds)} in all, on this machine when nothing else runs. Nothing was fitted.")
 
 
 def _show_more(board: Leaderboard) -> None:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from featstore.errors import SettingsError
 from featstore.provenance import Json, write_json
+from heads.effort import Size, Work
 from heads.examples import Examples, Features
 from heads.head import Head, Tell, require_setting
 from heads.preparation import Preparation
@@ -98,6 +99,13 @@ class ViewExpertsHead(Head):
         known = valid.of(np.unique(train.labels)) if valid is not None else None
         told = lambda text: tell(f"{view or 'all views'}, {text}")  # noqa: E731
         return head.learn(train, known, told)
+
+    def work(self, size: Size) -> Work:
+        """As its common head, and once more for the photographs of all views."""
+        from heads.registry import head_class
+
+        common = head_class(self.of)(seed=self.seed).work(size)
+        return common.then(common)
 
     def _choose(self, view: str, judged: Examples) -> float:
         rows, number = np.arange(len(judged.labels)), np.searchsorted(self.classes_, judged.labels)

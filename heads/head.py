@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 
 from featstore.errors import SettingsError, listed
 from featstore.provenance import Json
+from heads.effort import Size, Work
 from heads.examples import Examples, Features, HeadError, require_features, require_views
-from heads.preparation import Preparation, require_reduction
+from heads.preparation import Preparation, preparing, require_reduction
 from heads.recipe import REFIT, Recipe, read_recipe
 from heads.standardise import Standardisation
 
@@ -152,6 +153,17 @@ class Head(ABC):
             raise HeadError("probabilities", f"no number from {self.name} in row {row}", REFIT)
         return probability
 
+    def work(self, size: Size) -> Work:
+        """Estimate what a fit costs, preparation included; see `heads.effort.estimate` for seconds.
+
+        Parameters
+        ----------
+        size
+            Of what is learnt from.
+        """
+        before = preparing(size, self.components, self.reduction)
+        return before.then(self._work(replace(size, n_features=self.components or size.n_features)))
+
     def for_refit(self) -> Self:
         """Give an unfitted head with the settings that this one's fit chose."""
         self._require_fitted()
@@ -238,6 +250,11 @@ class Head(ABC):
         if self.standardise and not self.components:
             return Standardisation.fit(features)
         return Standardisation.none(features.shape[1])
+
+    def _work(self, size: Size) -> Work:
+        """Estimate a fit on prepared features; nothing worth telling by default."""
+        del size
+        return Work()
 
     @abstractmethod
     def _fit(self, train: Examples, valid: Examples | None, tell: Tell) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import softmax
 
+from heads.effort import Size, Work
 from heads.examples import Examples, Features
 from heads.head import Head, Tell, require_setting
 from heads.standardise import Affine
@@ -68,6 +69,12 @@ class LogisticHead(Head):
             weights = np.concatenate([np.zeros_like(weights), weights], axis=1)
             offset = np.concatenate([np.zeros_like(offset), offset])
         self._map = standardisation.then(weights, offset)
+
+    def _work(self, size: Size) -> Work:
+        # Some 120 steps, each two products of the features with one column per class, in float64.
+        steps = min(120, self.max_iterations)
+        n_cells, n_scores = float(size.n_images) * size.n_features, float(size.n_images) * size.n_classes
+        return Work(steps * (4 * 2.5 * n_cells * size.n_classes + 1000 * n_scores), 16 * n_cells + 32 * n_scores)
 
     def _probability(self, features: Features) -> NDArray[np.float64]:
         return np.asarray(softmax(self._map.apply(features), axis=1), dtype=np.float64)

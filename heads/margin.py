@@ -15,6 +15,7 @@ from scipy.linalg import cho_factor, cho_solve
 from scipy.special import softmax
 
 from evaluation.temperature import choose_temperature
+from heads.effort import Size, Work
 from heads.examples import Examples, Features
 from heads.head import Head, Tell, require_setting
 from heads.standardise import Affine
@@ -84,6 +85,13 @@ class RidgeHead(ScoringHead):
         super().__post_init__()
         require_setting("penalty", self.penalty, low=1e-9)
 
+    def _work(self, size: Size) -> Work:
+        n_cells, width = float(size.n_images) * size.n_features, float(size.n_features)
+        target = float(size.n_images) * size.n_classes
+        return Work(
+            4.0 * n_cells * (width + size.n_classes) + 2.0 * width**3, 16.0 * (n_cells + target) + 24.0 * width**2
+        )
+
     def _scores(
         self, train: NDArray[np.float64], number: NDArray[np.int64], weight: NDArray[np.float64] | None
     ) -> tuple[NDArray[np.float64], ...]:
@@ -124,6 +132,11 @@ class SvmHead(ScoringHead):
         super().__post_init__()
         require_setting("inverse_penalty", self.inverse_penalty, low=1e-12)
         require_setting("max_iterations", self.max_iterations, low=1)
+
+    def _work(self, size: Size) -> Work:
+        # Per class some 50 passes of coordinate descent over all features, on one thread.
+        n_cells = float(size.n_images) * size.n_features
+        return Work(5e4 * n_cells * size.n_classes, 24.0 * n_cells)
 
     def _scores(
         self, train: NDArray[np.float64], number: NDArray[np.int64], weight: NDArray[np.float64] | None

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from featstore.errors import SettingsError
 from featstore.provenance import replacing
+from heads.effort import Size, Work
 from heads.examples import Examples, Features, HeadError
 from heads.head import Head, Tell, require_setting
 from heads.standardise import Standardisation
@@ -157,6 +158,14 @@ class MlpHead(Head):
 
     def _numbers(self, examples: Examples) -> NDArray[np.int32]:
         return np.searchsorted(self.classes_, examples.labels).astype(np.int32)
+
+    def _work(self, size: Size) -> Work:
+        weights = size.n_features * self.units + (self.n_layers - 1) * self.units**2 + self.units * size.n_classes
+        per_image = 6.0 * weights + 2.0 * weights * size.n_valid / max(size.n_images, 1)
+        # Small batches leave a part of the machine idle, and every step moves all weights.
+        steps = size.n_images / max(_MIN_BATCH, min(self.batch_size, size.n_images // MIN_STEPS))
+        epochs = min(self.epochs, 40)
+        return Work(epochs * (2.0 * per_image * size.n_images + 1000.0 * steps * weights), 16.0 * weights + 5e8)
 
     def _probability(self, features: Features) -> NDArray[np.float32]:
         # Called directly: `Model.predict` compiles a function per model, which costs more than it gains here.

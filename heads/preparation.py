@@ -12,11 +12,14 @@ from numpy.typing import NDArray
 from featstore.errors import SettingsError
 from heads.arrays import read_arrays, write_arrays
 from heads.covariance import Scatter
+from heads.effort import Size, Work
 from heads.examples import Examples, Features
 from heads.standardise import Affine, Standardisation
 from heads.threads import threads_for
 
 FILE = "preparation.npz"
+PASS = 1000.0
+"""Operations of a matrix product in the time that a pass over one number in memory takes, measured."""
 Reduction = Literal["pca", "lda"]
 REDUCTIONS = ("pca", "lda")
 
@@ -72,6 +75,16 @@ class Preparation:
     def read(cls, folder: Path, *, unit_length: bool, components: int) -> Preparation:
         """Read what `write` wrote; `ValueError` or `OSError` if that cannot be done."""
         return cls(unit_length, Affine(*read_arrays(folder / FILE, "weights", "offset")) if components else None)
+
+
+def preparing(size: Size, components: int, reduction: str) -> Work:
+    """Estimate what preparing features costs: a few passes over them, and a decomposition where columns are reduced."""
+    n_cells = float(size.n_images + size.n_valid) * size.n_features
+    passes = Work(PASS * n_cells, 8.0 * n_cells)
+    if not components:
+        return passes
+    products = 2.0 * size.n_images * size.n_features * (size.n_features if reduction == "lda" else 20.0 * components)
+    return passes.then(Work(2 * products + 20.0 * size.n_features**3, 16.0 * n_cells))
 
 
 def with_unit_length(features: Features) -> Features:

@@ -11,6 +11,8 @@ from heads.head import require_setting
 
 ClassWeight = Literal["none", "balanced"]
 Calibrate = Literal["no", "all", "view"]
+CALIBRATION_SHARE = 0.3
+"""Share of valid plants that choose temperatures, unless another is asked for."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,8 @@ class Protocol:
         Whether predictions are brought to the temperature chosen on valid: ``no``, ``all`` (one temperature), or
         ``view`` (one per view).
     calibration_share
-        Share of the observations of valid that choose temperatures and nothing else; 0 chooses on all of valid.
+        Share of the observations of valid that choose temperatures and nothing else, so that no early stopping has
+        seen them; 0 chooses on all of valid, None takes `CALIBRATION_SHARE` where predictions are calibrated.
     n_seeds
         Fits of a random head with seeds that follow on `seed`, to tell how much luck there is in its figures.
     n_folds, n_repeats
@@ -51,7 +54,7 @@ class Protocol:
     vote_weight: bool = False
     class_weight: ClassWeight = "none"
     calibrate: Calibrate = "no"
-    calibration_share: float = 0.0
+    calibration_share: float | None = None
     n_seeds: int = 1
     n_folds: int = 0
     n_repeats: int = 1
@@ -64,11 +67,18 @@ class Protocol:
             if getattr(self, name) not in get_args(kinds):
                 expected = f"`{name}` among {', '.join(get_args(kinds))}"
                 raise SettingsError(expected, repr(getattr(self, name)), "Correct it.")
-        require_setting("calibration_share", self.calibration_share, low=0, high=0.9)
+        if self.calibration_share is None:
+            object.__setattr__(self, "calibration_share", CALIBRATION_SHARE if self.calibrate != "no" else 0.0)
+        require_setting("calibration_share", self.share_set_aside, low=0, high=0.9)
         require_setting("n_seeds", self.n_seeds, low=1)
         require_setting("n_repeats", self.n_repeats, low=1)
         if self.n_folds:
             require_setting("n_folds", self.n_folds, low=3)
+
+    @property
+    def share_set_aside(self) -> float:
+        """`calibration_share` as a number."""
+        return self.calibration_share or 0.0
 
     def to_json(self) -> dict[str, Json]:
         """Every setting by name."""

@@ -15,8 +15,10 @@ from scipy.special import softmax
 from evaluation.temperature import choose_temperature
 from heads.arrays import read_arrays, write_arrays
 from heads.covariance import class_sums
+from heads.effort import Size, Work
 from heads.examples import Examples, Features
 from heads.head import Head, Tell, require_setting
+from heads.preparation import PASS
 from heads.standardise import Standardisation
 from heads.threads import threads_for
 
@@ -74,6 +76,10 @@ class PrototypeHead(Head):
             cosines = self._cosines(valid.features)
             self._used = choose_temperature(cosines, np.searchsorted(self.classes_, valid.labels))
             self.chosen_ = {"temperature": self._used}
+
+    def _work(self, size: Size) -> Work:
+        n_cells = float(size.n_images) * size.n_features
+        return Work(3.0 * PASS * n_cells, 4.0 * n_cells)
 
     def _cosines(self, features: Features) -> NDArray[np.float32]:
         with threads_for(features[:_BLOCK_ROWS].shape, len(self._means)):
@@ -136,6 +142,11 @@ class KnnHead(Head):
             cosines, nearest = self._votes(valid.features)
             self._used = self._choose(cosines, nearest, np.searchsorted(self.classes_, valid.labels))
             self.chosen_ = {"temperature": self._used}
+
+    def _work(self, size: Size) -> Work:
+        n_cells = float(size.n_images) * size.n_features
+        compared = float(size.n_valid) * size.n_images
+        return Work(3.0 * PASS * n_cells + compared * (4.0 * size.n_features + 10 * PASS), 8.0 * n_cells)
 
     def _open_search(self) -> NearestNeighbors:
         from sklearn.neighbors import NearestNeighbors

@@ -109,7 +109,7 @@ def run_trial(trial: Trial, material: Material, folder: Path, fingerprint: dict[
         If the head cannot be fitted, or the folder holds something else than a run.
     """
     protocol = trial.protocol
-    aside = material.set_aside(protocol.calibration_share, protocol.seed)
+    aside = material.set_aside(protocol.share_set_aside, protocol.seed)
     with _replacing_folder(folder) as temporary:
         tuned = tune(trial, material, folder.parent / JOURNALS, tell) if trial.tuning else None
         fits = _fit(trial.create(**(tuned.settings if tuned else {})), trial, material, aside, tell)

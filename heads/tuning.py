@@ -197,11 +197,20 @@ def _try(
     return Candidate(settings, found.value, deviation, loss, time.perf_counter() - started)
 
 
+def n_combinations(trial: Trial) -> int:
+    """Combinations of the grid that a trial searches."""
+    return math.prod(len(values) for values in _axes(trial).values())
+
+
+def _axes(trial: Trial) -> dict[str, list[Json]]:
+    """Values of each setting that is searched: those of the grid, where the choice has not set it."""
+    return {name: list(values) for name, values in trial.create().grid.items() if name not in trial.choice.settings}
+
+
 def _grid(trial: Trial, tuning: Tuning, tried: list[Candidate]) -> Iterator[dict[str, Json]]:
     """The defaults, then every other combination: those that change least first."""
     del tuning, tried
-    head = trial.create()
-    axes = {name: list(values) for name, values in head.grid.items() if name not in trial.choice.settings}
+    head, axes = trial.create(), _axes(trial)
     defaults = {name: getattr(head, name) for name in axes}
     combinations = [dict(zip(axes, values, strict=True)) for values in itertools.product(*axes.values())]
     changed = [{name: value for name, value in found.items() if value != defaults[name]} for found in combinations]
@@ -218,12 +227,7 @@ def _optuna(trial: Trial, tuning: Tuning, tried: list[Candidate]) -> Iterator[di
             "Optuna for --search optuna", "none installed", 'Install it: pip install "phytobench[search]".'
         ) from error
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    head = trial.create()
-    ranges = {
-        name: _distribution(list(values))
-        for name, values in head.grid.items()
-        if name not in trial.choice.settings and len(values) > 1
-    }
+    ranges = {name: _distribution(values) for name, values in _axes(trial).items() if len(values) > 1}
     yield {}
     if not ranges:
         return

@@ -19,6 +19,7 @@ from featstore.store import Store
 from heads.asking import ask, scores_of
 from heads.cli import main
 from heads.compare import CompareSettings, compare_heads
+from heads.protocol import Protocol
 
 MakeStore = Callable[..., Store]
 
@@ -46,6 +47,18 @@ def test_unseen_photographs_are_answered_as_in_the_comparison(
         rows = list(csv.DictReader(file))
     assert [row["observation_id"] for row in rows] == sorted(set(expected.observation_id))
     assert rows[0]["top_1_species"] in {"Acer campestre", "Tussilago farfara", "Iris sp."}
+
+
+def test_views_and_temperatures_of_the_run_hold(make_store: MakeStore, tmp_path: Path) -> None:
+    store, runs = make_store(), tmp_path / "runs"
+    experts = "view_experts:min_images=5,share=0.9"
+    settings = CompareSettings(("net_b",), (experts,), protocol=Protocol(calibrate="all"))
+    (entry,) = compare_heads(store, settings, runs).entries
+    assert entry.calibrated is not None
+    assert entry.calibrated.calibration.temperatures[""] != 1
+    asked = ask(runs / "net_b-view_experts", store, tmp_path / "answers", unseen=True)
+    expected = Predictions.read(predictions_path(runs / "net_b-view_experts", "test"))
+    np.testing.assert_allclose(asked.predictions.probability, expected.probability, atol=1e-6)
 
 
 def test_everything_or_some_photographs(compared: tuple[Store, Path], tmp_path: Path) -> None:
