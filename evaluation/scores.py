@@ -76,8 +76,8 @@ class Ranked:
 
     Parameters
     ----------
-    observation_id
-        (m,) the plants of known class.
+    observation_id, true_class
+        (m,) the plants of known class, and what each is.
     rank
         (m,) rank per plant, infinity where the species is not listed.
     author
@@ -87,6 +87,7 @@ class Ranked:
     """
 
     observation_id: NDArray[np.str_]
+    true_class: NDArray[np.str_]
     rank: NDArray[np.float64]
     author: NDArray[np.str_]
     image_rank: NDArray[np.float64]
@@ -163,6 +164,7 @@ def rank_predictions(predictions: Predictions) -> dict[str, Ranked]:
         pooled = pool([predictions.probability[rows]], [plant], len(present), mean_rule)
         found[view] = Ranked(
             observation_id=plants.observation_id[present],
+            true_class=plants.true_class[present],
             rank=average_ranks(pooled, true_indices(plants.true_class[present], predictions.classes)),
             author=plants.author[present],
             image_rank=image_rank[rows],
@@ -205,6 +207,7 @@ def score_fused(
         plant = np.searchsorted(known, index[rows])
     ranked = Ranked(
         observation_id=fused.observation_id[known],
+        true_class=fused.true_class[known],
         rank=average_ranks(fused.probability[known], true_index[known]),
         author=fused.author[known],
         image_rank=image_rank,

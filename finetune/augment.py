@@ -1,8 +1,9 @@
 """Augmentation: which transforms an image gets, drawn by group so that every draw repeats.
 
 A draw depends on the seed, the epoch and the image alone - not on the order of the batches, their size or the
-number of workers. The article's recipe: groups of realistic transforms, each group with a chance of its own, few
-at a time, and a fifth of the images left untouched.
+number of workers; pixels may differ by a rounding, 1e-4 of a grey level, with the batch they are computed in. The
+article's recipe: groups of realistic transforms, each group with a chance of its own, few at a time, and a fifth of
+the images left untouched.
 """
 
 from __future__ import annotations

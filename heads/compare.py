@@ -24,7 +24,7 @@ from heads.leaderboard import FINE_TUNED_HEAD, Leaderboard
 from heads.lists import Lists
 from heads.material import Material
 from heads.protocol import Protocol
-from heads.registry import DEFAULT_HEADS
+from heads.registry import DEFAULT_HEADS, HEADS
 from heads.trial import Trial
 from heads.tuning import Tuning
 from heads.work import SPLIT, Source, Unit, assemble, is_assembled, pending
@@ -144,7 +144,8 @@ def compare_heads(
                 assemble(trial, material, out)
     finally:
         entries = [_entry(trial, out / trial.name, errors, reused=trial.name not in fitted) for trial in trials]
-        board = Leaderboard(tuple(entries), _facts(store, material, settings), _warnings(material, entries))
+        facts, warnings = _facts(store, material, settings), _warnings(material, entries)
+        board = Leaderboard(tuple(entries), facts, warnings, material.species())
         if any(not entry.error for entry in entries):
             board.write(out)
     return board
@@ -204,13 +205,21 @@ def _work(ahead: Forecast, source: Source, material: Material, crew: Crew, error
 
 
 def plan(backbones: Sequence[str], settings: CompareSettings, baselines: Collection[str] = ()) -> list[Trial]:
-    """List the trials: every network alone and, if wanted, all but `baselines` side by side, each with every head."""
+    """List the trials: every network alone and, if wanted, all but `baselines` side by side, each with every head.
+
+    A head that looks at nothing is tried once.
+    """
     inputs: list[tuple[str, ...]] = [(backbone,) for backbone in backbones]
     networks = tuple(name for name in backbones if name not in baselines)
     if settings.concat and len(networks) > 1:
         inputs.append(networks)
     choices = parse_choices(settings.heads)
-    return [Trial(names, choice, settings.protocol, settings.tuning) for names in inputs for choice in choices]
+    return [
+        Trial(names, choice, settings.protocol, settings.tuning)
+        for names in inputs
+        for choice in choices
+        if names == inputs[0] or not HEADS[choice.head].baseline
+    ]
 
 
 def _chosen(store: Store, wanted: Sequence[str]) -> tuple[str, ...]:

@@ -62,7 +62,7 @@ class LdaHead(Head):
 
     def _fit(self, train: Examples, valid: Examples | None, tell: Tell) -> None:
         del tell
-        standardisation = self._statistics_of(train.features)
+        standardisation = self._statistics_of(train)
         number = np.searchsorted(self.classes_, train.labels)
         scatter = Scatter.of(standardisation.apply(train.features), number, train.counts)
         self.shrinkage_ = self.shrinkage if self.shrinkage != CHOOSE else scatter.estimated_shrinkage

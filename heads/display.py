@@ -36,7 +36,8 @@ def show_board(board: Leaderboard, out: Path, *, refit: bool) -> None:
     for use, entry in ((f"Best {chosen}", board.overall), ("Start for finetune run", board.finetune)):
         if entry is not None:
             shell.say(f"{use}: {entry.trial.name}, S {entry.value(board.deciding):.4f}")
-    shell.say(f"{out}: a folder per run, split.csv, best.json, leaderboard.csv, .json and .png, speed.png, views.png")
+    shell.say(f"{out}: a folder per run, split.csv, best.json, leaderboard.csv, .json and .png, classes.csv and .png,")
+    shell.say("speed.png, views.png, calibration.png")
 
 
 def show_forecast(ahead: Forecast) -> None:

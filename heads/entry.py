@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from evaluation.classes import ClassScores, score_classes
 from evaluation.intervals import Difference, difference
 from evaluation.invariants import ALL_VIEWS
 from evaluation.metrics import PerAuthor
@@ -42,6 +43,8 @@ class Entry:
         Its figures on valid and test, of all views together and of each.
     per_author
         S over all views by split, from which differences to other runs are judged.
+    by_class
+        By split, the figures of each class over all views.
     fit_seconds, refit_seconds
         Time to fit on train, and to fit again on train and valid; None where that was not done.
     images_per_second
@@ -63,6 +66,7 @@ class Entry:
     trial: Trial
     scores: tuple[Score, ...] = ()
     per_author: Mapping[str, PerAuthor] = field(default_factory=dict)
+    by_class: Mapping[str, ClassScores] = field(default_factory=dict)
     fit_seconds: float | None = None
     refit_seconds: float | None = None
     images_per_second: float | None = None
@@ -163,11 +167,13 @@ def read_entry(trial: Trial, folder: Path, *, reused: bool) -> Entry:
     paths = [predictions_path(folder, split, variant) for split, variant in zip(SPLITS, variants, strict=True)]
     predictions = [Predictions.read(path) for path in paths if path.is_file()]
     rejecting = {told.split: unknown_auroc(told) for told in predictions}
+    ranked = {told.split: found for told in predictions if (found := rank_predictions(told).get(ALL_VIEWS))}
     spread = {split: read_spread(folder, split) for split in SPLITS}
     return Entry(
         trial=trial,
         scores=tuple(score for told in predictions for score in score_predictions(told)),
-        per_author={told.split: found for told in predictions if (found := _decisive(told)) is not None},
+        per_author={split: total for split, rows in ranked.items() if (total := METRICS[DECISIVE](rows)) is not None},
+        by_class={split: score_classes(rows) for split, rows in ranked.items()},
         fit_seconds=_seconds(details, "fit_seconds"),
         refit_seconds=_seconds(details, "refit_seconds"),
         images_per_second=predictions[-1].images_per_second,
@@ -177,11 +183,6 @@ def read_entry(trial: Trial, folder: Path, *, reused: bool) -> Entry:
         reused=reused,
         remarks=tuple(str(remark) for remark in remarks) if isinstance(remarks, list) else (),
     )
-
-
-def _decisive(predictions: Predictions) -> PerAuthor | None:
-    ranked = rank_predictions(predictions).get(ALL_VIEWS)
-    return METRICS[DECISIVE](ranked) if ranked else None
 
 
 def _told(difference: Difference) -> str:

@@ -245,11 +245,11 @@ class Head(ABC):
         projection = self._preparation.projection
         return self.n_features_in_ if projection is None else len(projection.offset)
 
-    def _statistics_of(self, features: Features) -> Standardisation:
-        """Standardise prepared features (n, m), unless they are directions that already stand in proportion."""
+    def _statistics_of(self, train: Examples) -> Standardisation:
+        """Standardise prepared features, unless they are directions that already stand in proportion."""
         if self.standardise and not self.components:
-            return Standardisation.fit(features)
-        return Standardisation.none(features.shape[1])
+            return Standardisation.fit(train.features, train.weight)
+        return Standardisation.none(train.features.shape[1])
 
     def _work(self, size: Size) -> Work:
         """Estimate a fit on prepared features; nothing worth telling by default."""

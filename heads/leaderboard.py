@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, astuple, dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, astuple, dataclass, field
 from pathlib import Path
 
 from evaluation.runs import read_run_card
@@ -37,6 +37,7 @@ CSV_COLUMNS = (
     *(f"{split}_calibration_error_{when}" for split in ("valid", "test") for when in ("before", "after")),
     "error",
 )
+CLASS_COLUMNS = ("run", "split", "class_id", "species", "observations", "mrr", "top_1")
 
 
 @dataclass(frozen=True)
@@ -51,11 +52,14 @@ class Leaderboard:
         What was compared: store, data set, seed and so on, for the JSON document.
     warnings
         What is doubtful and was kept.
+    species
+        Name of each class, "" where it is unknown.
     """
 
     entries: tuple[Entry, ...]
     facts: Mapping[str, Json]
     warnings: tuple[str, ...]
+    species: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         # The sort is stable: of equals, the one that was tried first stands first.
@@ -108,6 +112,15 @@ class Leaderboard:
             "warnings": list(self.warnings),
         }
 
+    def _class_rows(self) -> Iterator[list[str]]:
+        for entry in self.entries:
+            for split, found in entry.by_class.items():
+                for name, n, mrr, top_1 in zip(
+                    found.class_id.tolist(), found.n_observations, found.mrr, found.top_1, strict=True
+                ):
+                    names = [entry.trial.name, _FILED.get(split, split), name, self.species.get(name, "")]
+                    yield [*names, str(n), str(mrr), str(top_1)]
+
     def _less_best(self, entry: Entry) -> dict[str, Json]:
         """By split, how much S is above the best run's; distinguishable or not."""
         found = {split: entry.less(self.overall, split) for split in SPLITS}
@@ -118,13 +131,14 @@ class Leaderboard:
         }
 
     def write(self, out: Path) -> None:
-        """Write leaderboard.csv, leaderboard.json, best.json and pictures, each whole or not at all."""
+        """Write leaderboard.csv, classes.csv, leaderboard.json, best.json and pictures, each whole or not at all."""
+        write_csv(out / "classes.csv", CLASS_COLUMNS, self._class_rows())
         write_csv(out / "leaderboard.csv", CSV_COLUMNS, [_csv_row(entry, self.overall) for entry in self.entries])
         write_json(out / "leaderboard.json", self.to_json())
         best = self.best()
         best["finetune"] = best["finetune"] or _earlier_start(out)
         write_json(out / "best.json", best)
-        draw_comparison(self.entries, self.overall, out)
+        draw_comparison(self.entries, self.overall, self.species, out)
 
 
 def _earlier_start(out: Path) -> Json:

@@ -55,7 +55,7 @@ class LogisticHead(Head):
         from sklearn.linear_model import LogisticRegression
 
         del valid, tell
-        standardisation = self._statistics_of(train.features)
+        standardisation = self._statistics_of(train)
         model = LogisticRegression(C=self.inverse_penalty, max_iter=self.max_iterations)
         with warnings.catch_warnings(), threads_for(train.features.shape, len(self.classes_)):
             # Told as a remark below.

@@ -46,7 +46,7 @@ class ScoringHead(Head):
 
     def _fit(self, train: Examples, valid: Examples | None, tell: Tell) -> None:
         del tell
-        standardisation = self._statistics_of(train.features)
+        standardisation = self._statistics_of(train)
         number = np.searchsorted(self.classes_, train.labels)
         weights, offset = self._scores(standardisation.apply(train.features), number, train.weight)
         scores = standardisation.then(weights, offset)

@@ -88,7 +88,7 @@ class MlpHead(Head):
 
     def _fit(self, train: Examples, valid: Examples | None, tell: Tell) -> None:
         self.network = self._build()
-        _set_statistics(self.network, self._statistics_of(train.features))
+        _set_statistics(self.network, self._statistics_of(train))
         self.network.compile(
             optimizer=keras.optimizers.Adam(self.learning_rate),
             # The categorical cross-entropy of the article, on class numbers instead of one-hot rows.

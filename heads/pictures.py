@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from evaluation.invariants import ALL_VIEWS
-from featstore.provenance import replacing
+from heads.canvas import BLUE as _VALID
+from heads.canvas import COLOURS, MARKS, save
+from heads.canvas import GREY as _GREY
+from heads.canvas import RED as _TEST
+from heads.class_picture import draw_classes
 from heads.entry import DECISIVE, Entry
+from heads.reliability_picture import draw_reliability
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_VALID, _TEST, _GREY = "#0072B2", "#D55E00", "#6b6b6b"
 MOST_ROWS = 40
 """Runs in one picture; the best ones."""
 
 
-def draw_comparison(entries: Sequence[Entry], best: Entry | None, out: Path) -> list[Path]:
+def draw_comparison(entries: Sequence[Entry], best: Entry | None, species: Mapping[str, str], out: Path) -> list[Path]:
     """Draw the runs that did not fail, the highest S on valid first.
 
     Parameters
@@ -29,32 +33,25 @@ def draw_comparison(entries: Sequence[Entry], best: Entry | None, out: Path) -> 
         Sorted.
     best
         With whom the others are compared.
+    species
+        Names of classes, "" where they are unknown.
 
     Returns
     -------
-    ``leaderboard.png``, ``speed.png`` and ``views.png`` in `out`; none without a run.
+    ``leaderboard.png``, ``speed.png``, ``views.png``, ``classes.png`` and ``calibration.png`` in `out`; none without a
+    run.
     """
     shown = [entry for entry in entries if not entry.error][:MOST_ROWS]
     if best is None or not shown:
         return []
     height = 1.3 + 0.32 * len(shown)
     return [
-        _save(out / "leaderboard.png", (9, height), lambda figure: _intervals(figure, shown, best)),
-        _save(out / "speed.png", (9, 5), lambda figure: _speed(figure, shown)),
-        _save(out / "views.png", (9, height), lambda figure: _views(figure, shown)),
+        save(out / "leaderboard.png", (9, height), lambda figure: _intervals(figure, shown, best)),
+        save(out / "speed.png", (9, 5), lambda figure: _speed(figure, shown)),
+        save(out / "views.png", (9, height), lambda figure: _views(figure, shown)),
+        *draw_classes(shown, species, out),
+        *draw_reliability(shown, out),
     ]
-
-
-def _save(path: Path, size: tuple[float, float], draw: Callable[[Figure], None]) -> Path:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=size, dpi=110, layout="constrained")
-    FigureCanvasAgg(figure)
-    draw(figure)
-    with replacing(path) as temporary:
-        figure.savefig(temporary)
-    return path
 
 
 def _rows(axes: Axes, entries: Sequence[Entry]) -> None:
@@ -70,10 +67,14 @@ def _intervals(figure: Figure, entries: Sequence[Entry], best: Entry) -> None:
     """A line per run and split: the interval of S, hollow where the run cannot be told from the best."""
     axes = figure.subplots()
     _rows(axes, entries)
+    left = _zoom(axes, [end for entry in entries for split in ("valid", "test") for end in entry.interval(split)])
     for row, entry in enumerate(entries):
         for split, colour, shift in (("valid", _VALID, -0.14), ("test", _TEST, 0.14)):
             value, (low, high) = entry.value(split), entry.interval(split)
             if value is None:
+                continue
+            if value < left:
+                axes.text(left, row + 1.4 * shift, f"\u25c2 {value:.3f}", color=colour, fontsize=7.5, va="center")
                 continue
             same = entry is not best and not entry.less(best, split).distinguishable
             axes.plot([low, high], [row + shift] * 2, color=colour, linewidth=1.6, solid_capstyle="butt")
@@ -83,45 +84,50 @@ def _intervals(figure: Figure, entries: Sequence[Entry], best: Entry) -> None:
     for split, colour in (("valid", _VALID), ("test", _TEST)):
         axes.plot([], [], "o-", color=colour, label=split)
     axes.plot([], [], "o", color=_GREY, markerfacecolor="white", label=f"not distinguishable from {best.trial.name}")
-    _zoom(axes, [end for entry in entries for split in ("valid", "test") for end in entry.interval(split)])
     axes.set_xlabel("S (contest's observation score), 95 % interval over authors")
     figure.legend(loc="outside upper left", ncols=3, frameon=False, fontsize=9)
 
 
-def _zoom(axes: Axes, ends: Sequence[float]) -> None:
-    """Show the range where most runs are; what lies far below is cut off and said to be."""
+def _zoom(axes: Axes, ends: Sequence[float]) -> float:
+    """Show the range where most runs are; give its lower end."""
     finite = sorted(end for end in ends if math.isfinite(end))
     if not finite:
-        return
+        return 0.0
     middle = finite[len(finite) // 2]
     near = [end for end in finite if end > middle - 3 * (finite[-1] - middle) - 0.05]
-    axes.set_xlim(max(0.0, near[0] - 0.01), min(1.003, finite[-1] + 0.01))
-    if near[0] > finite[0]:
-        axes.text(
-            0.0, 1.0, "runs far below are not drawn", transform=axes.transAxes, va="bottom", color=_GREY, fontsize=8
-        )
+    left = max(0.0, near[0] - 0.01)
+    axes.set_xlim(left, min(1.003, finite[-1] + 0.01))
+    return left
 
 
 def _speed(figure: Figure, entries: Sequence[Entry]) -> None:
-    """S on valid against the seconds of the fit; the upper left is best."""
+    """S on valid against the seconds of the fit, heads by colour, networks by mark; the upper left is best."""
     axes = figure.subplots()
-    points = [(max(entry.fit_seconds or 0, 0.01), entry.value("valid") or 0, entry.trial.name) for entry in entries]
-    middle = sorted(value for _, value, _ in points)[len(points) // 2]
-    near = sorted(point for point in points if point[1] > middle - 0.15)
-    axes.plot([seconds for seconds, _, _ in near], [value for _, value, _ in near], "o", color=_VALID)
-    for number, (seconds, value, name) in enumerate(near):
-        # Neighbours on the axis write to different sides.
-        side, shift = (("left", 6), ("right", -6))[number % 2]
-        axes.annotate(name, (seconds, value), (shift, 3), textcoords="offset points", ha=side, fontsize=8, color=_GREY)
+    labels = list(dict.fromkeys(entry.trial.choice.label for entry in entries))
+    inputs = list(dict.fromkeys(entry.trial.input for entry in entries))
+    values = sorted(entry.value("valid") or 0.0 for entry in entries)
+    floor = values[len(values) // 2] - 0.15
+    for entry in entries:
+        value = entry.value("valid") or 0.0
+        if value > floor:
+            axes.plot(
+                [max(entry.fit_seconds or 0.0, 0.01)], [value],
+                MARKS[inputs.index(entry.trial.input) % len(MARKS)], markersize=8, markeredgecolor="white",
+                color=COLOURS[labels.index(entry.trial.choice.label) % len(COLOURS)],
+            )  # fmt: skip
+    for number, label in enumerate(labels):
+        axes.plot([], [], "s", color=COLOURS[number % len(COLOURS)], label=label)
+    for number, name in enumerate(inputs):
+        axes.plot([], [], MARKS[number % len(MARKS)], color=_GREY, label=name)
     axes.set_xscale("log")
     axes.xaxis.set_major_formatter("{x:g}")
-    axes.margins(x=0.3, y=0.1)
-    if len(near) < len(points):
-        axes.annotate("runs far below are not drawn", (0, 1), xycoords="axes fraction", color=_GREY, fontsize=8)
+    if values[0] <= floor:
+        axes.set_title("runs far below are not drawn", color=_GREY, fontsize=8, loc="left")
     axes.set(xlabel="seconds to fit on train", ylabel="S on valid")
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(color="#eeeeee", linewidth=0.8)
     axes.set_axisbelow(True)
+    figure.legend(loc="outside right upper", frameon=False, fontsize=8)
 
 
 def _views(figure: Figure, entries: Sequence[Entry]) -> None:

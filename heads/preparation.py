@@ -56,7 +56,8 @@ class Preparation:
         if not components:
             return cls(unit_length)
         features = with_unit_length(train.features) if unit_length else train.features
-        statistics = Standardisation.fit(features) if standardise else Standardisation.none(features.shape[1])
+        none = Standardisation.none(features.shape[1])
+        statistics = Standardisation.fit(features, train.weight) if standardise else none
         fit = _principal if reduction == "pca" else _discriminating
         weights, offset = fit(statistics.apply(features), train, components, seed)
         return cls(unit_length, statistics.then(weights, offset))

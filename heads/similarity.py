@@ -66,7 +66,7 @@ class PrototypeHead(Head):
 
     def _fit(self, train: Examples, valid: Examples | None, tell: Tell) -> None:
         del tell
-        self._statistics = self._statistics_of(train.features)
+        self._statistics = self._statistics_of(train)
         number = np.searchsorted(self.classes_, train.labels)
         units = directions(train.features, self._statistics)
         means = class_sums(units, number, train.counts)
@@ -131,7 +131,7 @@ class KnnHead(Head):
 
     def _fit(self, train: Examples, valid: Examples | None, tell: Tell) -> None:
         del tell
-        self._statistics = self._statistics_of(train.features)
+        self._statistics = self._statistics_of(train)
         # Half precision halves a file that would be as large as the features; directions lose 1e-4 of a cosine.
         self._units = directions(train.features, self._statistics).astype(np.float16)
         self._number = np.searchsorted(self.classes_, train.labels).astype(np.int32)

@@ -38,13 +38,21 @@ class Standardisation:
     scale: NDArray[np.float64]
 
     @classmethod
-    def fit(cls, features: NDArray[np.float32]) -> Standardisation:
-        """Measure the columns of features (n, d) in float64, block by block, without a second copy."""
-        mean = features.mean(axis=0, dtype=np.float64)
-        squares = np.zeros_like(mean)
-        for block in _blocks(features):
-            squares += np.square(block - mean).sum(axis=0)
-        deviation = np.sqrt(squares / len(features))
+    def fit(cls, features: NDArray[np.float32], weight: NDArray[np.float64] | None = None) -> Standardisation:
+        """Measure the columns of features (n, d) in float64, block by block, without a second copy.
+
+        Rows count as `weight` (n,), all alike without it.
+        """
+        counts = np.ones(len(features)) if weight is None else weight
+        total, squares = np.zeros(features.shape[1]), np.zeros(features.shape[1])
+        parts = [counts[start : start + _BLOCK_ROWS] for start in range(0, len(counts), _BLOCK_ROWS)]
+        with threads_for(features[:_BLOCK_ROWS].shape, 1):
+            for part, block in zip(parts, _blocks(features), strict=True):
+                total += part @ block
+            mean = total / counts.sum()
+            for part, block in zip(parts, _blocks(features), strict=True):
+                squares += part @ np.square(block - mean)
+        deviation = np.sqrt(squares / counts.sum())
         magnitude = np.maximum(features.max(axis=0), -features.min(axis=0)).astype(np.float64)
         return cls(mean, np.where(deviation > CONSTANT * magnitude, deviation, 1.0))
 

@@ -18,6 +18,7 @@ from bench_heads import in_a_process
 
 from featstore.provenance import Json, provenance, replacing, write_text
 from featstore.shell import print_table, say
+from heads.canvas import COLOURS, MARKS
 from heads.registry import HEADS
 
 if TYPE_CHECKING:
@@ -30,8 +31,6 @@ SIZES = {
     "species": (20, 50, 200, 500, 1_000),
 }
 TITLES = {"images": "photographs", "features": "features", "species": "species"}
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999999")
-MARKS = "osD^vP*X"
 
 
 def measured(heads: Sequence[str]) -> list[dict[str, Json]]:

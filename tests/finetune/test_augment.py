@@ -98,10 +98,14 @@ def test_a_draw_depends_on_seed_epoch_and_image_alone() -> None:
     whole = augmented(images, (5, 2), index)
 
     np.testing.assert_array_equal(augmented(images, (5, 2), index), whole)
+    # The draws are the same to the last bit; a product of matrices rounds by the batch that it is computed in.
     shuffled = np.random.default_rng(0).permutation(40)
-    np.testing.assert_array_equal(augmented(images[shuffled], (5, 2), index[shuffled]), whole[shuffled])
+    np.testing.assert_allclose(augmented(images[shuffled], (5, 2), index[shuffled]), whole[shuffled], atol=1e-4)
+    drawn = draw(AugmentSettings(), (5, 2), index, no_ground(40)).strength
+    again = draw(AugmentSettings(), (5, 2), index[shuffled], no_ground(40)).strength
+    np.testing.assert_array_equal(again, drawn[shuffled])
     parts = [augmented(images[rows], (5, 2), index[rows]) for rows in np.array_split(index, 7)]
-    np.testing.assert_array_equal(np.concatenate(parts), whole)
+    np.testing.assert_allclose(np.concatenate(parts), whole, atol=1e-4)
     assert not np.array_equal(augmented(images, (5, 3), index), whole)
     assert not np.array_equal(augmented(images, (6, 2), index), whole)
 
