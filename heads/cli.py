@@ -57,6 +57,14 @@ def compare(
     seeds: Annotated[
         int, typer.Option("--seeds", help="Fit random heads with so many seeds.", rich_help_panel=_PROTOCOL)
     ] = 1,
+    split: Annotated[
+        Path | None,
+        typer.Option(
+            "--split",
+            help="Use this split (columns image_id, observation_id, split, fold) instead of drawing one.",
+            rich_help_panel=_PROTOCOL,
+        ),
+    ] = None,
     like_test: Annotated[
         bool,
         typer.Option(
@@ -197,7 +205,7 @@ def compare(
     settings = CompareSettings(
         tuple(backbone or ()), tuple(head or DEFAULT_HEADS), concat, protocol, tuning, like_test, hold_out_species
     )
-    lists, crew = Lists(exclude, copies, drop_leaks), Crew(jobs, scheduler, memory)
+    lists, crew = Lists(exclude, copies, drop_leaks, split), Crew(jobs, scheduler, memory)
     if dry_run:
         ahead = foresee(Store.open(store), settings, out, lists, crew)
         if as_json:

@@ -21,13 +21,13 @@ from heads.entry import Entry, read_entry
 from heads.forecast import GIB, Forecast, forecast
 from heads.head import Tell, require_setting
 from heads.leaderboard import FINE_TUNED_HEAD, Leaderboard
-from heads.lists import Lists
+from heads.lists import SPLIT, Lists
 from heads.material import Material
 from heads.protocol import Protocol
 from heads.registry import DEFAULT_HEADS, HEADS
 from heads.trial import Trial
 from heads.tuning import Tuning
-from heads.work import SPLIT, Source, Unit, assemble, is_assembled, pending
+from heads.work import Source, Unit, assemble, is_assembled, pending
 
 
 @dataclass(frozen=True)

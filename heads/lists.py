@@ -1,10 +1,11 @@
-"""Lists beside the runs: photographs to leave out, and pairs that show the same picture."""
+"""Lists beside the runs: photographs to leave out, pairs that show the same picture, and a split of one's own."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
 
+from featstore.errors import SplitError
 from featstore.exclusions import (
     COPIES,
     EXCLUSIONS,
@@ -16,8 +17,11 @@ from featstore.exclusions import (
     write_exclusions,
 )
 from featstore.groups import find_leaks
+from featstore.splits import read_split, write_split
 from featstore.store import Store
 from heads.material import photographs_read
+
+SPLIT = "split.csv"
 
 
 @dataclass(frozen=True)
@@ -32,14 +36,25 @@ class Lists:
         Pairs of photographs that show the same picture, such as `featstore doctor` finds.
     drop_leaks
         Whether photographs to learn from that test shows, too, are added to what is left out, instead of refused.
+    split
+        A split to use instead of drawing one, with the columns of ``split.csv``.
     """
 
     exclude: Path | None = None
     copies: Path | None = None
     drop_leaks: bool = False
+    split: Path | None = None
 
     def enter(self, store: Store, out: Path) -> None:
-        """Write them into the folder of the runs."""
+        """Write them into the folder of the runs.
+
+        Raises
+        ------
+        SplitError
+            If the split cannot be used, or the folder has another.
+        """
+        if self.split is not None:
+            self._enter_split(self.split, out / SPLIT)
         if self.exclude is not None:
             write_exclusions(read_exclusions(self.exclude), out / EXCLUSIONS)
         if self.copies is not None:
@@ -51,3 +66,9 @@ class Lists:
             leaks = [Exclusion(leak.image_id, f"leak: {leak}") for leak in find_leaks(left, copies_in(out))]
             if leaks:
                 write_exclusions([*before, *leaks], path)
+
+    def _enter_split(self, given: Path, path: Path) -> None:
+        split = read_split(given)
+        if path.exists() and not read_split(path).frame.equals(split.frame):
+            raise SplitError(f"the split of {given} in {path.parent}", "another", "Choose another --out.")
+        write_split(split, path)

@@ -25,11 +25,11 @@ from heads.arrays import read_arrays, write_arrays
 from heads.calibrating import FILE as CALIBRATION
 from heads.folds import FOLDS, Folds, open_folds, predict_held_out
 from heads.head import Tell
+from heads.lists import SPLIT
 from heads.material import Material, examples_of, load_material
 from heads.recipe import RECIPE
 from heads.trial import FITTED, OUT_OF_FOLD, REFITTED, Trial, run_trial
 
-SPLIT = "split.csv"
 PARTS = ".folds"
 
 
