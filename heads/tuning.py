@@ -7,7 +7,7 @@ import itertools
 import json
 import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, cast, get_args
@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Literal, cast, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from evaluation.invariants import ALL_VIEWS
 from evaluation.predictions import Predictions
-from evaluation.scores import score_predictions, write_csv
+from evaluation.scores import METRICS, rank_predictions, write_csv
 from featstore.errors import SettingsError
 from featstore.provenance import Json
 from featstore.splits import draw_folds
@@ -83,13 +84,15 @@ class Candidate:
     score
         S over all photographs of train, each predicted by a fit that has not seen its plant; NaN if a fit failed.
     deviation
-        Standard error of `score`, by the bootstrap over authors.
+        Standard error of `score` over authors; NaN with one author.
     loss
         Cross-entropy per image.
     seconds
         Time that it took.
     error
         Why it failed, "" if it did not.
+    by_author
+        What each author adds to S, whose mean is `score`; in the same order for all candidates of a search.
     """
 
     settings: Mapping[str, Json]
@@ -98,6 +101,14 @@ class Candidate:
     loss: float
     seconds: float
     error: str = ""
+    by_author: Sequence[float] = ()
+
+    def close_to(self, best: Candidate) -> bool:
+        """Whether S is within a standard error of the best one's: that of their difference, on the same authors."""
+        short = np.subtract(best.by_author, self.by_author)
+        if len(short) < 2:
+            return self.score >= best.score
+        return bool(short.mean() <= short.std(ddof=1) / math.sqrt(len(short)))
 
 
 @dataclass(frozen=True)
@@ -119,7 +130,8 @@ class Tuned:
     def settings(self) -> Mapping[str, Json]:
         """The best: of those whose S is within a standard error of the highest, the lowest loss; none if all failed.
 
-        S alone would choose by luck among settings that it does not tell apart; the loss sees every image [1]_.
+        The standard error is that of the difference, author by author: what is hard for one setting is hard for the
+        others. S alone would choose by luck among settings that it does not tell apart; the loss sees every image [1]_.
 
         References
         ----------
@@ -129,8 +141,7 @@ class Tuned:
         if not sound:
             return {}
         highest = max(sound, key=lambda tried: tried.score)
-        least = highest.score - (0.0 if math.isnan(highest.deviation) else highest.deviation)
-        return min((tried for tried in sound if tried.score >= least), key=lambda tried: tried.loss).settings
+        return min((tried for tried in sound if tried.close_to(highest)), key=lambda tried: tried.loss).settings
 
     def write(self, folder: Path) -> None:
         """Write ``tuning.csv``."""
@@ -188,13 +199,16 @@ def _try(
     said = Predictions.from_papers(
         table.papers, model=trial.name, split="train", classes=classes, probability=probability
     )
-    found = next(score for score in score_predictions(said) if score.metric == "S")
+    found = METRICS["S"](rank_predictions(said)[ALL_VIEWS])
+    if found is None:
+        raise ValueError("S is defined wherever a plant is ranked")
     known = np.isin(said.true_class, classes)
     own = probability[known, np.searchsorted(classes, said.true_class[known])].astype(np.float64)
     loss = float(-np.log(np.maximum(own, 1e-12)).mean())
-    # An interval of 95 % is 3.92 standard errors wide.
-    deviation = (found.high - found.low) / 3.92
-    return Candidate(settings, found.value, deviation, loss, time.perf_counter() - started)
+    by_author = found.total / found.weight
+    deviation = float(by_author.std(ddof=1) / math.sqrt(len(by_author))) if len(by_author) > 1 else math.nan
+    seconds = time.perf_counter() - started
+    return Candidate(settings, found.value, deviation, loss, seconds, by_author=by_author.tolist())
 
 
 def n_combinations(trial: Trial) -> int:

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from numpy.typing import NDArray
 
 from evaluation.predictions import Predictions
 from evaluation.runs import predictions_path, read_run_card
@@ -100,15 +101,19 @@ def test_tuning_keeps_every_trial_and_goes_on(make_store: MakeStore, tmp_path: P
 
 
 def test_of_what_cannot_be_told_apart_the_lowest_loss_is_taken() -> None:
-    found = Tuned(
-        (
-            Candidate({"a": 1}, 0.90, 0.02, 0.5, 1),
-            Candidate({"a": 2}, 0.89, 0.02, 0.3, 1),
-            Candidate({"a": 3}, 0.80, 0.02, 0.1, 1),
-            Candidate({"a": 4}, float("nan"), float("nan"), float("nan"), 1, "failed"),
-        )
-    )
-    assert found.settings == {"a": 2}
+    rng = np.random.default_rng(0)
+    hard = rng.uniform(0.3, 1.0, 400)
+
+    def tried(number: int, by_author: NDArray[np.float64], loss: float) -> Candidate:
+        return Candidate({"a": number}, float(by_author.mean()), 0.01, loss, 1, by_author=by_author.tolist())
+
+    best = tried(1, hard, 0.5)
+    # As far below the best: on the whole lower by luck, or lower for every single author.
+    luck, worse = tried(2, hard - 0.004 + rng.normal(0, 0.2, 400), 0.3), tried(3, hard - 0.01, 0.1)
+    failed = Candidate({"a": 4}, float("nan"), float("nan"), float("nan"), 1, "failed")
+    assert luck.close_to(best)
+    assert not worse.close_to(best)
+    assert Tuned((best, luck, worse, failed)).settings == {"a": 2}
     assert Tuned(()).settings == {}
 
 
