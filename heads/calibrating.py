@@ -91,6 +91,30 @@ def calibrate(
     return told, after if apply else dict(predictions)
 
 
+def calibrate_out_of_fold(
+    said: Predictions, predictions: Mapping[str, Predictions], *, by_view: bool, seed: int
+) -> tuple[Calibrated, Predictions, dict[str, Predictions]]:
+    """Choose temperatures on predictions out of fold, and bring those and all others to them.
+
+    Parameters
+    ----------
+    said
+        Out of fold: each photograph by a head that has not seen its plant. Each half of the observations gets the
+        temperatures that the other half chose.
+    predictions
+        By split, as the head gave them.
+    """
+    calibration = fit_calibration(said, by_view=by_view)
+    after = {split: calibration.apply(told) for split, told in predictions.items()}
+    out_of_fold = cross_calibrated(said, by_view=by_view, seed=seed)
+    found = {}
+    judged = {"train": (said, out_of_fold), **{split: (told, after[split]) for split, told in predictions.items()}}
+    for split, (before, brought) in judged.items():
+        both = {"before": reliability(before), "after": reliability(brought)}
+        found[split] = {when: told.to_json() for when, told in both.items() if told is not None}
+    return Calibrated(calibration, applied=True, unseen=True, reliability=found), out_of_fold, after
+
+
 def read_calibrated(folder: Path) -> Calibrated | None:
     """Read the ``calibration.json`` of a run; None if it has none.
 

@@ -77,7 +77,7 @@ def compare(
         str,
         typer.Option(
             "--calibrate",
-            help="Bring predictions to a temperature chosen on valid: no, all, or view (one per view).",
+            help="Bring predictions to a temperature chosen out of fold, or on valid: no, all, or view (one per view).",
             rich_help_panel=_PROTOCOL,
         ),
     ] = "no",
@@ -85,7 +85,7 @@ def compare(
         float | None,
         typer.Option(
             "--calibration-share",
-            help="Share of valid plants that choose temperatures and nothing else. \\[default: 0.3 with --calibrate]",
+            help="Share of valid plants that choose temperatures alone. \\[default: 0.3 with --calibrate, without --folds]",
             rich_help_panel=_PROTOCOL,
         ),
     ] = None,

@@ -32,11 +32,11 @@ class Protocol:
     class_weight
         ``balanced``: every class counts alike, however many photographs show it.
     calibrate
-        Whether predictions are brought to the temperature chosen on valid: ``no``, ``all`` (one temperature), or
-        ``view`` (one per view).
+        Whether predictions are brought to a chosen temperature: ``no``, ``all`` (one temperature), or ``view`` (one
+        per view). With a cross-validation it is chosen on what that predicts, otherwise on valid.
     calibration_share
         Share of the observations of valid that choose temperatures and nothing else, so that no early stopping has
-        seen them; 0 chooses on all of valid, None takes `CALIBRATION_SHARE` where predictions are calibrated.
+        seen them; 0 chooses on all of valid. None takes `CALIBRATION_SHARE` where valid calibrates.
     n_seeds
         Fits of a random head with seeds that follow on `seed`, to tell how much luck there is in its figures.
     n_folds, n_repeats
@@ -68,7 +68,7 @@ class Protocol:
                 expected = f"`{name}` among {', '.join(get_args(kinds))}"
                 raise SettingsError(expected, repr(getattr(self, name)), "Correct it.")
         if self.calibration_share is None:
-            object.__setattr__(self, "calibration_share", CALIBRATION_SHARE if self.calibrate != "no" else 0.0)
+            object.__setattr__(self, "calibration_share", CALIBRATION_SHARE if self.calibrates_on_valid else 0.0)
         require_setting("calibration_share", self.share_set_aside, low=0, high=0.9)
         require_setting("n_seeds", self.n_seeds, low=1)
         require_setting("n_repeats", self.n_repeats, low=1)
@@ -79,6 +79,16 @@ class Protocol:
     def share_set_aside(self) -> float:
         """`calibration_share` as a number."""
         return self.calibration_share or 0.0
+
+    @property
+    def calibrates_out_of_fold(self) -> bool:
+        """Whether temperatures are chosen on predictions out of fold."""
+        return self.calibrate != "no" and self.n_folds > 0
+
+    @property
+    def calibrates_on_valid(self) -> bool:
+        """Whether temperatures are chosen on valid."""
+        return self.calibrate != "no" and not self.n_folds
 
     def to_json(self) -> dict[str, Json]:
         """Every setting by name."""

@@ -32,6 +32,8 @@ from heads.tuning import JOURNALS, Tuned, Tuning, tune
 FITTED, REFITTED = "fitted", "refitted"
 OUT_OF_FOLD = "oof"
 """Variant under which the photographs to learn from are predicted out of fold: ``train.oof.predictions.h5``."""
+UNCALIBRATED = "raw"
+"""Variant of predictions as the head gave them, where a cross-validation calibrates: ``test.raw.predictions.h5``."""
 LOG = "log.csv"
 T = TypeVar("T")
 WARM_UP = 1024
@@ -85,8 +87,7 @@ class Trial:
             "head": self.choice.head,
             "engine": load_engine() if self.choice.needs_engine else "",
             "settings": self.create().settings(),
-            # Cross-validation adds files and changes none.
-            "protocol": {k: v for k, v in self.protocol.to_json().items() if k not in {"n_folds", "n_repeats"}},
+            "protocol": self._deciding(),
             "tuning": self.tuning.to_json() if self.tuning else None,
             "content": {name: material.digests[name] for name in ("papers", *self.backbones)},
             "identities": {
@@ -94,6 +95,12 @@ class Trial:
                 for backbone in self.backbones
             },
         }
+
+    def _deciding(self) -> dict[str, Json]:
+        """What of the protocol the run's own files depend on: a cross-validation adds files, and may calibrate them."""
+        told = self.protocol.to_json()
+        left_out = set() if self.protocol.calibrates_out_of_fold else {"n_folds", "n_repeats"}
+        return {name: value for name, value in told.items() if name not in left_out}
 
 
 def run_trial(trial: Trial, material: Material, folder: Path, fingerprint: dict[str, Json], tell: Tell) -> None:
@@ -119,11 +126,13 @@ def run_trial(trial: Trial, material: Material, folder: Path, fingerprint: dict[
         _write_log(fits.head, temporary / LOG)
         said = _answers(fits, trial, material)
         calibrated, final = calibrate(
-            said, aside, by_view=protocol.calibrate == "view", apply=protocol.calibrate != "no", seed=protocol.seed
+            said, aside, by_view=protocol.calibrate == "view", apply=protocol.calibrates_on_valid, seed=protocol.seed
         )
         calibrated.write(temporary)
         for split, predictions in final.items():
             predictions.write(predictions_path(temporary, split))
+            if protocol.calibrates_out_of_fold:
+                predictions.write(predictions_path(temporary, split, UNCALIBRATED))
         if tuned:
             tuned.write(temporary)
         if protocol.n_seeds > 1 and trial.choice.random:

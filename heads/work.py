@@ -23,12 +23,13 @@ from featstore.store import Store
 from featstore.table import FeatureTable
 from heads.arrays import read_arrays, write_arrays
 from heads.calibrating import FILE as CALIBRATION
+from heads.calibrating import calibrate_out_of_fold
 from heads.folds import FOLDS, Folds, open_folds, predict_held_out
 from heads.head import Tell
 from heads.lists import SPLIT
 from heads.material import Material, examples_of, load_material
 from heads.recipe import RECIPE
-from heads.trial import FITTED, OUT_OF_FOLD, REFITTED, Trial, run_trial
+from heads.trial import FITTED, OUT_OF_FOLD, REFITTED, UNCALIBRATED, Trial, run_trial
 
 PARTS = ".folds"
 
@@ -185,11 +186,27 @@ def assemble(trial: Trial, material: Material, out: Path) -> None:
         probability=(total / trial.protocol.n_repeats).astype(np.float32),
         provenance=provenance(conditions=_conditions(trial, material, folds)),
     )
+    if trial.protocol.calibrates_out_of_fold:
+        predictions = _calibrate(trial, predictions, out / trial.name)
+    # Last, for it tells that everything before is done.
     predictions.write(out_of_fold_path(out / trial.name))
     shutil.rmtree(out / PARTS / trial.name, ignore_errors=True)
     with suppress(OSError):
         # Once the last run's parts are put together.
         (out / PARTS).rmdir()
+
+
+def _calibrate(trial: Trial, said: Predictions, folder: Path) -> Predictions:
+    """Bring a run's predictions to temperatures chosen out of fold; gives those out of fold."""
+    paths = {split: predictions_path(folder, split, UNCALIBRATED) for split in ("valid", "test")}
+    raw = {split: Predictions.read(path) for split, path in paths.items() if path.is_file()}
+    calibrated, said, final = calibrate_out_of_fold(
+        said, raw, by_view=trial.protocol.calibrate == "view", seed=trial.protocol.seed
+    )
+    for split, predictions in final.items():
+        predictions.write(predictions_path(folder, split))
+    calibrated.write(folder)
+    return said
 
 
 def out_of_fold_path(folder: Path) -> Path:

@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 from numpy.typing import NDArray
 
+from evaluation.calibration import fit_calibration
 from evaluation.predictions import Predictions
 from evaluation.runs import predictions_path, read_run_card
 from featstore.errors import SettingsError, SplitError
@@ -25,6 +26,7 @@ from heads.linear import LogisticHead
 from heads.protocol import Protocol
 from heads.tuning import Candidate, Tuned, Tuning
 from heads.weights import vote_weights
+from heads.work import Source, is_assembled
 
 MakeStore = Callable[..., Store]
 ONE = CompareSettings(("net_b",), ("logistic",), concat=False)
@@ -142,6 +144,31 @@ def test_calibration_keeps_rankings_and_lowers_the_loss(make_store: MakeStore, t
     assert told.calibration.temperatures[""] != 1
     assert (before.argmax(axis=1) == after.argmax(axis=1)).all()
     assert set(told.reliability) == {"valid", "test"}
+
+
+def test_a_cross_validation_calibrates(make_store: MakeStore, tmp_path: Path) -> None:
+    store, bold = make_store(), replace(ONE, heads=("logistic:inverse_penalty=1000",))
+    folds = Protocol(n_folds=4)
+    compare_heads(store, replace(bold, protocol=folds), tmp_path / "plain")
+    (entry,) = compare_heads(store, replace(bold, protocol=replace(folds, calibrate="all")), tmp_path / "runs").entries
+    assert entry.calibrated is not None
+    assert (entry.calibrated.applied, entry.calibrated.unseen) == (True, True)
+    plain, run = tmp_path / "plain" / "net_b-logistic", tmp_path / "runs" / "net_b-logistic"
+
+    said = Predictions.read(predictions_path(plain, "train", "oof"))
+    temperatures = fit_calibration(said)
+    assert entry.calibrated.calibration == temperatures
+    assert temperatures.temperatures[""] > 1.2
+    for split in ("valid", "test"):
+        before, after = Predictions.read(predictions_path(plain, split)), Predictions.read(predictions_path(run, split))
+        np.testing.assert_array_equal(after.probability, temperatures.apply(before).probability)
+    assert is_assembled(entry.trial, Source(store.location, ("net_b",), 0, tmp_path / "runs").open(), tmp_path / "runs")
+
+    # Other folds choose another temperature: what depends on them is made again.
+    other = replace(bold, protocol=replace(folds, n_folds=3, calibrate="all"))
+    (tmp_path / "runs" / "folds.csv").unlink()
+    (again,) = compare_heads(store, other, tmp_path / "runs").entries
+    assert not again.reused
 
 
 def test_species_that_are_held_out_are_not_learnt(make_store: MakeStore, tmp_path: Path) -> None:
