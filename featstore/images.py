@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import os
+import stat
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -156,11 +158,29 @@ def load_photograph(path: Path) -> Photograph:
 
 
 def read_bytes(path: Path) -> bytes:
-    """Read a photograph's file; a file that cannot be read is an `ImageError`."""
+    """Read a photograph's file; one that cannot be read, or is a pipe or a device, is an `ImageError`."""
     try:
-        return path.read_bytes()
+        # Path.open takes no opener.
+        with open(path, "rb", buffering=0, opener=_open_at_once) as file:
+            if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                return file.readall()
     except OSError as error:
         raise ImageError("a readable photograph", f"{path.name}: {error.strerror}", "Restore the file.") from error
+    raise ImageError("a photograph", f"a pipe or device: {path.name}", "Remove or replace it.")
+
+
+def stamp(path: str | Path) -> tuple[int, int]:
+    """Size and time of a file, -1 where it cannot be seen."""
+    try:
+        status = os.stat(path)  # noqa: PTH116  # a Path would have to be made of the string first
+    except OSError:
+        return -1, -1
+    return status.st_size, status.st_mtime_ns
+
+
+def _open_at_once(path: str, flags: int) -> int:
+    # A pipe that nobody writes to would be waited for without end.
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 def resize(image: NDArray[np.uint8], side_px: int) -> NDArray[np.uint8]:

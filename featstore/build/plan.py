@@ -16,12 +16,15 @@ from featstore import shell
 from featstore.build.prepare import Job
 from featstore.build.specs import NetworkSpec
 from featstore.catalog import Catalog
-from featstore.provenance import sha256_of_file
+from featstore.errors import ImageError
+from featstore.images import read_bytes, stamp
 from featstore.roi import Recipe
 from featstore.store import Store
 from featstore.store.column import Column
 from featstore.store.identity import Identity
 from featstore.store.ledger import DONE, FAILED, Ledger
+
+__all__ = ["Plan", "RowTask", "UnitTask", "ViewPlan", "plan_digest", "stamp"]
 
 
 @dataclass(frozen=True)
@@ -184,17 +187,8 @@ def _changed(ledger: Ledger, paths: Sequence[str | None], *, content: bool) -> N
     return changed
 
 
-def stamp(path: str | Path) -> tuple[int, int]:
-    """Size and time of a file, -1 where it cannot be seen."""
-    try:
-        status = os.stat(path)  # noqa: PTH116  # a Path would have to be made of the string first
-    except OSError:
-        return -1, -1
-    return status.st_size, status.st_mtime_ns
-
-
 def _sha256(path: str) -> str:
     try:
-        return sha256_of_file(Path(path))
-    except OSError:
+        return hashlib.sha256(read_bytes(Path(path))).hexdigest()
+    except ImageError:
         return ""

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from featstore.errors import ImageError, StoreError
-from featstore.images import decode, read_bytes, resize
+from featstore.images import decode, read_bytes, resize, stamp
 from featstore.processes import end_with_parent
 from featstore.roi import Box, ViewRecipe, cut, find_box
 
@@ -59,6 +59,8 @@ class Prepared:
         Why the photograph failed, or why its whole area was kept as the region; "" otherwise.
     failed
         Whether the photograph could not be used.
+    stamp
+        Size and time of its file, seen before it was read: one that changes meanwhile is another one to the next build.
     """
 
     image_id: str
@@ -67,20 +69,24 @@ class Prepared:
     reason: str = ""
     failed: bool = False
     crops: Mapping[int, NDArray[np.uint8]] = field(default_factory=dict)
+    stamp: tuple[int, int] = (-1, -1)
 
 
 def prepare(job: Job) -> Prepared:
     """Read, decode, find the region and resize; a photograph that cannot be used says why instead of raising."""
+    # Before the bytes: the other way round, the new file's stamp would stand beside the old one's digest for good.
+    seen = stamp(job.path)
     digest = ""
     try:
         data = read_bytes(job.path)
         digest = hashlib.sha256(data).hexdigest()
         photograph = decode(data, job.path.name)
     except ImageError as error:
-        return Prepared(job.image_id, digest, reason=str(error), failed=True)
+        return Prepared(job.image_id, digest, reason=str(error), failed=True, stamp=seen)
     except MemoryError:
         # Without a digest, so that the next run tries again.
-        return Prepared(job.image_id, reason=f"not enough memory to decode {job.path.name}", failed=True)
+        reason = f"not enough memory to decode {job.path.name}"
+        return Prepared(job.image_id, reason=reason, failed=True, stamp=seen)
     if job.known_region and digest == job.known_sha256:
         box, reason = photograph.to_working(job.known_region[0]), job.known_region[1]
     else:
@@ -88,7 +94,7 @@ def prepare(job: Job) -> Prepared:
         box, reason = found.box, found.reason
     region = cut(photograph.pixels, box, job.recipe)
     crops = {side: resize(region, side) for side in job.sides_px}
-    return Prepared(job.image_id, digest, photograph.to_full(box), reason, crops=crops)
+    return Prepared(job.image_id, digest, photograph.to_full(box), reason, crops=crops, stamp=seen)
 
 
 def prepare_all(jobs: Iterable[Job], n_workers: int, ahead: int) -> Iterator[Prepared]:

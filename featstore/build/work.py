@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from featstore import shell
 from featstore.backbones import Network
-from featstore.build.plan import Plan, RowTask, UnitTask, stamp
+from featstore.build.plan import Plan, RowTask, UnitTask
 from featstore.build.prepare import Prepared
 from featstore.store import Store
 from featstore.store.chunks import DamagedError
@@ -98,7 +98,7 @@ class UnitWork:
         if not prepared.failed:
             boxes[row.job.recipe.identity] = (prepared.box, prepared.reason)
         status, reason = ("failed", prepared.reason) if prepared.failed else ("done", "")
-        return Fact(row.job.image_id, prepared.sha256, status, reason, *stamp(row.job.path), boxes)
+        return Fact(row.job.image_id, prepared.sha256, status, reason, *prepared.stamp, boxes)
 
     def _counts(self, name: str, place: int, *, trusted: bool) -> bool:
         return trusted and self._record().counts(
