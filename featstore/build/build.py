@@ -78,6 +78,8 @@ def complete(
     started = time.perf_counter()
     # Everything that can be refused is refused before the first byte is written.
     store = _existing(place, catalog)
+    if store is not None:
+        _refuse_other_shards(store, settings)
     specs = tuple(with_weights(spec, store.identities if store else ()) for spec in wanted)
     views = sorted(set(catalog.frame["view"]))
     if store is not None:
@@ -87,6 +89,7 @@ def complete(
     with hold(place, Claim(digest, settings.part, settings.n_parts)) as lease:
         with mutex(place, "setup", _PATIENCE_S):
             store = _opened(place) or Store.create(place, catalog, settings.grid)
+            _refuse_other_shards(store, settings)
             refuse_other_features(store, specs, recipe, views, replacing=settings.replace)
             moves = set_up(store, catalog, specs, recipe, any_version=settings.any_version)
         columns = {spec.name: store.column(spec.name) for spec in specs}
@@ -161,6 +164,17 @@ def _existing(place: Place, catalog: Catalog) -> Store | None:
             "Build another data set into another --store.",
         )
     return store
+
+
+def _refuse_other_shards(store: Store, settings: BuildSettings) -> None:
+    """Refuse another division into files than the store was created with."""
+    here = store.rows.grid.unit_rows
+    if settings.shard_rows not in {0, here}:
+        raise StoreError(
+            f"--shard-rows {here}, as {store.location} was created with",
+            f"--shard-rows {settings.shard_rows}",
+            "Leave it out, or build into another --store.",
+        )
 
 
 def _opened(place: Place) -> Store | None:

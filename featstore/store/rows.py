@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 CHUNK_ROWS = 128
 KEY_CHUNK_ROWS = 65_536
 
+_ABSENT = 2**64 - 1
+"""What a shard's index says of a chunk that it does not hold."""
+
 
 @dataclass(frozen=True)
 class Grid:
@@ -169,6 +172,9 @@ class Rows:
     ) -> None:
         """Write the rows of one unit, (rows, d), and what made each; the record that makes them count comes later."""
         rows = self.grid.unit(unit)
+        if self.grid.sharded:
+            # All of it is written; zarr would first read the shard that is there, and stop at a damaged one.
+            self._place.delete(f"{view}/{name}/c/{unit}/0")
         self._array(f"{view}/{name}")[rows] = features
         self._array(f"{view}/identity/{name}")[rows] = identity
 
@@ -202,18 +208,36 @@ class Rows:
         at: NDArray[np.int64],
     ) -> None:
         """As `read`, into the rows `at` of `features`."""
-        chunks_per_file = self.grid.unit_rows // self.grid.chunk_rows
-        layout = Layout(f"{view}/{name}", self.grid.chunk_rows, features.shape[1], chunks_per_file)
-        read_rows(self._place, layout, places, features, at)
+        read_rows(self._place, self._layout(view, name, features.shape[1]), places, features, at)
 
     def lost(self, view: str, name: str, units: Sequence[int]) -> list[int]:
         """Those of `units` whose file is gone or has another length than it was written with."""
         sizes = self._place.sizes(f"{view}/{name}/c")
-        whole = self.grid.chunk_rows * self.dimension(view, name) * 4 + 4
-        found = {unit: sizes.get(f"{view}/{name}/c/{unit}/0") for unit in units}
+        layout = self._layout(view, name, self.dimension(view, name))
+        found = {unit: sizes.get(layout.key(unit), 0) for unit in units}
         if self.grid.sharded:
-            return [unit for unit, size in found.items() if not size]
-        return [unit for unit, size in found.items() if size != whole]
+            return [unit for unit, size in found.items() if not self._is_whole_shard(layout, unit, size)]
+        return [unit for unit, size in found.items() if size != layout.chunk_bytes]
+
+    def _is_whole_shard(self, layout: Layout, unit: int, size: int) -> bool:
+        """Whether a shard holds the chunks that its index names, and nothing else.
+
+        Its length alone does not tell, because chunks without any row are left out.
+        """
+        index_bytes = layout.chunks_per_file * 16 + 4
+        n_chunks, rest = divmod(size - index_bytes, layout.chunk_bytes)
+        if n_chunks < 1 or rest:
+            return False
+        index = self._place.read_part(layout.key(unit), -index_bytes, index_bytes) or b""
+        if len(index) != index_bytes:
+            return False
+        entries = np.frombuffer(index, dtype="<u8", count=layout.chunks_per_file * 2).reshape(-1, 2)
+        present = entries[(entries != _ABSENT).all(axis=1)]
+        starts = np.arange(n_chunks, dtype=np.uint64) * np.uint64(layout.chunk_bytes)
+        return np.array_equal(np.sort(present[:, 0]), starts) and bool((present[:, 1] == layout.chunk_bytes).all())
+
+    def _layout(self, view: str, name: str, dimension: int) -> Layout:
+        return Layout(f"{view}/{name}", self.grid.chunk_rows, dimension, self.grid.unit_rows // self.grid.chunk_rows)
 
     def _holds(self, path: str) -> bool:
         return self._place.read(f"{path}/zarr.json") is not None
