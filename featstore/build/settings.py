@@ -15,15 +15,16 @@ from featstore.errors import SettingsError
 from featstore.roi import Recipe, load_recipe
 from featstore.store.rows import CHUNK_ROWS, Grid
 
-_RESERVED = {"image_id", "image_id_utf8", "identity"}
+# Arrays and files that lie beside the features of a view, also where a disk takes C and c for one name.
+_RESERVED = frozenset({"image_id", "image_id_utf8", "identity", "zarr.json", "c"})
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 PLACEHOLDER = "{backbone}"
 
 
 def check_feature_name(name: str) -> None:
     """Refuse a name that features cannot have, with a `SettingsError`."""
-    if name in _RESERVED or name in VIEWS or name in BACKBONES or not _NAME.fullmatch(name):
-        expected = "--as NAME of letters, digits, '.', '_' and '-', and not a backbone's"
+    if name.casefold() in _RESERVED or name in VIEWS or name in BACKBONES or not _NAME.fullmatch(name):
+        expected = "--as NAME of letters, digits, '.', '_' and '-', and not a backbone's or one that a store needs"
         raise SettingsError(expected, repr(name), "Choose another name.")
 
 
@@ -49,7 +50,7 @@ class BuildSettings:
     scheduler
         Address of a Dask scheduler; "" works here.
     shard_rows
-        Rows per file in a new store; 0 for one chunk per file.
+        Rows per file in a new store; 0 for one chunk per file, or for what an existing store has.
 
     Raises
     ------

@@ -171,7 +171,7 @@ def test_a_name_is_refused_on_the_command_line(
     tmp_path: Path, dataset: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = ["build", str(dataset), "--store", str(tmp_path / "f.zarr"), "--backbone", "mobilenet", "--as"]
-    for name in ("Leaf", "vgg16", "a b", "identity", "../x"):
+    for name in ("Leaf", "vgg16", "a b", "identity", "../x", "zarr.json", "Zarr.json", "c", "C"):
         with pytest.raises(SystemExit) as ended:
             main([*words, name])
         assert ended.value.code == 1
