@@ -6,7 +6,7 @@ from pathlib import Path
 
 from featstore.catalog import Catalog, make_catalog
 from featstore.errors import DatasetError, listed
-from featstore.readers.reader import Reader, is_photograph, others_warning, walk
+from featstore.readers.reader import Reader, hidden_warning, is_photograph, others_warning, walk, walk_folders
 
 _SPLIT_OF = {
     "train": "train",
@@ -29,7 +29,8 @@ def read(root: Path) -> Catalog:
     DatasetError
         If no photograph lies in a class folder.
     """
-    files = list(walk(root)) if root.is_dir() else []
+    folders = list(walk_folders(root)) if root.is_dir() else []
+    files = [Path(folder, name) for folder, names, _ in folders for name in names]
     photographs = [path for path in files if is_photograph(path)]
     records = [_entry(path.relative_to(root)) for path in photographs]
     classless = [str(record["path"]) for record in records if not record["class_id"]]
@@ -40,6 +41,7 @@ def read(root: Path) -> Catalog:
             "Put each class's photographs in a folder of its name.",
         )
     warnings = others_warning([path for path in files if not is_photograph(path)])
+    warnings += hidden_warning([name for *_, hidden in folders for name in hidden])
     if classless:
         warnings.append(
             f"{len(classless)} photographs lie outside class folders and cannot be used: {listed(classless)}"

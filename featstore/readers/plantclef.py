@@ -12,7 +12,7 @@ from xml.parsers import expat
 
 from featstore.catalog import Catalog, make_catalog, number_of, view_of
 from featstore.errors import DatasetError, listed
-from featstore.readers.reader import Reader, is_photograph, walk, walk_folders
+from featstore.readers.reader import Reader, hidden_warning, is_photograph, walk, walk_folders
 
 # Ours -> theirs, first present wins. 2013 calls the plant `IndividualPlantId` and the place `Locality`.
 TAGS: dict[str, tuple[str, ...]] = {
@@ -139,12 +139,14 @@ def read(root: Path) -> Catalog:
     """
     records: dict[str, list[Record]] = {"train": [], "test": [], "truth": []}
     orphans: list[dict[str, object]] = []
+    hidden: list[str] = []
     name = root.resolve().name
-    for folder, names in walk_folders(root):
+    for folder, names, passed_over in walk_folders(root):
         below = Path(folder).relative_to(root)
         role = _role((name, *below.parts))
         found, alone = _records(folder, "" if below == Path() else f"{below.as_posix()}/", names)
         records[role] += found
+        hidden += passed_over
         orphans += [_orphan(path, "train" if role == "train" else "test") for path in alone]
     # Some packages pack the photographs with the truth: those records then stand for test.
     tested = {record.image_id for record in records["test"]}
@@ -153,7 +155,7 @@ def read(root: Path) -> Catalog:
     entries += [_entry(record, "test") for record in packed]
     used = {id(record) for record in packed}
     warnings = _fill_truth(entries, [record for record in records["truth"] if id(record) not in used])
-    warnings += _unknown_views([*entries, *orphans])
+    warnings += _unknown_views([*entries, *orphans]) + hidden_warning(hidden)
     return make_catalog([*entries, *orphans], root, name, warnings)
 
 

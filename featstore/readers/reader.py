@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from featstore.catalog import Catalog
-from featstore.errors import DatasetError
+from featstore.errors import DatasetError, listed
 
 PHOTOGRAPH_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".gif", ".webp"})
 
@@ -40,10 +40,10 @@ def is_photograph(path: str | Path) -> bool:
     return os.path.splitext(path)[1].casefold() in PHOTOGRAPH_SUFFIXES  # noqa: PTH122  # a Path costs ten times as much
 
 
-def walk_folders(root: Path) -> Iterator[tuple[str, list[str]]]:
-    """Yield each folder below `root`, itself first, with the names of its files, in a fixed order.
+def walk_folders(root: Path) -> Iterator[tuple[str, list[str], list[str]]]:
+    """Yield each folder below `root`, itself first, with the names of its files, in a fixed order, and of hidden ones.
 
-    Links to folders are followed, each folder once; hidden files, hidden folders and feature stores are left out.
+    Links to folders are followed, each folder once; hidden folders and feature stores are left out.
 
     Raises
     ------
@@ -58,12 +58,13 @@ def walk_folders(root: Path) -> Iterator[tuple[str, list[str]]]:
             continue
         seen.add(real)
         subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
-        yield folder, sorted(name for name in names if not name.startswith("."))
+        hidden = {name for name in names if name.startswith(".")}
+        yield folder, sorted(name for name in names if name not in hidden), sorted(hidden)
 
 
 def walk(root: Path) -> Iterator[Path]:
-    """Yield the files of `walk_folders`."""
-    for folder, names in walk_folders(root):
+    """Yield the files of `walk_folders` that are not hidden."""
+    for folder, names, _ in walk_folders(root):
         for name in names:
             yield Path(folder, name)
 
@@ -71,6 +72,14 @@ def walk(root: Path) -> Iterator[Path]:
 def _unreadable(error: OSError) -> None:
     got = f"{error.filename}: {error.strerror}"
     raise DatasetError("folders that can be read", got, "Give permission to read it, or move it away.") from error
+
+
+def hidden_warning(names: list[str]) -> list[str]:
+    """Say which of some hidden files are called like photographs: they were passed over."""
+    photographs = [name for name in names if is_photograph(name)]
+    if not photographs:
+        return []
+    return [f"{len(photographs)} photographs are hidden by their names and were passed over: {listed(photographs)}"]
 
 
 def others_warning(paths: list[Path]) -> list[str]:
