@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -198,11 +198,13 @@ def _fact(before: Record, place: int, key: str, path: Path | None) -> Fact | Non
     known = before.facts[place] if place < len(before.facts) else None
     if path is None or (known is not None and known.image_id == key):
         return known
+    # Before the bytes: a file that changes meanwhile is another one to the next build.
+    seen = stamp(path)
     try:
         sha256 = hashlib.sha256(read_bytes(path)).hexdigest()
     except ImageError as error:
         return Fact(key, "", "failed", str(error), -1, -1)
-    return replace(Fact(key, sha256, "done", "", 0, 0), file_bytes=stamp(path)[0], file_mtime_ns=stamp(path)[1])
+    return Fact(key, sha256, "done", "", *seen)
 
 
 def _block(
