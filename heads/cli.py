@@ -85,7 +85,7 @@ def compare(
         float | None,
         typer.Option(
             "--calibration-share",
-            help="Share of valid plants that choose temperatures alone. \\[default: 0.3 with --calibrate, without --folds]",
+            help="Share of valid plants that choose temperatures alone. \\[default: 0.3 without --folds]",
             rich_help_panel=_PROTOCOL,
         ),
     ] = None,
