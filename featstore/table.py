@@ -58,11 +58,14 @@ class LazyTable:
     ----------
     papers
         n rows, index 0..n-1, columns as `Store.papers_of`; each photograph has features of all `backbones`.
+    n_missing
+        Photographs that were asked for and can be used, as far as is known, but lack features.
     """
 
     store: Store
     papers: pd.DataFrame
     backbones: tuple[str, ...]
+    n_missing: int = 0
 
     def __len__(self) -> int:
         return len(self.papers)
@@ -72,14 +75,22 @@ class LazyTable:
         """Number of features of a row, all backbones together."""
         return sum(self.store.column(name).dimension for name in self.backbones)
 
-    def rows(self, positions: NDArray[np.int64]) -> NDArray[np.float32]:
+    def rows(self, positions: NDArray[np.int64] | NDArray[np.bool_]) -> NDArray[np.float32]:
         """Features of some rows of `papers`, (b, d); only the chunks that hold them are opened.
+
+        Parameters
+        ----------
+        positions
+            Places in `papers`, from the end if negative, or a mask (n,).
 
         Raises
         ------
         StoreError
             If a chunk is damaged or lost.
+        SettingsError
+            If positions lie outside of `papers`, or a mask has another length.
         """
+        positions = _positions(positions, len(self))
         features = np.empty((len(positions), self.dimension), dtype=np.float32)
         some = self.papers.iloc[positions]
         for view, at in some.reset_index(drop=True).groupby("view", sort=False).indices.items():
@@ -93,6 +104,11 @@ class LazyTable:
 
     def batches(self, size: int) -> Iterator[FeatureTable]:
         """Tables of at most `size` rows, in the order of `papers`, one at a time in memory."""
+        if size < 1:
+            raise SettingsError("batches of at least 1 row", str(size), "Choose a larger size.")
+        return self._batches(size)
+
+    def _batches(self, size: int) -> Iterator[FeatureTable]:
         for start in range(0, len(self), size):
             positions = np.arange(start, min(len(self), start + size), dtype=np.int64)
             yield FeatureTable(self.papers.iloc[positions].reset_index(drop=True), self.rows(positions), self.backbones)
@@ -112,46 +128,99 @@ class LazyTable:
 
 def open_table(
     store: Store,
-    backbones: Sequence[str],
+    backbones: str | Sequence[str],
     *,
-    views: Collection[str] | None = None,
-    splits: Collection[str] | None = None,
-    image_ids: Collection[str] | None = None,
+    views: str | Collection[str] | None = None,
+    splits: str | Collection[str] | None = None,
+    image_ids: str | Collection[str] | None = None,
 ) -> LazyTable:
     """Find every photograph that was read and has features of all `backbones`, in the catalogue's order.
 
     Parameters
     ----------
+    backbones
+        Names of features, or a single one.
     views, splits, image_ids
         Keep only photographs of these; None keeps all. `splits` are those that the data set itself names.
 
     Raises
     ------
     SettingsError
-        If no backbone is named.
+        If no backbone, view or split is named.
     StoreError
-        If a backbone is not in the store, or no such photograph has features of all of them.
+        If a backbone, view or split is not in the store, or no such photograph has features of all of them.
     """
-    if not backbones:
-        raise SettingsError("at least one name of features", "none", f"Name some of {', '.join(store.backbones)}.")
-    papers, counting = store.survey(backbones, views)
-    keep = np.asarray(counting.all(axis=1), dtype=np.bool_)
+    names = _named(backbones, "name of features", store.backbones)
+    only = None if views is None else _named(views, "view", ())
+    papers, counting = store.survey(names, only)
+    keep = np.ones(len(papers), dtype=np.bool_)
+    if only is not None:
+        _require_known(store, "view", only, papers)
     for column, wanted in (("split", splits), ("image_id", image_ids)):
         if wanted is not None:
-            keep &= papers[column].isin(set(wanted)).to_numpy()
+            some = _named(wanted, column, ())
+            if column == "split":
+                _require_known(store, column, some, papers)
+            keep &= papers[column].isin(set(some)).to_numpy()
+    asked = keep & (papers["status"] != "failed").to_numpy()
+    keep &= np.asarray(counting.all(axis=1), dtype=np.bool_)
     if not keep.any():
-        names = ", ".join(backbones)
-        raise StoreError(f"photographs with features of {names}", "none", "Run featstore build again to complete it.")
-    return LazyTable(store, papers.loc[keep].reset_index(drop=True), tuple(backbones))
+        raise _no_rows(names, int(asked.sum()))
+    n_missing = int((asked & ~keep).sum())
+    return LazyTable(store, papers.loc[keep].reset_index(drop=True), names, n_missing)
 
 
 def load_table(
     store: Store,
-    backbones: Sequence[str],
+    backbones: str | Sequence[str],
     *,
-    views: Collection[str] | None = None,
-    splits: Collection[str] | None = None,
-    image_ids: Collection[str] | None = None,
+    views: str | Collection[str] | None = None,
+    splits: str | Collection[str] | None = None,
+    image_ids: str | Collection[str] | None = None,
 ) -> FeatureTable:
     """As `open_table`, with the features in memory."""
     return open_table(store, backbones, views=views, splits=splits, image_ids=image_ids).load()
+
+
+def _named(names: str | Collection[str], what: str, known: Sequence[str]) -> tuple[str, ...]:
+    """Names as they were given; a plain string is one of them, not its letters."""
+    found = (names,) if isinstance(names, str) else tuple(names)
+    if not found:
+        remedy = f"Name some of {', '.join(known)}." if known else "Name some, or leave it out for all."
+        raise SettingsError(f"at least one {what}", "none", remedy)
+    return found
+
+
+def _require_known(store: Store, column: str, wanted: Collection[str], papers: pd.DataFrame) -> None:
+    unknown = set(wanted) - set(papers[column])
+    if unknown:
+        # Another view may have it.
+        known = sorted(set(store.catalog[column]))
+        unknown -= set(known)
+    if unknown:
+        expected = f"{column}s of {store.location}: {', '.join(known)}"
+        raise StoreError(expected, ", ".join(map(repr, sorted(unknown))), f"Correct the {column}.")
+
+
+def _no_rows(names: Sequence[str], n_asked: int) -> StoreError:
+    expected = f"photographs with features of {', '.join(names)}"
+    if n_asked:
+        return StoreError(expected, f"none of {n_asked}", "Run featstore build again to complete it.")
+    return StoreError(expected, "none: no usable photograph is of all that was asked for", "Ask for more of them.")
+
+
+def _positions(positions: NDArray[np.int64] | NDArray[np.bool_], n_rows: int) -> NDArray[np.int64]:
+    """Places from 0 on; a mask tells them by its length."""
+    given = np.asarray(positions)
+    if given.dtype == np.bool_:
+        if given.shape != (n_rows,):
+            raise SettingsError(f"a mask of {n_rows} rows", f"one of shape {given.shape}", "Make it of this table.")
+        return np.flatnonzero(given).astype(np.int64)
+    if given.ndim != 1 or (given.size and given.dtype.kind not in "iu"):
+        got = f"an array of {given.dtype} of shape {given.shape}"
+        raise SettingsError("whole numbers in one dimension, or a mask", got, "Correct the positions.")
+    places = given.astype(np.int64)
+    outside = places[(places < -n_rows) | (places >= n_rows)]
+    if outside.size:
+        raise SettingsError(f"positions from 0 to {n_rows - 1}", str(outside[0]), "Take them from this table.")
+    return np.where(places < 0, places + n_rows, places)

@@ -124,29 +124,36 @@ def _tell_update(name: str, view: str, old: Identity, new: Identity) -> None:
 
 
 def _place_rows(store: Store, catalog: Catalog, views: Sequence[str]) -> Moves:
-    """Give every usable photograph a row of its view."""
+    """Give every usable photograph a row of its view, and tell how the catalogue differs from the one before."""
     usable = catalog.frame[catalog.frame["problem"] == ""]
     root = catalog.root.resolve()
-    moves = Moves()
+    new: list[str] = []
+    left: list[str] = []
+    renamed: dict[str, str] = {}
     for view in views:
         of_view = usable[usable["view"] == view]
         paths = dict(zip(of_view["image_id"], of_view["path"], strict=True))
-        before = store.rows.keys(view)
+        before = store.keys(view)
         known = set(before)
-        gone = [key for key in before if key not in paths]
-        new = [key for key in paths if key not in known]
-        renamed = _rename(store, view, before, gone, {key: root / paths[key] for key in new})
-        keys = [renamed.get(key, key) for key in before]
-        names = set(renamed.values())
-        keys += [key for key in new if key not in names]
+        without = [key for key in before if key not in paths]
+        unplaced = [key for key in paths if key not in known]
+        here = _rename(store, view, before, without, {key: root / paths[key] for key in unplaced})
+        names = set(here.values())
+        unplaced = [key for key in unplaced if key not in names]
+        keys = [*(here.get(key, key) for key in before), *unplaced]
         if keys != before:
             store.rows.write_keys(view, keys)
-        moves += Moves(
-            tuple(key for key in new if key not in names),
-            tuple(key for key in gone if key not in renamed),
-            tuple(renamed.items()),
-        )
-    return moves
+        new += unplaced
+        left += without
+        renamed |= here
+    # Rows of photographs that went long ago are still there, and one of another view has not come just now.
+    told = store.known_before if store.known_before is not None else left
+    came, there = set(store.known_before or ()), set(catalog.frame["image_id"])
+    return Moves(
+        tuple(key for key in new if key not in came),
+        tuple(key for key in dict.fromkeys(told) if key not in there and key not in renamed),
+        tuple(renamed.items()),
+    )
 
 
 def _rename(

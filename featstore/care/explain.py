@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from featstore.build.plan import stamp
 from featstore.errors import StoreError, listed
-from featstore.provenance import Json
+from featstore.provenance import Json, sha256_of_file
 from featstore.store import Store
 from featstore.store.identity import Identity, differences
 from featstore.store.records import Fact, Record
@@ -109,7 +110,7 @@ def explain(store: Store, image_id: str) -> Story:
         status="failed" if problem else fact.status if fact else "pending",
         reason=problem or (fact.reason if fact else ""),
         sha256=fact.sha256 if fact else "",
-        file=_file(fact, stamp(path)),
+        file=_file(fact, path),
         rows=tuple(_row(store, name, view, within, fact, record) for name in store.backbones),
     )
 
@@ -123,14 +124,24 @@ def _number(value: float) -> float | None:
     return None if value != value else value  # noqa: PLR0124  # NaN is the one number that differs from itself
 
 
-def _file(fact: Fact | None, now: tuple[int, int]) -> str:
+def _file(fact: Fact | None, path: Path) -> str:
+    now = stamp(path)
     if now == (-1, -1):
         return "not there"
     if fact is None:
         return "never decoded"
+    try:
+        # A build goes by size and time; of one photograph the bytes are soon read.
+        same = sha256_of_file(path) == fact.sha256
+    except OSError as error:
+        return f"cannot be read: {error.strerror}"
+    if same:
+        touched = (fact.file_bytes, fact.file_mtime_ns) != now
+        return "as it was decoded, but for its time" if touched else "as it was decoded"
+    sizes = f"{fact.file_bytes} bytes then, {now[0]} now"
     if (fact.file_bytes, fact.file_mtime_ns) == now:
-        return "as it was decoded"
-    return f"changed since it was decoded: {fact.file_bytes} bytes then, {now[0]} now"
+        sizes = f"the same {now[0]} bytes and time, but another sha256; featstore build sees it with --content"
+    return f"changed since it was decoded: {sizes}"
 
 
 def _row(store: Store, name: str, view: str, within: int, fact: Fact | None, record: Record | None) -> RowStory:

@@ -21,7 +21,7 @@ from featstore.store.lease import Claim, hold
 from featstore.store.place import Place, open_place
 
 _CLAIM = Claim("repair", 1, 1)
-_COVERING = frozenset({"keys", "layout"})
+_COVERING = frozenset({"name", "keys", "layout"})
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ def repair_store(location: str | Path, *, n_workers: int, weights: str | None = 
     ------
     StoreError
         If the catalogue is damaged, which only a build from the data set mends; or both something and its copy are;
-        or none of the photographs is there.
+        or something else stands where a file has to be; or none of the photographs is there.
     WeightsError
         If weights are missing, or others than those that made the store.
     LockedError
@@ -102,12 +102,13 @@ def repair_store(location: str | Path, *, n_workers: int, weights: str | None = 
 def _uncovered(place: Place) -> Verdict:
     """Verify a store; what other faults hide behind is mended at once."""
     store = Store.open(place)
-    verdict = verify_store(store)
+    # The lease that is held here is ours: whoever was killed will write no record any more.
+    verdict = verify_store(store, building=False)
     covering = tuple(fault for fault in verdict.faults if fault.kind in _COVERING)
     if not covering:
         return verdict
     withdraw(store, covering)
-    behind = verify_store(Store.open(place))
+    behind = verify_store(Store.open(place), building=False)
     return replace(behind, faults=(*covering, *behind.faults))
 
 

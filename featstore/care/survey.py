@@ -25,7 +25,7 @@ class FeatureFacts:
     rows
         Rows that count, by view and split.
     missing
-        Photographs that were read but have no row that counts.
+        Photographs that can be used, as far as is known, but have no row that counts: pending ones too.
     size_bytes
         On disk, arrays of all views.
     identity
@@ -81,6 +81,11 @@ class Survey:
     n_files: int
     warnings: tuple[str, ...]
 
+    @property
+    def n_missing(self) -> int:
+        """Photographs that lack rows, of the name of features that lacks most."""
+        return max((facts.missing for facts in self.features), default=self.n_pending)
+
     def to_json(self) -> dict[str, Json]:
         """As one document."""
         return cast(
@@ -101,9 +106,9 @@ def survey_store(store: Store) -> tuple[Survey, pd.DataFrame]:
     sizes = store.place.sizes("")
     status = Counter(papers["status"])
     done = papers["status"] == "done"
+    n_usable = int((papers["status"] != "failed").sum())
     features = tuple(
-        _features(store, name, papers.loc[counting[:, column]], int(done.sum()), sizes)
-        for column, name in enumerate(names)
+        _features(store, name, papers.loc[counting[:, column]], n_usable, sizes) for column, name in enumerate(names)
     )
     failed = papers[papers["status"] == "failed"]
     survey = Survey(
@@ -132,13 +137,13 @@ def _by_view_and_split(papers: pd.DataFrame) -> dict[str, dict[str, int]]:
     }
 
 
-def _features(store: Store, name: str, papers: pd.DataFrame, n_done: int, sizes: Mapping[str, int]) -> FeatureFacts:
+def _features(store: Store, name: str, papers: pd.DataFrame, n_usable: int, sizes: Mapping[str, int]) -> FeatureFacts:
     column = store.column(name)
     return FeatureFacts(
         name=name,
         dimension=column.dimension,
         rows=_by_view_and_split(papers),
-        missing=n_done - len(papers),
+        missing=n_usable - len(papers),
         size_bytes=sum(size for key, size in sizes.items() if key.split("/")[1:2] == [name]),
         identity=store.identity(name),
         recipe=column.recipe.identity,

@@ -26,11 +26,15 @@ def export(
     split: Annotated[
         list[str] | None, typer.Option("--split", help="Only photographs of this split of the data set; repeatable.")
     ] = None,
+    allow_missing: Annotated[
+        bool, typer.Option("--allow-missing", help="Exit with 0 even if photographs have no row.")
+    ] = False,
     json: shell.JsonOption = False,
 ) -> None:
     """Write papers and features into one file for other programs.
 
-    Rows are photographs with features of every name asked for. A file says what made its features.
+    Rows are photographs with features of every name asked for; if others can be used and have none, the exit code is
+    3. A file says what made its features.
 
     For example:
 
@@ -46,11 +50,18 @@ def export(
     table = open_table(opened, backbone or opened.backbones, views=view, splits=split)
     n_rows = export_table(table, out)
     if json:
-        shell.print_json({"file": str(out), "rows": n_rows, "features": list(table.backbones)})
+        shell.print_json(
+            {"file": str(out), "rows": n_rows, "without_row": table.n_missing, "features": list(table.backbones)}
+        )
     else:
         size = f"{out.stat().st_size / 1e6:.1f}"
         shell.print_table("Exported", ["file", "rows", "features", "MB"],
                           [[str(out), str(n_rows), " ".join(table.backbones), size]])  # fmt: skip
+    if table.n_missing:
+        n_asked = n_rows + table.n_missing
+        shell.warn(f"{table.n_missing} of {n_asked} photographs have no row; a build or import completes them")
+    if table.n_missing and not allow_missing:
+        raise typer.Exit(shell.EXIT_INCOMPLETE)
 
 
 def import_(
@@ -64,7 +75,11 @@ def import_(
     ] = None,
     ids: Annotated[str, typer.Option("--ids", help="Array or column of ids. \\[default: chosen by looking]")] = "",
     features: Annotated[
-        str, typer.Option("--features", help="Array or column of features. \\[default: the only one]")
+        str,
+        typer.Option(
+            "--features",
+            help="Array or column of features, or what columns of one feature each begin with. \\[default: found]",
+        ),
     ] = "",
     replace: Annotated[
         bool, typer.Option("--replace", help="Replace other features of this name instead of refusing.")

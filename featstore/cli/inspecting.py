@@ -28,9 +28,14 @@ def info(
     max_failures: Annotated[
         int | None, typer.Option("--max-failures", help="Exit with 3 when more photographs than this have failed.")
     ] = None,
+    allow_missing: Annotated[
+        bool, typer.Option("--allow-missing", help="Exit with 0 even if photographs have no row.")
+    ] = False,
     json: shell.JsonOption = False,
 ) -> None:
     """Show what a store holds: per view, split and backbone, sizes, and what failed and why.
+
+    The exit code is 3 if photographs that can be used have no row of some features.
 
     For example:
 
@@ -53,12 +58,16 @@ def info(
         _show_survey(survey)
         for path in drawn:
             shell.say(f"drawn: {path}")
-    if max_failures is not None and survey.n_failed > max_failures:
+    if survey.n_missing:
+        shell.warn(f"{survey.n_missing} photographs have no row; a build or import completes them")
+    if (survey.n_missing and not allow_missing) or (max_failures is not None and survey.n_failed > max_failures):
         raise typer.Exit(shell.EXIT_INCOMPLETE)
 
 
 def verify(store: StoreArgument, json: shell.JsonOption = False) -> None:
-    """Read every byte of a store and compare it with its checksums; the exit code is 3 if any differs.
+    """Read every byte of a store and compare it with its checksums.
+
+    The exit code is 3 if any differs, or if rows are still to be made.
 
     For example `featstore verify features.zarr`
     """
@@ -70,9 +79,10 @@ def verify(store: StoreArgument, json: shell.JsonOption = False) -> None:
         shell.print_json(_verdict_json(verdict))
     else:
         _show_verdict(verdict)
-    if not verdict.sound:
-        if not json:
-            shell.say(f"featstore repair {store} makes their rows anew.")
+        _tell_pending(verdict)
+    if not verdict.sound and not json:
+        shell.say(f"featstore repair {store} makes their rows anew.")
+    if not verdict.sound or verdict.pending:
         raise typer.Exit(shell.EXIT_INCOMPLETE)
 
 
@@ -113,7 +123,8 @@ def repair(
             shell.warn(f"imported features lost rows; import them again: {', '.join(done.foreign)}")
         if done.failed:
             shell.warn(f"photographs of damaged rows that cannot be read any more: {listed(list(done.failed))}")
-    if not done.after.sound or done.foreign or done.failed:
+        _tell_pending(done.after)
+    if not done.after.sound or done.after.pending or done.foreign or done.failed:
         raise typer.Exit(shell.EXIT_INCOMPLETE)
 
 
@@ -184,6 +195,7 @@ def _verdict_json(verdict: Verdict) -> dict[str, Json]:
         "rows": verdict.n_rows,
         "bytes": verdict.n_bytes,
         "faults": [cast("dict[str, Json]", asdict(fault)) for fault in verdict.faults],
+        "pending": [cast("dict[str, Json]", asdict(part)) for part in verdict.pending],
     }
 
 
@@ -197,6 +209,19 @@ def _show_verdict(verdict: Verdict) -> None:
     shell.print_table("Verified", columns, [counts])
     if verdict.faults:
         shell.print_table("Faults", ["what", "where", "photographs", "found"], [_fault_row(f) for f in verdict.faults])
+
+
+def _tell_pending(verdict: Verdict) -> None:
+    if verdict.pending:
+        numbers: dict[tuple[str, str], int] = {}
+        for part in verdict.pending:
+            numbers[part.view, part.detail] = numbers.get((part.view, part.detail), 0) + len(part.image_ids)
+        rows = [[view, str(number), detail] for (view, detail), number in numbers.items()]
+        shell.print_table("Still to be made", ["view", "photographs", "found"], rows)
+        shell.warn(
+            f"{verdict.n_pending} photographs have no row yet, which is no damage: featstore build with the data set "
+            "completes them"
+        )
 
 
 def _fault_row(fault: Fault) -> list[str]:

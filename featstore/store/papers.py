@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
@@ -18,6 +21,13 @@ if TYPE_CHECKING:
     from zarr.core.metadata import ArrayV3Metadata
 
 _CHUNK_ROWS = 65_536
+_COLUMNS = (*((name, "str") for name in TEXT_COLUMNS), *((name, "float64") for name in NUMBER_COLUMNS))
+
+GROUP: dict[str, object] = {"attributes": {}, "zarr_format": 3, "node_type": "group"}
+"""What every group but the root says of itself."""
+
+UNREADABLE = (KeyError, ValueError, TypeError, AttributeError, IndexError, RuntimeError, OSError)
+"""What zarr raises where metadata is not what it was."""
 
 
 def read_generation(place: Place, group: zarr.Group, generation: str) -> pd.DataFrame:
@@ -32,51 +42,93 @@ def read_generation(place: Place, group: zarr.Group, generation: str) -> pd.Data
         raise StoreError("a catalogue in the store", f"none in {place.url}", "Run featstore build again.")
     folder = f"catalog/{generation}"
     try:
-        papers = _read_papers(cast("zarr.Group", group[folder]))
+        papers = _read_papers(group, folder)
         # To zarr a chunk that is not there is an empty one.
         files = place.sizes(folder)
         lost = [key for name in papers for key in _chunks(str(name), len(papers)) if f"{folder}/{key}" not in files]
-    except (KeyError, ValueError, RuntimeError, OSError) as error:
-        raise _damaged(place.url, str(error)) from error
+    except UNREADABLE as error:
+        raise _damaged(place.url, repr(error)) from error
     if lost:
         raise _damaged(place.url, f"none of {listed(lost)}")
     return papers
 
 
-def is_intact(place: Place, group: zarr.Group, generation: str, digest: str) -> bool:
-    """Whether a generation can be read and is of the digest that it was written with."""
-    try:
-        return papers_digest(read_generation(place, group, generation)) == digest
-    except StoreError:
-        return False
-
-
-def write_generation(group: zarr.Group, papers: pd.DataFrame, old: str) -> str:
+def write_generation(place: Place, group: zarr.Group, papers: pd.DataFrame, old: str) -> str:
     """Write the generation after `old` ("" before the first), every column an array of its own; return its name."""
     new = f"g{int(old[1:]) + 1 if old else 1:06d}"
-    generation = group.require_group("catalog").create_group(new, overwrite=True)
-    for names, dtype in ((TEXT_COLUMNS, "str"), (NUMBER_COLUMNS, "float64")):
-        for name in names:
-            values = papers[name].to_numpy(dtype=object if dtype == "str" else dtype)
-            spec = ArraySpec(name, values.shape, (min(len(values), _CHUNK_ROWS),), dtype)
-            spec.create(generation)[:] = values
+    if group_fault(place.read("catalog/zarr.json")):
+        place.write("catalog/zarr.json", group_layout())
+    group.create_group(f"catalog/{new}", overwrite=True)
+    for spec in _specs(new, len(papers)):
+        column = papers[spec.path.rpartition("/")[2]]
+        values = column.to_numpy(dtype=object if spec.dtype == "str" else spec.dtype)
+        spec.create(group)[:] = values
     return new
 
 
-def keep_generation(group: zarr.Group, generation: str) -> None:
+def keep_generation(place: Place, group: zarr.Group, generation: str) -> None:
     """Remove every other generation."""
-    generations = group.require_group("catalog")
-    for name in [name for name, _ in generations.groups() if name != generation]:
-        del generations[name]
+    # By their files: what is damaged cannot be listed.
+    found = {key.split("/")[1] for key in place.sizes("catalog") if key.count("/") > 1}
+    for name in sorted(found - {generation}):
+        del group[f"catalog/{name}"]
 
 
-def _read_papers(group: zarr.Group) -> pd.DataFrame:
+def group_layout() -> bytes:
+    """What lies at the ``zarr.json`` of a group."""
+    return json.dumps(GROUP, indent=2).encode()
+
+
+def group_fault(found: bytes | None) -> str:
+    """What is wrong with the ``zarr.json`` of a group, "" if nothing is."""
+    try:
+        content = json.loads(found or b"")
+        # Later versions of zarr may write more, never less.
+        differing = [key for key, value in GROUP.items() if content.get(key) != value]
+    except (ValueError, AttributeError) as error:
+        return f"no layout of a group: {error}"
+    return f"another {', '.join(differing)}" if differing else ""
+
+
+def n_rows_of(layout: bytes | None) -> int:
+    """Rows of an array by its layout, -1 where that cannot be read."""
+    try:
+        return int(json.loads(layout or b"")["shape"][0])
+    except UNREADABLE:
+        return -1
+
+
+def layout_faults(place: Place, generation: str) -> Iterator[tuple[str, str, bytes]]:
+    """Where the layout of a catalogue is not as it was written: key, what was found, and what has to lie there."""
+    for key in ("catalog/zarr.json", f"catalog/{generation}/zarr.json"):
+        detail = group_fault(place.read(key))
+        if detail:
+            yield key, detail, group_layout()
+    found = {spec.layout_key: place.read(spec.layout_key) for spec in _specs(generation, 1)}
+    # All columns have as many rows; most of them will tell how many.
+    n_rows = Counter(n for n in map(n_rows_of, found.values()) if n > 0).most_common(1)
+    for spec in _specs(generation, n_rows[0][0]) if n_rows else ():
+        layout = found[spec.layout_key]
+        detail = spec.layout_fault(layout) or ("" if n_rows_of(layout) == spec.shape[0] else "another number of rows")
+        if detail:
+            yield spec.layout_key, detail, spec.layout()
+
+
+def _specs(generation: str, n_rows: int) -> Iterator[ArraySpec]:
+    for name, dtype in _COLUMNS:
+        yield ArraySpec(f"catalog/{generation}/{name}", (n_rows,), (min(n_rows, _CHUNK_ROWS),), dtype)
+
+
+def _read_papers(group: zarr.Group, folder: str) -> pd.DataFrame:
     import pandas as pd
 
     columns = {}
-    for name in (*TEXT_COLUMNS, *NUMBER_COLUMNS):
-        values = np.asarray(cast("zarr.Array[ArrayV3Metadata]", group[name])[:])
-        columns[name] = pd.Series(values.astype(object), dtype="str") if name in TEXT_COLUMNS else pd.Series(values)
+    for name, dtype in _COLUMNS:
+        values = np.asarray(cast("zarr.Array[ArrayV3Metadata]", group[f"{folder}/{name}"])[:])
+        columns[name] = pd.Series(values.astype(object), dtype="str") if dtype == "str" else pd.Series(values)
+    sizes = {name: len(values) for name, values in columns.items()}
+    if len(set(sizes.values())) > 1:
+        raise ValueError(f"columns of different lengths: {sizes}")
     return pd.DataFrame(columns)
 
 

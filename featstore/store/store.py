@@ -28,7 +28,7 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 
-from featstore.catalog import Catalog
+from featstore.catalog import VIEWS, Catalog
 from featstore.errors import StoreError
 from featstore.provenance import Json, provenance
 from featstore.roi import Recipe
@@ -37,13 +37,14 @@ from featstore.store.description import is_described, open_described, sealed, un
 from featstore.store.identity import Identity
 from featstore.store.ledger import Ledger
 from featstore.store.matching import lost_rows, match
-from featstore.store.papers import is_intact, keep_generation, papers_digest, read_generation, write_generation
+from featstore.store.papers import UNREADABLE, keep_generation, papers_digest, read_generation, write_generation
 from featstore.store.place import Place, open_place
 from featstore.store.records import Fact, FeatureRows, Record, Records
 from featstore.store.rows import Grid, Rows
 
 if TYPE_CHECKING:
     import pandas as pd
+    from zarr.core.metadata import ArrayV3Metadata
 
 SCHEMA = "features/2"
 
@@ -60,6 +61,8 @@ class Store:
         grid = cast("dict[str, int]", group.attrs["grid"])
         self.rows = Rows(place, group, Grid(**grid))
         self.records = Records(place)
+        self.known_before: tuple[str, ...] | None = None
+        """Photographs of the catalogue that `write_catalog` has replaced; None if there was none to be read."""
 
     @classmethod
     def create(cls, place: Place, catalog: Catalog, grid: Grid) -> Store:
@@ -127,8 +130,8 @@ class Store:
 
     @property
     def views(self) -> tuple[str, ...]:
-        """Views that have rows, in the order of `featstore.catalog.VIEWS`."""
-        return self.rows.views
+        """Views that have rows, in the order of `featstore.catalog.VIEWS`; also one that has lost its row keys."""
+        return tuple(view for view in VIEWS if self._holds(f"{view}/image_id") or self.has_keys_copy(view))
 
     # -- what made its features -------------------------------------------------------------------------------------
 
@@ -176,14 +179,58 @@ class Store:
 
     # -- rows -------------------------------------------------------------------------------------------------------
 
+    def keys(self, view: str) -> list[str]:
+        """image_id of each row of a view; none before it has rows.
+
+        Raises
+        ------
+        StoreError
+            If they are damaged, or gone and only their copy is there.
+        """
+        keys = self.rows.keys(view)
+        if not keys and self.has_keys_copy(view):
+            raise self._lost_keys(view, "their copy alone", "featstore repair takes their copy.")
+        return keys
+
+    def keys_alone(self, view: str) -> list[str]:
+        """As `keys`, whatever is the matter with their copy."""
+        try:
+            keys = [
+                str(key) for key in np.asarray(cast("zarr.Array[ArrayV3Metadata]", self._group[f"{view}/image_id"])[:])
+            ]
+        except UNREADABLE as error:
+            raise self._lost_keys(view, repr(error), "featstore repair takes their copy.") from error
+        return keys[: keys.index("")] if "" in keys else keys
+
+    def has_keys_copy(self, view: str) -> bool:
+        """Whether the copy of a view's row keys is there."""
+        return self._holds(f"{view}/image_id_utf8")
+
     def ledger(self, view: str) -> Ledger:
-        """What the records say of a view's rows."""
-        return Ledger.of(self.rows.keys(view), self.records.read_all(view), self.rows.grid.unit_rows)
+        """What the records say of a view's rows.
+
+        Raises
+        ------
+        StoreError
+            If there are records, but no keys to tell of which photographs.
+        """
+        keys = self.keys(view)
+        if not keys and self.records.units(view):
+            raise self._lost_keys(view, "none", "Run featstore build again: it gives the photographs rows anew.")
+        return Ledger.of(keys, self.records.read_all(view), self.rows.grid.unit_rows)
 
     @cached_property
     def index(self) -> Mapping[str, Mapping[str, int]]:
-        """Place of each row by view and image_id, read once per open store."""
-        return {view: {key: place for place, key in enumerate(self.rows.keys(view))} for view in self.views}
+        """Place of each row by view and image_id, of the photographs that count; read once per open store."""
+        papers = self.catalog
+        usable = papers[papers["problem"] == ""]
+        index: dict[str, dict[str, int]] = {}
+        for view, of_view in usable.groupby("view", sort=False):
+            # Rows of photographs that went, or have another view by now, stay in the store.
+            counting = set(of_view["image_id"])
+            keys = enumerate(self.keys(str(view)))
+            index[str(view)] = {key: place for place, key in keys if key in counting}
+        return index
 
     def row(self, view: str, image_id: str, name: str) -> NDArray[np.float32]:
         """Features of one photograph, (d,).
@@ -249,16 +296,30 @@ class Store:
     def write_catalog(self, catalog: Catalog) -> None:
         """Replace the catalogue if it says anything else: the new one is written beside the old, which then goes."""
         digest, old = papers_digest(catalog.frame), str(self.attrs["catalog"])
-        if self.attrs["catalog_digest"] == digest and self.has_intact_catalog():
+        before = self._intact_catalog()
+        self.known_before = None if before is None else tuple(before["image_id"])
+        if before is not None and self.attrs["catalog_digest"] == digest:
             return
-        new = write_generation(self._group, catalog.frame, old)
+        new = write_generation(self.place, self._group, catalog.frame, old)
         self.update_attrs(catalog=new, catalog_digest=digest)
-        keep_generation(self._group, new)
+        keep_generation(self.place, self._group, new)
 
     def has_intact_catalog(self) -> bool:
         """Whether the catalogue says what was written."""
-        attrs = self.attrs
-        return is_intact(self.place, self._group, str(attrs["catalog"]), str(attrs["catalog_digest"]))
+        return self._intact_catalog() is not None
+
+    def _intact_catalog(self) -> pd.DataFrame | None:
+        try:
+            papers = self.catalog
+        except StoreError:
+            return None
+        return papers if papers_digest(papers) == self.attrs["catalog_digest"] else None
+
+    def _holds(self, path: str) -> bool:
+        return self.place.read(f"{path}/zarr.json") is not None
+
+    def _lost_keys(self, view: str, got: str, remedy: str) -> StoreError:
+        return StoreError(f"the row keys of {view} in {self.location} as they were written", got, remedy)
 
     @property
     def papers(self) -> pd.DataFrame:

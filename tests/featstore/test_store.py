@@ -13,7 +13,7 @@ import tensorstore
 import zarr
 
 from featstore.catalog import Catalog, make_catalog
-from featstore.errors import StoreError
+from featstore.errors import SettingsError, StoreError
 from featstore.roi import RECIPES
 from featstore.store import SCHEMA, Store, chunks
 from featstore.store.chunks import DamagedError
@@ -111,8 +111,46 @@ def test_reading_by_view_split_and_id(store: Store) -> None:
     assert ids(load_table(store, ["net"], views=["Leaf"]).papers) == ["ü0", "ü2"]
     assert ids(load_table(store, ["net"], splits=["test"]).papers) == ["ü3"]
     assert ids(load_table(store, ["net"], image_ids={"ü2", "ü3"}).papers) == ["ü2", "ü3"]
-    with pytest.raises(StoreError, match="got none"):
-        load_table(store, ["net"], views=["Stem"])
+    assert ids(load_table(store, "net", views="Leaf").papers) == ["ü0", "ü2"]
+    assert ids(load_table(store, "net", splits="test").papers) == ["ü3"]
+
+
+@pytest.mark.parametrize(
+    ("ask", "message"),
+    [
+        ({"views": ["Stem"]}, r"views of .*: Flower, Leaf, Unknown, got 'Stem'"),
+        ({"views": ["leaf", "Leaf"]}, r"Flower, Leaf, Unknown, got 'leaf'"),
+        ({"splits": ["foo"]}, r"splits of .*: test, train, got 'foo'"),
+        ({"views": []}, "at least one view, got none"),
+        ({"splits": []}, "at least one split, got none"),
+        ({"views": ["Leaf"], "splits": ["test"]}, "no usable photograph is of all that was asked for"),
+    ],
+)
+def test_what_cannot_be_asked_for_is_named(store: Store, ask: dict[str, list[str]], message: str) -> None:
+    fill_all(store)
+    with pytest.raises((StoreError, SettingsError), match=message):
+        load_table(store, ["net"], **ask)
+
+
+def test_only_photographs_that_count_are_looked_up(store: Store, catalog: Catalog) -> None:
+    """Rows of a photograph that is gone, or has another view now, stay and do not count."""
+    fill_all(store)
+    frame = catalog.frame[catalog.frame["image_id"] != "ü1"].reset_index(drop=True)
+    frame["view"] = frame["view"].where(frame["image_id"] != "ü0", "Flower")
+    store.write_catalog(Catalog(frame, catalog.root, catalog.name))
+    again = Store.open(store.location)
+    assert again.row("Leaf", "ü2", "net").tolist() == [ord("2"), 1, 2]
+    for view, image_id in (("Flower", "ü1"), ("Leaf", "ü0"), ("Flower", "ü0")):
+        with pytest.raises(StoreError, match="a photograph of this store"):
+            again.row(view, image_id, "net")
+
+
+def test_a_lookup_reads_neither_catalogue_nor_keys_again(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    fill_all(store)
+    store.row("Leaf", "ü0", "net")
+    monkeypatch.setattr(Store, "catalog", property(lambda _: pytest.fail("the catalogue is read again")))
+    monkeypatch.setattr(Store, "keys", lambda *_: pytest.fail("row keys are read again"))
+    assert store.row("Leaf", "ü2", "net").tolist() == [ord("2"), 1, 2]
 
 
 def test_a_lazy_table_gives_the_same_rows(store: Store) -> None:
@@ -120,6 +158,15 @@ def test_a_lazy_table_gives_the_same_rows(store: Store) -> None:
     lazy, whole = open_table(store, ["net"]), load_table(store, ["net"])
     assert (len(lazy), lazy.dimension) == (4, 3)
     np.testing.assert_array_equal(lazy.rows(np.array([3, 0, 3])), whole.features[[3, 0, 3]])
+    np.testing.assert_array_equal(lazy.rows(np.array([-1, 0])), whole.features[[3, 0]])
+    mask = np.array([True, False, False, True])
+    np.testing.assert_array_equal(lazy.rows(mask), whole.features[mask])
+    assert lazy.rows(np.zeros(4, dtype=np.bool_)).shape == (0, 3)
+    for wrong in (mask[:3], np.array([4]), np.array([-5]), np.array([0.0, 1.0]), np.array([[0]])):
+        with pytest.raises(SettingsError):
+            lazy.rows(wrong)
+    with pytest.raises(SettingsError, match="at least 1 row, got 0"):
+        lazy.batches(0)
     batches = list(lazy.batches(3))
     assert [len(batch) for batch in batches] == [3, 1]
     np.testing.assert_array_equal(np.concatenate([batch.features for batch in batches]), whole.features)
