@@ -55,6 +55,7 @@ def doctor(
         except ImageError:
             return None
 
+    random = opened.identity(table.backbones[0]).weights.startswith("random")
     findings = examine(table, DoctorSettings(k=k), load)
     exclusions = exclusions_of(findings)
     write_text(out / "findings.csv", findings.to_csv(index=False, lineterminator="\n"))
@@ -63,11 +64,14 @@ def doctor(
     if pictures:
         names = papers["species"].where(papers["species"] != "", papers["class_id"])
         drawn = draw_findings(findings, paths, dict(zip(papers["image_id"], names, strict=True)), out, pictures)
+    if random:
+        shell.warn("random weights: what these features have in common says nothing about plants, nor do the findings.")
     if json:
         shell.print_json(
             {
                 "photographs": len(table),
                 "backbone": table.backbones[0],
+                "random_weights": random,
                 "findings": dict(counts(findings)),
                 "suggested_exclusions": len(exclusions),
                 "files": [str(path) for path in (out / "findings.csv", out / "exclusions.csv", *drawn)],

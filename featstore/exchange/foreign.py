@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,12 @@ from featstore.provenance import sha256_of_file
 
 ID_NAMES = ("image_id", "id", "ids", "key", "keys", "filename", "filenames", "file", "path", "paths", "name", "names")
 """What ids are called, the first that is there wins."""
+
+_SINGLE = re.compile(r"f?\d+")
+"""What columns of one feature each are called by `featstore.table.FeatureTable.frame`, or by pandas."""
+
+_OBJECTS = np.dtype("V1")
+"""Stands for Python objects, which are never read: that could run code."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +69,8 @@ def read_foreign(path: Path, ids: str = "", features: str = "") -> ForeignFeatur
     ----------
     ids, features
         Name of the array or column of each (in HDF5 with its groups, ``features/dino``); "" finds them: ids by one
-        of `ID_NAMES`, features as the only two-dimensional numbers.
+        of `ID_NAMES`, features as the only two-dimensional numbers, else as columns ``f0000``, ``f0001``, ...
+        `features` may also be what columns of one feature each begin with.
 
     Raises
     ------
@@ -77,9 +85,59 @@ def read_foreign(path: Path, ids: str = "", features: str = "") -> ForeignFeatur
     except (OSError, ValueError, KeyError) as error:
         raise DatasetError(f"a readable {path.suffix} file", f"{path}: {error}", "Write it again.") from error
     keys = _chosen(arrays, ids, "--ids", path, lambda name, _: name.rpartition("/")[2] in ID_NAMES)
-    rows = _chosen(arrays, features, "--features", path, lambda _, array: array.ndim == 2 and array.dtype.kind == "f")
+    _refuse_objects(arrays, keys, "str", path)
+    rows = _features(arrays, features, keys, path)
     texts = tuple(_text(key) for key in arrays[keys].tolist())
-    return ForeignFeatures(texts, np.asarray(arrays[rows], dtype=np.float32), path.name, sha256_of_file(path))
+    return ForeignFeatures(texts, np.asarray(rows, dtype=np.float32), path.name, sha256_of_file(path))
+
+
+def _features(arrays: Mapping[str, NDArray[np.generic]], named: str, keys: str, path: Path) -> NDArray[np.generic]:
+    """The array of features, or columns of one feature each side by side."""
+    whole = [name for name, array in arrays.items() if array.ndim == 2 and array.dtype.kind == "f"]
+    if named not in arrays and (named or not whole):
+        singles = _singles(arrays, named, keys)
+        if singles:
+            columns = np.column_stack([arrays[name] for name in singles])
+            return _require_floats(columns, f"{singles[0]} to {singles[-1]}", path, named)
+    if not named and not whole:
+        for name, array in arrays.items():
+            if array.ndim == 2 and array.dtype.kind in "iu":
+                _require_floats(array, name, path, named)
+    chosen = _chosen(arrays, named, "--features", path, lambda name, _: name in whole)
+    _refuse_objects(arrays, chosen, "float32", path)
+    return arrays[chosen]
+
+
+def _singles(arrays: Mapping[str, NDArray[np.generic]], prefix: str, keys: str) -> list[str]:
+    """Names of columns of numbers that begin alike, those that go on with a number in its order."""
+    numbers = [name for name, array in arrays.items() if array.ndim == 1 and array.dtype.kind in "fiu" and name != keys]
+    if not prefix:
+        found = [name for name in numbers if _SINGLE.fullmatch(name)]
+        # A single one is a number of another sort.
+        return sorted(found, key=lambda name: int(name.removeprefix("f"))) if len(found) > 1 else []
+    found = [name for name in numbers if name.startswith(prefix)]
+    numbered = [name for name in found if name.removeprefix(prefix).isdecimal()]
+    return sorted(numbered, key=lambda name: int(name.removeprefix(prefix))) or found
+
+
+def _require_floats(array: NDArray[np.generic], name: str, path: Path, named: str) -> NDArray[np.generic]:
+    """Refuse whole numbers that nobody has asked for by name: they may be classes, counts or codes."""
+    if array.dtype.kind == "f" or named:
+        return array
+    raise DatasetError(
+        f"features as float in {path.name}",
+        f"{name}, which are {array.dtype}",
+        "Write them with .astype('float32'), or name them: --features NAME.",
+    )
+
+
+def _refuse_objects(arrays: Mapping[str, NDArray[np.generic]], name: str, dtype: str, path: Path) -> None:
+    if arrays[name].dtype == _OBJECTS:
+        raise DatasetError(
+            f"text or numbers as {name} in {path.name}",
+            "Python objects (as columns of pandas are), which are never read because they can run code",
+            f"Write it with {name}=np.asarray(values).astype({dtype!r}).".replace("'str'", "str"),
+        )
 
 
 def _chosen(
@@ -89,7 +147,8 @@ def _chosen(
     path: Path,
     fits: Callable[[str, NDArray[np.generic]], bool],
 ) -> str:
-    there = listed([f"{name} {array.shape}" for name, array in arrays.items()], 12)
+    shapes = {name: "of objects" if array.dtype == _OBJECTS else array.shape for name, array in arrays.items()}
+    there = listed([f"{name} {shape}" for name, shape in shapes.items()], 12) or "nothing"
     if named:
         if named not in arrays:
             raise DatasetError(f"{named} in {path.name}", there, f"Correct {option}.")
@@ -110,8 +169,16 @@ def _text(key: object) -> str:
 
 
 def _read_npz(path: Path) -> dict[str, NDArray[np.generic]]:
+    arrays: dict[str, NDArray[np.generic]] = {}
     with np.load(path, allow_pickle=False) as archive:
-        return {name: archive[name] for name in archive.files}
+        for name in archive.files:
+            try:
+                arrays[name] = archive[name]
+            except ValueError as error:
+                if "allow_pickle" not in str(error):
+                    raise
+                arrays[name] = np.empty(0, dtype=_OBJECTS)
+    return arrays
 
 
 def _read_hdf5(path: Path) -> dict[str, NDArray[np.generic]]:
@@ -140,6 +207,8 @@ def _read_parquet(path: Path) -> dict[str, NDArray[np.generic]]:
             rows = column.to_pylist()
             if len({len(row) for row in rows if row is not None}) == 1 and None not in rows:
                 arrays[name] = np.asarray(column.flatten()).reshape(len(rows), -1)
+        elif pa.types.is_integer(column.type) or pa.types.is_floating(column.type):
+            arrays[name] = column.to_numpy(zero_copy_only=False)
         else:
             arrays[name] = np.asarray(column.to_pylist(), dtype=object if pa.types.is_string(column.type) else None)
     return arrays

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -17,6 +17,7 @@ from featstore.catalog import Catalog
 from featstore.errors import DatasetError, ImageError, StoreError, listed
 from featstore.exchange.foreign import ForeignFeatures
 from featstore.images import read_bytes
+from featstore.readers.reader import is_photograph
 from featstore.roi import RECIPES
 from featstore.store import Store
 from featstore.store.column import Column
@@ -119,15 +120,17 @@ def _store(place: Place, catalog: Catalog | None) -> Store:
 def _matched(store: Store, foreign: ForeignFeatures) -> tuple[dict[str, NDArray[np.float32]], tuple[str, ...]]:
     """Row of each photograph by image_id, and the ids that are none."""
     papers = store.catalog
-    names: dict[str, str] = {}
-    stems: dict[str, list[str]] = {}
-    for image_id, path in zip(papers["image_id"], papers["path"], strict=True):
-        stems.setdefault(PurePosixPath(path).stem, []).append(image_id)
-    names |= {stem: keys[0] for stem, keys in stems.items() if len(keys) == 1}
-    names |= dict(zip(papers["path"], papers["image_id"], strict=True))
-    names |= {key: key for key in papers["image_id"]}
-    rows = {names[key]: row for key, row in zip(foreign.ids, foreign.features, strict=True) if key in names}
-    unknown = tuple(key for key in foreign.ids if key not in names)
+    names = _names(list(papers["image_id"]), list(papers["path"]))
+    found = [next((names[name] for name in _told_by(key) if name in names), None) for key in foreign.ids]
+    rows: dict[str, NDArray[np.float32]] = {}
+    key_of: dict[str, str] = {}
+    for key, image_id, row in zip(foreign.ids, found, foreign.features, strict=True):
+        if image_id is not None:
+            if image_id in rows:
+                got = f"{image_id} as {key_of[image_id]} and as {key}"
+                raise DatasetError(f"each photograph once in {foreign.source}", got, "Leave one row of each.")
+            rows[image_id], key_of[image_id] = row, key
+    unknown = tuple(key for key, image_id in zip(foreign.ids, found, strict=True) if image_id is None)
     if not rows:
         raise DatasetError(
             f"ids of {foreign.source} among the image_id, path or file name of the photographs",
@@ -135,6 +138,28 @@ def _matched(store: Store, foreign: ForeignFeatures) -> tuple[dict[str, NDArray[
             f"Correct --ids; the store has for example {listed(list(papers['image_id']), 3)}.",
         )
     return rows, unknown
+
+
+def _names(image_ids: Sequence[str], paths: Sequence[str]) -> dict[str, str]:
+    """image_id by everything that tells a photograph: itself, its path, its file's name with and without suffix."""
+    alike: dict[str, set[str]] = {}
+    for image_id, path in zip(image_ids, paths, strict=True):
+        file = PurePosixPath(path)
+        for name in (file.name, file.stem):
+            alike.setdefault(name, set()).add(image_id)
+    # A name that several files have tells none of them.
+    names = {name: next(iter(found)) for name, found in alike.items() if len(found) == 1}
+    return names | dict(zip(paths, image_ids, strict=True)) | {key: key for key in image_ids}
+
+
+def _told_by(key: str) -> Iterator[str]:
+    """What an id may be, the surest first: itself, the end of a path of another machine, the name of a file."""
+    yield key
+    parts = key.replace("\\", "/").split("/")
+    for start in range(1, len(parts)):
+        yield "/".join(parts[start:])
+    if is_photograph(parts[-1]):
+        yield PurePosixPath(parts[-1]).stem
 
 
 def _enter(store: Store, name: str, foreign: ForeignFeatures, *, replacing: bool) -> int:
@@ -165,7 +190,7 @@ def _enter(store: Store, name: str, foreign: ForeignFeatures, *, replacing: bool
         if store.rows.has(view, name) and store.rows.dimension(view, name) != column.dimension:
             for unit, record in list(store.records.read_all(view)):
                 store.records.write(view, unit, record.without([name]))
-        store.rows.prepare(view, name, column.dimension)
+        store.rows.prepare(view, name, column.dimension, len(store.keys(view)))
     store.set_column(name, column, table)
     return number
 
@@ -174,7 +199,7 @@ def _import_view(
     store: Store, view: str, name: str, rows: Mapping[str, NDArray[np.float32]], number: int
 ) -> tuple[int, int]:
     """Write a view's rows; how many it has now, and how many photographs could not be read."""
-    keys, unit_rows = store.rows.keys(view), store.rows.grid.unit_rows
+    keys, unit_rows = store.keys(view), store.rows.grid.unit_rows
     papers = store.catalog
     usable = papers[(papers["view"] == view) & (papers["problem"] == "")]
     paths = {str(key): store.root / str(path) for key, path in zip(usable["image_id"], usable["path"], strict=True)}

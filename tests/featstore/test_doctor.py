@@ -253,7 +253,10 @@ def test_doctor_on_the_command_line(finished: Path, tmp_path: Path, capsys: pyte
     with pytest.raises(SystemExit) as ended:
         main(["doctor", str(finished), "--out", str(out), "--json"])
     assert not ended.value.code
-    told = json.loads(capsys.readouterr().out)
+    printed = capsys.readouterr()
+    assert "random weights" in printed.err
+    told = json.loads(printed.out)
+    assert told["random_weights"] is True
     findings = pd.read_csv(out / "findings.csv")
     assert told["photographs"] == 10
     assert sum(told["findings"].values()) == len(findings)

@@ -20,7 +20,7 @@ from featstore.errors import DatasetError, StoreError
 from featstore.exchange import export as export_module
 from featstore.exchange.export import export_table
 from featstore.exchange.foreign import read_foreign
-from featstore.exchange.importing import import_features
+from featstore.exchange.importing import _names, _told_by, import_features
 from featstore.readers import read_dataset
 from featstore.store import Store
 from featstore.store.place import open_place
@@ -196,6 +196,61 @@ def test_arrays_that_must_be_named(tmp_path: Path) -> None:
     assert read_foreign(tmp_path / "in.npz", features="y").features.shape == (1, 3)
     with pytest.raises(DatasetError, match="Correct --ids"):
         read_foreign(tmp_path / "in.npz", ids="nothing")
+
+
+def test_paths_of_another_machine_are_matched_by_their_end(store: Store, tmp_path: Path) -> None:
+    keys = [f"/else/where/ph-{n}.jpg" if n % 2 else f"D:\\photos\\ph-{n}.png" for n in range(N_IMAGES)]
+    foreign = read_foreign(write(tmp_path / "in.npz", keys, foreign_rows()))
+    summary = import_features(open_place(store.location), "dino", foreign)
+    assert (summary.n_rows, summary.unknown) == (N_IMAGES, ())
+    np.testing.assert_array_equal(load_table(Store.open(store.location), ["dino"]).features, foreign_rows())
+
+
+def test_two_rows_of_one_photograph_are_refused(store: Store, tmp_path: Path) -> None:
+    path = write(tmp_path / "in.npz", ["id1", "/else/ph-1.jpg"], foreign_rows()[:2])
+    with pytest.raises(DatasetError, match=r"each photograph once in in.npz, got id1 as id1 and as /else/ph-1.jpg"):
+        import_features(open_place(store.location), "dino", read_foreign(path))
+
+
+def test_files_of_one_name_are_told_by_their_folders_only() -> None:
+    names = _names(["a", "b", "c"], ["train/1.jpg", "test/1.jpg", "test/2.jpg"])
+    found = {key: next((names[name] for name in _told_by(key) if name in names), None) for key in (
+        "/x/train/1.jpg", "x/test/1.jpg", "1.jpg", "1", "/y/2.jpg", "2", "c", "2.v3",
+    )}  # fmt: skip
+    assert found == {
+        "/x/train/1.jpg": "a", "x/test/1.jpg": "b", "1.jpg": None, "1": None, "/y/2.jpg": "c", "2": "c", "c": "c",
+        "2.v3": None,
+    }  # fmt: skip
+
+
+def test_python_objects_are_refused_with_the_way_out(tmp_path: Path) -> None:
+    path = tmp_path / "in.npz"
+    np.savez(path, ids=np.asarray(["a", "b"], dtype=object), x=np.ones((2, 3)))
+    with pytest.raises(DatasetError, match=r"Python objects .*ids=np.asarray\(values\).astype\(str\)"):
+        read_foreign(path)
+    np.savez(path, ids=np.asarray(["a", "b"]), x=np.ones((2, 3)), author=np.asarray(["z", None], dtype=object))
+    assert read_foreign(path).features.shape == (2, 3), "what is not asked for does not matter"
+
+
+def test_whole_numbers_are_no_features_unless_named(tmp_path: Path) -> None:
+    path = tmp_path / "in.npz"
+    np.savez(path, ids=np.asarray(["a", "b"]), x=np.ones((2, 3), dtype=np.int64))
+    with pytest.raises(DatasetError, match=r"features as float in in.npz, got x, which are int64.*--features"):
+        read_foreign(path)
+    assert read_foreign(path, features="x").features.dtype == np.float32
+
+
+@pytest.mark.parametrize("prefix", ["f", "", "dim_"])
+def test_one_column_per_feature(store: Store, tmp_path: Path, prefix: str) -> None:
+    """As `FeatureTable.frame` makes them, beside papers that are numbers, too; not in the order of text."""
+    table = load_table(store, ["mobilenet"])
+    frame = FeatureTable(table.papers, foreign_rows()[:, [0, 1, 2] * 4], ("x",)).frame()
+    frame = frame.rename(columns={f"f{n:04d}": f"{prefix}{n}" for n in range(12)})
+    frame = frame[[*table.papers.columns, *sorted(f"{prefix}{n}" for n in range(12))]]
+    frame.to_parquet(tmp_path / "in.parquet")
+    foreign = read_foreign(tmp_path / "in.parquet", features="dim_" if prefix == "dim_" else "")
+    assert foreign.ids == tuple(table.papers["image_id"])
+    np.testing.assert_array_equal(foreign.features, foreign_rows()[:, [0, 1, 2] * 4])
 
 
 def test_the_exit_code_tells_of_missing_partners(
