@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 import itertools
 import multiprocessing
+import os
 import signal
 import threading
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Generator, Iterable, Iterator, Mapping
+from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -19,6 +20,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from featstore import shell
 from featstore.errors import ImageError, StoreError
 from featstore.images import decode, read_bytes, resize, stamp
 from featstore.processes import end_with_parent
@@ -28,6 +30,9 @@ if TYPE_CHECKING:
     from featstore.store.records import Region
 
 NO_BOX: Box = (0, 0, 0, 0)
+
+_MANY = 8
+"""Of so many photographs in a row that kill their decoders, it is not the photographs' fault."""
 
 
 @dataclass(frozen=True)
@@ -100,6 +105,8 @@ def prepare(job: Job) -> Prepared:
 def prepare_all(jobs: Iterable[Job], n_workers: int, ahead: int) -> Iterator[Prepared]:
     """Prepare photographs in order, at most `ahead` of them before they are asked for.
 
+    A photograph that kills its decoder, for lack of memory for example, fails; the others are prepared all the same.
+
     Parameters
     ----------
     n_workers
@@ -108,31 +115,84 @@ def prepare_all(jobs: Iterable[Job], n_workers: int, ahead: int) -> Iterator[Pre
     Raises
     ------
     StoreError
-        If a worker process is killed from outside.
+        If worker processes are killed whatever they decode.
     """
     if n_workers == 0:
         yield from map(prepare, jobs)
         return
-    # Spawned, because forking a process that runs a network's threads can hang it.
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(n_workers, mp_context=context, initializer=end_with_parent) as pool:
-        queue = iter(jobs)
+    queue = iter(jobs)
+    while under_way := (yield from _together(queue, n_workers, ahead)):
+        shell.warn("a process that decodes was killed; the photographs under way are tried one at a time")
+        yield from _apart(under_way)
+
+
+def _together(queue: Iterator[Job], n_workers: int, ahead: int) -> Generator[Prepared, None, list[Job]]:
+    """Prepare photographs on several processes until one of these is killed; gives those that were under way then."""
+    with _decoders(n_workers) as pool:
         with _interrupts_ignored():
             # The workers start here and inherit this, so that an early Ctrl-C does not make each of them complain.
-            waiting = deque(pool.submit(prepare, job) for job in itertools.islice(queue, ahead))
+            waiting = deque((job, _submit(pool, job)) for job in itertools.islice(queue, ahead))
         try:
             while waiting:
-                prepared = waiting.popleft().result()
-                waiting.extend(pool.submit(prepare, job) for job in itertools.islice(queue, 1))
+                prepared = waiting[0][1].result()
+                waiting.popleft()
+                waiting.extend((job, _submit(pool, job)) for job in itertools.islice(queue, 1))
                 yield prepared
-        except BrokenProcessPool as error:
-            raise StoreError(
-                "worker processes that live until the end",
-                "one that was killed (often for lack of memory)",
-                "Run again, with fewer --workers if it repeats; what was completed is kept.",
-            ) from error
+        except BrokenProcessPool:
+            # Nobody knows which of them it was.
+            return [job for job, _ in waiting]
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
+    return []
+
+
+def _apart(jobs: Iterable[Job]) -> Iterator[Prepared]:
+    """Prepare photographs one at a time; one that kills its decoder fails, and the next ones get another."""
+    left, n_killed = deque(jobs), 0
+    while left:
+        with _decoders(1) as pool:
+            try:
+                with _interrupts_ignored():
+                    pool.submit(os.getpid).result()
+            except BrokenProcessPool as error:
+                raise _killed("one that was killed before it had anything to do") from error
+            try:
+                while left:
+                    prepared = pool.submit(prepare, left[0]).result()
+                    left.popleft()
+                    n_killed = 0
+                    yield prepared
+            except BrokenProcessPool as error:
+                job, n_killed = left.popleft(), n_killed + 1
+                if n_killed == _MANY:
+                    raise _killed(f"{_MANY} that were killed one after the other (often for lack of memory)") from error
+                # Without a digest, so that the next run tries again.
+                reason = f"its decoder was killed, often for lack of memory: {job.path.name}"
+                yield Prepared(job.image_id, reason=reason, failed=True, stamp=stamp(job.path))
+
+
+def _decoders(n_workers: int) -> ProcessPoolExecutor:
+    # Spawned, because forking a process that runs a network's threads can hang it.
+    context = multiprocessing.get_context("spawn")
+    return ProcessPoolExecutor(n_workers, mp_context=context, initializer=end_with_parent)
+
+
+def _submit(pool: ProcessPoolExecutor, job: Job) -> Future[Prepared]:
+    """Hand a photograph over; a pool that is broken by now says so when the result is asked for."""
+    try:
+        return pool.submit(prepare, job)
+    except BrokenProcessPool as error:
+        future: Future[Prepared] = Future()
+        future.set_exception(error)
+        return future
+
+
+def _killed(got: str) -> StoreError:
+    return StoreError(
+        "worker processes that live until the end",
+        got,
+        "Run again, with fewer --workers if it repeats; what was completed is kept.",
+    )
 
 
 @contextmanager

@@ -174,6 +174,57 @@ def wait_for_orphans(group: int) -> None:
     raise AssertionError("workers outlive their parent")
 
 
+# A file, because the processes that decode read it as well.
+KILLER = """
+import os, signal, sys
+from pathlib import Path
+import featstore.build.prepare as prepare
+
+real = prepare.decode
+def decode(data, name):
+    if name in os.environ["DEADLY"].split():
+        os.kill(os.getpid(), signal.SIGKILL)
+    return real(data, name)
+prepare.decode = decode
+
+if __name__ == "__main__":
+"""
+
+
+def run_with_deadly(photos: Path, store: Path, names: str, program: str = KILLER) -> subprocess.CompletedProcess[str]:
+    file = store.with_suffix(".py")
+    file.write_text(program + "".join(f"    {line}\n" for line in PROGRAM.splitlines()))
+    words = [sys.executable, str(file), *arguments(photos, store), "--workers", "2"]
+    environment = {**os.environ, "DEADLY": names}
+    return subprocess.run(words, capture_output=True, text=True, timeout=300, check=False, env=environment)
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="kills processes as POSIX does")
+def test_photographs_that_kill_their_decoders_fail_alone(photos: Path, undisturbed: Path, tmp_path: Path) -> None:
+    store = tmp_path / "f.zarr"
+    ended = run_with_deadly(photos, store, "3.jpg 6.jpg 599.jpg")
+    assert ended.returncode == 3, ended.stderr
+    summary = json.loads(ended.stdout.partition("ready\n")[2])
+    assert (summary["done"], summary["failed"], summary["pending"]) == (N_IMAGES - 5, 5, 0)
+    reasons = {failure["image_id"]: failure["reason"] for failure in summary["failures"]}
+    for name in ("3.jpg", "6.jpg", "599.jpg"):
+        assert "its decoder was killed" in reasons[name]
+    # Where there is memory enough, they are like any others.
+    assert finish(photos, store)["decoded"] == 3
+    same_bits(store, undisturbed)
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="kills processes as POSIX does")
+def test_decoders_that_are_killed_whatever_they_decode_stop_the_build(photos: Path, tmp_path: Path) -> None:
+    ended = run_with_deadly(photos, tmp_path / "f.zarr", " ".join(f"{n}.jpg" for n in range(N_IMAGES)))
+    assert ended.returncode == 1
+    assert "8 that were killed one after the other" in ended.stderr
+    never = "import os\nif __name__ != '__main__':\n    os._exit(1)\nif True:\n"
+    ended = run_with_deadly(photos, tmp_path / "g.zarr", "", never)
+    assert ended.returncode == 1
+    assert "killed before it had anything to do" in ended.stderr
+
+
 def test_a_dead_ones_lease_is_taken_over_and_a_living_ones_refused(photos: Path, tmp_path: Path) -> None:
     store = tmp_path / "f.zarr"
     first = start(photos, store)
