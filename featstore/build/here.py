@@ -56,7 +56,6 @@ def work_here(
             work.tally.spend("waiting", time.perf_counter() - started)
             work.accept(row, photograph)
             bar.update()
-        lease.check()
-        total.add(work.finish())
+        total.add(work.finish(lease.check))
         started = time.perf_counter()
     return total

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -80,10 +80,17 @@ class UnitWork:
                 if len(self._queues[name]) == network.batch_size:
                     self._flush(name)
 
-    def finish(self) -> Tally:
-        """Run what is left in the queues and write the unit: the chunks of every network, then the record."""
+    def finish(self, check: Callable[[], None]) -> Tally:
+        """Run what is left in the queues and write the unit: the chunks of every network, then the record.
+
+        Parameters
+        ----------
+        check
+            Raises if nothing may be written any more; asked just before.
+        """
         for name in self._networks:
             self._flush(name)
+        check()
         started = time.perf_counter()
         fresh = [name for name, rows in self._fresh.items() if rows]
         blocks = {name: self._block(name) for name in fresh}

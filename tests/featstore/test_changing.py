@@ -13,7 +13,7 @@ import pytest
 from featstore import images
 from featstore.build import build
 from featstore.build.build import build_store
-from featstore.build.cluster import do_unit
+from featstore.build.cluster import do_unit, holder_of
 from featstore.build.plan import Plan, UnitTask
 from featstore.build.settings import BuildSettings
 from featstore.build.work import Tally
@@ -49,7 +49,7 @@ def on_a_cluster(*_: object) -> Callable[..., Tally]:
     def work(_: Store, plan: Plan, todo: Iterable[UnitTask], *__: object) -> Tally:
         total = Tally()
         for task in todo.tasks():
-            total.add(do_unit(plan, task))
+            total.add(do_unit(plan, task, holder_of(plan)) or Tally())
         return total
 
     return work

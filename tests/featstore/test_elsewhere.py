@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from featstore.build.build import build_store
+from featstore.build.cluster import do_unit, holder_of
+from featstore.build.plan import Plan, UnitTask
 from featstore.build.settings import BuildSettings
+from featstore.build.work import Tally, UnitWork
 from featstore.care.repair import repair_store
 from featstore.care.verify import verify_store
 from featstore.errors import SettingsError, StoreError
 from featstore.store import Store
-from featstore.store.lease import Claim, LockedError, hold
+from featstore.store.holder import Holder
+from featstore.store.lease import Claim, Lease, LockedError, hold
 from featstore.store.place import open_place
 from featstore.table import load_table
 
@@ -88,6 +95,65 @@ def test_a_cluster_that_loses_a_worker_makes_the_same_bits(
     assert (summary.n_done, summary.n_failed, summary.n_pending) == (N_IMAGES - 1, 1, 0)
     np.testing.assert_array_equal(load_table(Store.open(tmp_path / "f.zarr"), ["mobilenet"]).features, reference)
     assert verify_store(Store.open(tmp_path / "f.zarr")).sound
+
+
+def test_after_the_lease_is_lost_nothing_is_submitted(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    distributed = pytest.importorskip("distributed")
+    submitted: list[object] = []
+
+    class Counting(distributed.Client):
+        def submit(self, *arguments: object, **options: object) -> object:
+            submitted.append(arguments)
+            return super().submit(*arguments, **options)
+
+    class Lost(Lease):
+        """Taken over while the second unit is done."""
+
+        def check(self) -> None:
+            if len(submitted) == 2:
+                self._lost.set()
+            super().check()
+
+    monkeypatch.setattr("distributed.Client", Counting)
+    monkeypatch.setattr("featstore.store.lease.Lease", Lost)
+    with (
+        distributed.LocalCluster(
+            n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None, memory_limit=0
+        ) as cluster,
+        pytest.raises(LockedError, match="taken over"),
+    ):
+        build_store(photos, tmp_path / "f.zarr", replace(SETTINGS, scheduler=cluster.scheduler_address))
+    assert len(submitted) == 2
+
+
+def test_a_worker_whose_lease_was_taken_over_writes_nothing(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the scheduler's process, which was asleep, does not know yet."""
+    real = UnitWork.accept
+
+    def here(plan: Plan, tasks: Iterable[UnitTask], *_: object) -> Tally:
+        first, second = itertools.islice(tasks, 2)
+        token = holder_of(plan)
+        assert do_unit(plan, first, token) is not None
+        (lease,) = tmp_path.glob("f.zarr/locks/part-*.json")
+
+        def accept(work: UnitWork, *arguments: Any) -> None:
+            # Meanwhile the lease comes to be another's.
+            lease.write_bytes(Holder.me(Claim("another plan")).to_bytes())
+            real(work, *arguments)
+
+        monkeypatch.setattr(UnitWork, "accept", accept)
+        assert do_unit(plan, second, token) is None
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("featstore.build.cluster.work_on_cluster", here)
+    with pytest.raises(KeyboardInterrupt):
+        build_store(photos, tmp_path / "f.zarr", replace(SETTINGS, scheduler="tcp://nowhere:1"))
+    assert len(list(tmp_path.glob("f.zarr/records/*/*.json"))) == 1
+    assert len(list(tmp_path.glob("f.zarr/*/mobilenet/c/*/0"))) == 1
 
 
 def test_a_scheduler_that_does_not_answer(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
