@@ -134,7 +134,7 @@ def same(one: Path, other: Path) -> bool:
 def test_whatever_happens_to_any_file_is_found_and_mended(
     whole: Path, little: Path, tmp_path: Path, damage: str
 ) -> None:
-    """Found by verify, every file; mended by repair alone, but for what the catalogue says, which a build has to tell."""
+    """Found by verify, every file; mended by repair alone, but for the content of the catalogue, which builds tell."""
     kinds, sound = set(), verify_store(Store.open(little))
     broken = tmp_path / "broken.zarr"
     for part in files_of(little):
