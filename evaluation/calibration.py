@@ -122,8 +122,11 @@ class Reliability:
 
 
 def reliability(predictions: Predictions, n_bins: int = N_BINS) -> Reliability | None:
-    """Measure the images of known class; None without any. A class that is not listed is a wrong answer."""
-    known = predictions.true_class != ""
+    """Measure the images whose class is known and listed; None without any.
+
+    A class that the model has never learnt is another question (`evaluation.rejection`): no temperature could mend it.
+    """
+    known = np.isin(predictions.true_class, predictions.classes)
     if not known.any():
         return None
     probability = predictions.probability[known]

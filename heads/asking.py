@@ -14,7 +14,7 @@ from evaluation.alignment import align
 from evaluation.answers import write_observations
 from evaluation.fusion import FusedObservations, Recipe, fuse
 from evaluation.predictions import Predictions
-from evaluation.runs import RunCard, predictions_path, read_run_card
+from evaluation.runs import CARD, RunCard, predictions_path, read_run_card
 from evaluation.scores import Score, score_predictions
 from featstore.errors import PredictionsError, StoreError
 from featstore.provenance import Json, provenance
@@ -80,6 +80,8 @@ def ask(run: Path, store: Store, out: Path, *, unseen: bool = False, image_ids: 
         If the store lacks the run's features, or has them made differently.
     """
     card = read_run_card(run)
+    if (out / CARD).is_file():
+        raise PredictionsError("a folder for answers", f"the run folder {out}", "Choose another --out.")
     if card.kind != "head":
         raise PredictionsError("a run of `heads compare`", f"{card.kind} in {run}", "Ask it by its own command.")
     _require_same_features(card, store)

@@ -143,12 +143,13 @@ def compare(
         bool, typer.Option("--tune", help="Search settings for every head, on parts of train.", rich_help_panel=_SEARCH)
     ] = False,
     search: Annotated[
-        str,
-        typer.Option("--search", help="grid, or optuna (an extra).", rich_help_panel=_SEARCH),
-    ] = "grid",
+        str | None,
+        typer.Option("--search", help="grid, or optuna (an extra). \\[default: grid]", rich_help_panel=_SEARCH),
+    ] = None,
     budget: Annotated[
-        float, typer.Option("--budget", help="Seconds to search for each run.", rich_help_panel=_SEARCH)
-    ] = 300.0,
+        float | None,
+        typer.Option("--budget", help="Seconds to search for each run. \\[default: 300]", rich_help_panel=_SEARCH),
+    ] = None,
     jobs: Annotated[int, typer.Option("--jobs", help="Processes that fit at once.", rich_help_panel=_WORK)] = 1,
     scheduler: Annotated[
         str | None,
@@ -188,6 +189,7 @@ def compare(
 
     - `heads compare features.zarr --tune --budget 600 --folds 5 --calibrate all --dry-run`
     """
+    from featstore.errors import SettingsError
     from featstore.store import Store
     from heads.compare import CompareSettings, Crew, compare_heads, foresee
     from heads.display import show_board, show_forecast
@@ -201,7 +203,9 @@ def compare(
         class_weight=cast("ClassWeight", class_weight), calibrate=cast("Calibrate", calibrate),
         calibration_share=calibration_share, n_seeds=seeds, n_folds=folds, n_repeats=repeats,
     )  # fmt: skip
-    tuning = Tuning(cast("Search", search), budget) if tune else None
+    if not tune and (search is not None or budget is not None):
+        raise SettingsError("--tune with --search and --budget", "none", "Add --tune.")
+    tuning = Tuning(cast("Search", search or "grid"), 300.0 if budget is None else budget) if tune else None
     settings = CompareSettings(
         tuple(backbone or ()), tuple(head or DEFAULT_HEADS), concat, protocol, tuning, like_test, hold_out_species
     )

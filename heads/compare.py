@@ -11,23 +11,25 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from featstore import shell
-from featstore.errors import PredictionsError, SettingsError
+from featstore.errors import PhytobenchError, PredictionsError, SettingsError
 from featstore.exclusions import COPIES, EXCLUSIONS, copies_in, excluded_in
-from featstore.provenance import Json, provenance
 from featstore.store import Store
 from heads.choice import parse_choices
 from heads.crew import Outcome, here, on_cluster, on_processes
 from heads.entry import Entry, read_entry
 from heads.forecast import GIB, Forecast, forecast
 from heads.head import Tell, require_setting
-from heads.leaderboard import FINE_TUNED_HEAD, Leaderboard
+from heads.leaderboard import Leaderboard
 from heads.lists import SPLIT, Lists
 from heads.material import Material
 from heads.protocol import Protocol
 from heads.registry import DEFAULT_HEADS, HEADS
+from heads.remarks import facts_of, warnings_about
 from heads.trial import Trial
 from heads.tuning import Tuning
 from heads.work import Source, Unit, assemble, is_assembled, pending
+
+NOT_FINISHED = "not finished; the same command goes on"
 
 
 @dataclass(frozen=True)
@@ -143,8 +145,10 @@ def compare_heads(
             if trial.protocol.n_folds and trial.name not in errors and not is_assembled(trial, material, out):
                 assemble(trial, material, out)
     finally:
+        unfinished = {unit.trial.name for unit in pending(trials, material, out)}
+        errors |= dict.fromkeys(unfinished - errors.keys(), NOT_FINISHED)
         entries = [_entry(trial, out / trial.name, errors, reused=trial.name not in fitted) for trial in trials]
-        facts, warnings = _facts(store, material, settings), _warnings(material, entries)
+        facts, warnings = facts_of(store, material, settings), warnings_about(material, settings, entries)
         board = Leaderboard(tuple(entries), facts, warnings, material.species())
         if any(not entry.error for entry in entries):
             board.write(out)
@@ -165,7 +169,12 @@ def foresee(
         for name in (SPLIT, EXCLUSIONS, COPIES):
             if (out / name).is_file():
                 shutil.copy(out / name, folder)
-        _, material, trials = _open(store, settings, Path(folder), lists)
+        try:
+            _, material, trials = _open(store, settings, Path(folder), lists)
+        except PhytobenchError as error:
+            # Told of the folder that was asked for, not of the copy that was looked at.
+            told = (text.replace(folder, str(out)) for text in (error.expected, error.got, error.remedy))
+            raise type(error)(*told) from error
     return (crew or Crew()).forecast(pending(trials, material, out), material)
 
 
@@ -249,39 +258,3 @@ def _entry(trial: Trial, folder: Path, errors: dict[str, str], *, reused: bool) 
         return read_entry(trial, folder, reused=reused)
     except PredictionsError as error:
         return Entry(trial, error=f"not finished: {error}")
-
-
-def _facts(store: Store, material: Material, settings: CompareSettings) -> dict[str, Json]:
-    return {
-        "store": store.location,
-        "dataset": store.name,
-        "roi": {backbone: store.recipe(backbone).identity for backbone in material.identities},
-        "foreign": [backbone for backbone, identity in material.identities.items() if identity.foreign],
-        "baselines": list(material.baselines),
-        "weights": {backbone: identity.weights for backbone, identity in material.identities.items()},
-        "protocol": settings.protocol.to_json(),
-        "n_held_out": settings.n_held_out,
-        "tuning": settings.tuning.to_json() if settings.tuning else None,
-        "classes": len(material.classes("train")),
-        "splits": {
-            name: {"images": images, "observations": observations}
-            for name, (images, observations) in material.sizes().items()
-        },
-        "provenance": provenance(),
-    }
-
-
-def _warnings(material: Material, entries: Sequence[Entry]) -> tuple[str, ...]:
-    warnings = list(material.warnings)
-    warnings += [f"{entry.trial.name}: {remark}" for entry in entries for remark in entry.remarks]
-    warnings += [f"{entry.trial.name} failed: {entry.error}" for entry in entries if entry.error]
-    tried = any(entry.trial.head == FINE_TUNED_HEAD and not entry.error for entry in entries)
-    if not tried:
-        warnings.append(
-            f"no {FINE_TUNED_HEAD} on a single network was compared: best.json names a start for finetune run only if "
-            "an earlier comparison chose one"
-        )
-    random = [name for name, identity in material.identities.items() if identity.weights.startswith("random")]
-    if random:
-        warnings.append(f"random weights in {', '.join(random)}: these figures say nothing about plants")
-    return tuple(warnings)

@@ -102,7 +102,7 @@ def predict_held_out(
     part, held
         (n,) part of each row, and which one is held out.
     classes
-        Columns of the result; a class that the other parts do not show has probability 0.
+        What is learnt, and the columns of the result; a class that the other parts do not show has probability 0.
     nested
         Whether what the head chooses (epochs, a temperature) is chosen on the part that follows, before a fit on all
         others; otherwise it is chosen on the part that is held out.
@@ -111,21 +111,25 @@ def predict_held_out(
     -------
     (m, k) for the rows that are held out.
     """
+
+    def examples(rows: NDArray[np.bool_]) -> Examples:
+        found = learnt(table.select(rows)).of(classes)
+        if found is None:
+            raise SplitError("photographs of the classes that are learnt", "none in a part", "Use fewer parts.")
+        return found
+
     first, n_folds = create(), int(part.max()) + 1
     rest, asked = part != held, table.select(part == held)
     if not first.chooses:
-        head = first.learn(learnt(table.select(rest)), None, tell)
+        head = first.learn(examples(rest), None, tell)
     elif nested:
         choosing = part == (held + 1) % n_folds
-        first.learn(learnt(table.select(rest & ~choosing)), learnt(table.select(choosing)), tell)
-        head = first.for_refit().learn(learnt(table.select(rest)), None, tell)
+        first.learn(examples(rest & ~choosing), examples(choosing), tell)
+        head = first.for_refit().learn(examples(rest), None, tell)
     else:
-        head = first.learn(learnt(table.select(rest)), learnt(asked), tell)
+        head = first.learn(examples(rest), examples(~rest), tell)
     views = asked.papers["view"].to_numpy(np.str_)
     found = head.predict_proba(asked.features, views)
     lifted = np.zeros((len(asked), len(classes)), dtype=np.float32)
-    known = np.isin(head.classes_, classes)
-    lifted[:, np.searchsorted(classes, head.classes_[known])] = found[:, known]
-    # A class outside of `classes` takes its probability with it; what is left still has to add up to 1.
-    total = lifted.sum(axis=1, keepdims=True)
-    return np.asarray(np.where(total > 0, lifted / np.maximum(total, 1e-30), 1 / len(classes)), dtype=np.float32)
+    lifted[:, np.searchsorted(classes, head.classes_)] = found
+    return lifted

@@ -59,7 +59,7 @@ class Forecast:
         if effort.n_bytes <= self.most_bytes:
             return ""
         return (
-            f"Expected about {effort.n_bytes / GIB:.1f} GiB of memory for this fit, got {self.most_bytes / GIB:.1f}. "
+            f"Expected about {effort.n_bytes / GIB:.2g} GiB of memory for this fit, got {self.most_bytes / GIB:.2g}. "
             "Free some, use fewer --jobs or fewer columns (components=128), or say --memory GIB if you know better."
         )
 

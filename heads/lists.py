@@ -11,6 +11,7 @@ from featstore.exclusions import (
     EXCLUSIONS,
     Exclusion,
     copies_in,
+    excluded_in,
     read_copies,
     read_exclusions,
     write_copies,
@@ -19,7 +20,7 @@ from featstore.exclusions import (
 from featstore.groups import find_leaks
 from featstore.splits import read_split, write_split
 from featstore.store import Store
-from heads.material import photographs_read
+from heads.material import divide, photographs_read
 
 SPLIT = "split.csv"
 
@@ -53,8 +54,6 @@ class Lists:
         SplitError
             If the split cannot be used, or the folder has another.
         """
-        if self.split is not None:
-            self._enter_split(self.split, out / SPLIT)
         if self.exclude is not None:
             write_exclusions(read_exclusions(self.exclude), out / EXCLUSIONS)
         if self.copies is not None:
@@ -67,8 +66,14 @@ class Lists:
             if leaks:
                 write_exclusions([*before, *leaks], path)
 
-    def _enter_split(self, given: Path, path: Path) -> None:
+        if self.split is not None:
+            self._enter_split(self.split, store, out)
+
+    def _enter_split(self, given: Path, store: Store, out: Path) -> None:
+        # Looked at before it is kept: a split that is refused must not stand in the way of the corrected one.
         split = read_split(given)
+        divide(photographs_read(store, excluded_in(out)), 0, given, copies_in(out))
+        path = out / SPLIT
         if path.exists() and not read_split(path).frame.equals(split.frame):
-            raise SplitError(f"the split of {given} in {path.parent}", "another", "Choose another --out.")
+            raise SplitError(f"the split of {given} in {out}", "another", "Choose another --out.")
         write_split(split, path)

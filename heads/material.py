@@ -137,8 +137,9 @@ class Material:
 
     @cached_property
     def digests(self) -> dict[str, str]:
-        """SHA-256 of the features of each network and, as `papers`, of the papers and the split of every row."""
-        lines = self.table.papers[list(PAPERS)].assign(divided=self.split).to_csv(index=False)
+        """SHA-256 of the features of each network and, as `papers`, of the papers, split and group of every row."""
+        together = groups_of(self.table.papers, self.links)
+        lines = self.table.papers[list(PAPERS)].assign(divided=self.split, together=together).to_csv(index=False)
         digests = {"papers": hashlib.sha256(lines.encode()).hexdigest()}
         for backbone, columns in self.columns.items():
             block = np.ascontiguousarray(self.table.features[:, columns])

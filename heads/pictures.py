@@ -103,25 +103,24 @@ def _zoom(axes: Axes, ends: Sequence[float]) -> float:
 def _speed(figure: Figure, entries: Sequence[Entry]) -> None:
     """S on valid against the seconds of the fit, heads by colour, networks by mark; the upper left is best."""
     axes = figure.subplots()
-    labels = list(dict.fromkeys(entry.trial.choice.label for entry in entries))
-    inputs = list(dict.fromkeys(entry.trial.input for entry in entries))
     values = sorted(entry.value("valid") or 0.0 for entry in entries)
     floor = values[len(values) // 2] - 0.15
-    for entry in entries:
-        value = entry.value("valid") or 0.0
-        if value > floor:
-            axes.plot(
-                [max(entry.fit_seconds or 0.0, 0.01)], [value],
-                MARKS[inputs.index(entry.trial.input) % len(MARKS)], markersize=8, markeredgecolor="white",
-                color=COLOURS[labels.index(entry.trial.choice.label) % len(COLOURS)],
-            )  # fmt: skip
+    shown = [entry for entry in entries if (entry.value("valid") or 0.0) > floor]
+    labels = list(dict.fromkeys(entry.trial.choice.label for entry in shown))
+    inputs = list(dict.fromkeys(entry.trial.input for entry in shown))
+    for entry in shown:
+        axes.plot(
+            [max(entry.fit_seconds or 0.0, 0.01)], [entry.value("valid") or 0.0],
+            MARKS[inputs.index(entry.trial.input) % len(MARKS)], markersize=8, markeredgecolor="white",
+            color=COLOURS[labels.index(entry.trial.choice.label) % len(COLOURS)],
+        )  # fmt: skip
     for number, label in enumerate(labels):
         axes.plot([], [], "s", color=COLOURS[number % len(COLOURS)], label=label)
     for number, name in enumerate(inputs):
         axes.plot([], [], MARKS[number % len(MARKS)], color=_GREY, label=name)
     axes.set_xscale("log")
     axes.xaxis.set_major_formatter("{x:g}")
-    if values[0] <= floor:
+    if len(shown) < len(entries):
         axes.set_title("runs far below are not drawn", color=_GREY, fontsize=8, loc="left")
     axes.set(xlabel="seconds to fit on train", ylabel="S on valid")
     axes.spines[["top", "right"]].set_visible(False)

@@ -74,6 +74,8 @@ class Protocol:
         require_setting("n_repeats", self.n_repeats, low=1)
         if self.n_folds:
             require_setting("n_folds", self.n_folds, low=3)
+        elif self.n_repeats > 1:
+            raise SettingsError("a cross-validation to repeat", "--repeats without --folds", "Add --folds 4.")
 
     @property
     def share_set_aside(self) -> float:

@@ -172,7 +172,7 @@ def tune(trial: Trial, material: Material, journals: Path, tell: Tell) -> Tuned:
         if journal.find(settings) is not None:
             continue
         if number and spent + slowest > tuning.budget_s:
-            remark = f"{trial.name}: the search ended after {len(journal.tried)} settings, for want of time"
+            remark = f"the search ended after {len(journal.tried)} settings, for want of time"
             return Tuned(tuple(journal.tried), (remark,))
         tell(f"search {number + 1}, {_words(settings)}")
         candidate = _try(trial, material, settings, table, part)

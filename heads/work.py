@@ -23,7 +23,7 @@ from featstore.store import Store
 from featstore.table import FeatureTable
 from heads.arrays import read_arrays, write_arrays
 from heads.calibrating import FILE as CALIBRATION
-from heads.calibrating import calibrate_out_of_fold
+from heads.calibrating import calibrate_out_of_fold, read_calibrated
 from heads.folds import FOLDS, Folds, open_folds, predict_held_out
 from heads.head import Tell
 from heads.lists import SPLIT
@@ -142,10 +142,16 @@ def is_done(unit: Unit, material: Material, out: Path) -> bool:
     if not all(path.is_file() for path in files):
         return False
     try:
-        return read_run_card(folder).details.get("fingerprint") == trial.fingerprint(material)
+        if read_run_card(folder).details.get("fingerprint") != trial.fingerprint(material):
+            return False
+        read_calibrated(folder)
+        for path in files:
+            if path.suffix == ".h5":
+                Predictions.read(path)
     except PredictionsError:
         # Damaged: made anew.
         return False
+    return True
 
 
 def learnable(trial: Trial, material: Material) -> FeatureTable:

@@ -64,6 +64,11 @@ def test_a_split_of_ones_own_is_used_or_refused(make_store: MakeStore, tmp_path:
     with pytest.raises(SplitError, match=r"the split of .*own\.csv in .*first"):
         compare_heads(store, one, tmp_path / "first", Lists(split=own))
 
+    leaky = swapped.assign(split=swapped["split"].mask(swapped["image_id"] == "i470", "train"))
+    leaky = leaky.assign(split=leaky["split"].mask(leaky["observation_id"] == "o47", "train"))
+    leaky.to_csv(own, index=False)
+    with pytest.raises(SplitError, match="as test in"):
+        compare_heads(store, one, tmp_path / "third", Lists(split=own))
     torn = swapped.copy()
     torn.loc[torn["image_id"] == "i000", "split"] = "valid" if torn["split"][0] == "train" else "train"
     torn.to_csv(own, index=False)

@@ -18,15 +18,21 @@ from evaluation.runs import predictions_path, read_run_card
 from featstore.errors import SettingsError, SplitError
 from featstore.splits import SPARE, make_split, read_split
 from featstore.store import Store
+from featstore.table import load_table
 from heads.choice import HeadChoice, parse_choices
 from heads.compare import CompareSettings, Crew, compare_heads
 from heads.examples import Examples
 from heads.experts import ViewExpertsHead
+from heads.folds import predict_held_out
+from heads.head import Tell
 from heads.linear import LogisticHead
+from heads.lists import Lists
+from heads.margin import RidgeHead
+from heads.material import examples_of
 from heads.protocol import Protocol
 from heads.tuning import Candidate, Tuned, Tuning
 from heads.weights import vote_weights
-from heads.work import Source, is_assembled
+from heads.work import Source, folds_of, is_assembled, learnable
 
 MakeStore = Callable[..., Store]
 ONE = CompareSettings(("net_b",), ("logistic",), concat=False)
@@ -241,3 +247,88 @@ def test_a_weight_of_two_is_a_photograph_twice(head: str) -> None:
     rows = np.concatenate([np.arange(90), np.flatnonzero(twice)])
     repeated = HeadChoice(head, settings=settings).create(0).fit(features[rows], labels[rows])
     np.testing.assert_allclose(weighted.predict_proba(features), repeated.predict_proba(features), atol=2e-3)
+
+
+def test_species_that_are_held_out_are_not_learnt_out_of_fold(make_store: MakeStore, tmp_path: Path) -> None:
+    learnt: list[set[str]] = []
+
+    class Spy(RidgeHead):
+        def learn(self, train: Examples, valid: Examples | None = None, tell: Tell | None = None) -> RidgeHead:
+            learnt.append(set(train.labels.tolist()) | (set(valid.labels.tolist()) if valid else set()))
+            return super().learn(train, valid, tell)
+
+    settings = replace(ONE, heads=("ridge",), n_held_out=1, protocol=Protocol(n_folds=3))
+    (entry,) = compare_heads(make_store(), settings, tmp_path).entries
+    source = Source(make_store(name="again.zarr").location, ("net_b",), 0, tmp_path, n_held_out=1)
+    material = source.open()
+    table, folds = learnable(entry.trial, material), folds_of(entry.trial, material, tmp_path)
+    classes = np.array(material.classes("train"))
+    assert len(set(table.papers["class_id"]) - {""}) == 3
+    for held in range(3):
+        predict_held_out(Spy, table, folds.of(table.papers, 0), held, classes, examples_of)
+    assert set.union(*learnt) == set(classes.tolist())
+    assert len(classes) == 2
+
+
+def test_what_is_left_after_an_interrupt_is_told_apart(
+    make_store: MakeStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, two = make_store(), replace(ONE, heads=("ridge", "lda"))
+    compare_heads(store, two, tmp_path)
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("heads.linear.LogisticHead._fit", interrupt)
+    other = replace(two, heads=("ridge", "logistic", "lda"), protocol=Protocol(class_weight="balanced"))
+    with pytest.raises(KeyboardInterrupt):
+        compare_heads(store, other, tmp_path)
+    told = json.loads((tmp_path / "leaderboard.json").read_text())
+    assert {run["run"]: run["error"] for run in told["runs"]} == {
+        "net_b-ridge": "",
+        "net_b-logistic": "not finished; the same command goes on",
+        "net_b-lda": "not finished; the same command goes on",
+    }
+
+
+def test_copies_decide_what_is_reused(make_store: MakeStore, tmp_path: Path) -> None:
+    store = make_store()
+    settings = replace(ONE, protocol=Protocol(calibrate="all"))
+    compare_heads(store, settings, tmp_path)
+    papers = load_table(store, ["net_b"]).papers
+    valid = read_split(tmp_path / "split.csv").of(papers) == "valid"
+    pair = papers.loc[valid].drop_duplicates("observation_id")["image_id"].to_list()[:2]
+    copies = tmp_path / "copies.csv"
+    copies.write_text(f"image_id,partner,kind\n{pair[0]},{pair[1]},near_duplicate\n")
+    (entry,) = compare_heads(store, settings, tmp_path, Lists(copies=copies)).entries
+    assert not entry.reused
+
+
+@pytest.mark.parametrize("name", ["valid.predictions.h5", "calibration.json", "run.json"])
+def test_a_damaged_run_is_made_again(make_store: MakeStore, tmp_path: Path, name: str) -> None:
+    store = make_store()
+    compare_heads(store, ONE, tmp_path)
+    path = tmp_path / "net_b-logistic" / name
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    (entry,) = compare_heads(store, ONE, tmp_path).entries
+    assert (entry.error, entry.reused) == ("", False)
+
+
+def test_options_without_effect_are_told_or_refused(make_store: MakeStore, tmp_path: Path) -> None:
+    store = make_store()
+    compare_heads(store, ONE, tmp_path)
+    settings = replace(ONE, like_test=True, protocol=Protocol(n_seeds=3, min_vote=3))
+    told = " ".join(compare_heads(store, settings, tmp_path).warnings)
+    assert "--valid-like-test changed nothing" in told
+    assert "--seeds changed nothing" in told
+    assert "votes changed nothing" in told
+    with pytest.raises(SettingsError, match="--repeats without --folds"):
+        Protocol(n_repeats=3)
+
+
+def test_a_high_vote_tells_how_little_is_left(make_store: MakeStore, tmp_path: Path) -> None:
+    def vote(papers: pd.DataFrame) -> None:
+        papers["vote"] = np.where(papers["class_id"] == "9", 1.0, 4.0)
+
+    board = compare_heads(make_store(vote), replace(ONE, protocol=Protocol(min_vote=3)), tmp_path)
+    assert any("--min-vote 3 leaves" in text and "1 classes without any" in text for text in board.warnings)
