@@ -43,8 +43,8 @@ class BuildSettings:
     n_workers
         Processes that decode; 0 decodes in this one.
     replace, any_version, content
-        Replace features that were made differently; keep rows of other library versions; compare photographs by
-        their bytes instead of size and time.
+        Replace features that were made differently; keep rows of other library versions and batch sizes; compare
+        photographs by their bytes instead of size and time.
     part, n_parts
         Which share of the units to work off.
     scheduler

@@ -118,7 +118,7 @@ def _tell_update(name: str, view: str, old: Identity, new: Identity) -> None:
     before, after = old.environment(), new.environment()
     changes = [f"{key} {before.get(key)} -> {after.get(key)}" for key in differences(before, after)]
     shell.say(
-        f"{name}, {view}: made by other software ({', '.join(changes)}); its rows are made again. "
+        f"{name}, {view}: made by other software or in other batches ({', '.join(changes)}); its rows are made again. "
         "--any-version keeps them."
     )
 

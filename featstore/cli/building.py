@@ -49,13 +49,18 @@ def build(
     engine: Annotated[
         str, typer.Option("--engine", help="What computes the networks: keras, or openvino (an extra).")
     ] = "keras",
-    batch_size: Annotated[int, typer.Option("--batch-size", help="Images per network call.")] = 16,
+    batch_size: Annotated[
+        int, typer.Option("--batch-size", help="Images per network call; a row's last bits depend on it.")
+    ] = 16,
     workers: Annotated[int, typer.Option("--workers", help="Processes that decode; 0 decodes in this one.")] = 2,
     replace: Annotated[
         bool, typer.Option("--replace", help="Replace features that were made differently instead of refusing.")
     ] = False,
     any_version: Annotated[
-        bool, typer.Option("--any-version", help="Keep rows of other library versions instead of making them again.")
+        bool,
+        typer.Option(
+            "--any-version", help="Keep rows of other library versions or batch sizes instead of making them again."
+        ),
     ] = False,
     content: Annotated[
         bool, typer.Option("--content", help="Look for changed photographs by their bytes, not by size and time.")

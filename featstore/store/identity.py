@@ -8,9 +8,9 @@ from dataclasses import asdict, dataclass
 FOREIGN = "import"
 """Engine of features that were computed elsewhere and imported."""
 
-# Where weights lie says nothing about what they are (their digest does), and batches are padded to one shape.
-_LABELS = frozenset({"weights", "weights_source", "batch_size"})
-_ENVIRONMENT = frozenset({"engine", "versions"})
+# Where weights lie says nothing about what they are (their digest does).
+_LABELS = frozenset({"weights", "weights_source"})
+_ENVIRONMENT = frozenset({"engine", "batch_size", "versions"})
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Identity:
     roi
         Identity of the view's recipe, as `featstore.roi.ViewRecipe.identity` gives it.
     precision, batch_size
-        Number format of the network, and images per call (a row's last bits may depend on it).
+        Number format of the network, and images per call (a row's last bits depend on it).
     engine, versions
         What computed the network, and the libraries that had a hand in the pixels or the numbers.
     """
@@ -52,7 +52,7 @@ class Identity:
         return self.engine == FOREIGN
 
     def equals(self, other: Identity) -> bool:
-        """Whether both make the same rows, by the same software."""
+        """Whether both make the same rows to the last bit."""
         return self.essence() == other.essence() and self.environment() == other.environment()
 
     def essence(self) -> dict[str, object]:
@@ -60,8 +60,8 @@ class Identity:
         return {name: value for name, value in asdict(self).items() if name not in _LABELS | _ENVIRONMENT}
 
     def environment(self) -> dict[str, str]:
-        """Engine and library versions: rows of another environment are made again, unless the user keeps them."""
-        return {"engine": self.engine, **self.versions}
+        """What the last bits depend on: rows of another environment are made again, unless the user keeps them."""
+        return {"engine": self.engine, "batch_size": str(self.batch_size), **self.versions}
 
 
 def differences(old: Mapping[str, object], new: Mapping[str, object]) -> list[str]:

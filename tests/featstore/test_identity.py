@@ -135,6 +135,31 @@ def test_any_version_keeps_rows_until_it_is_left_out(
     assert build_store(dataset, store, SETTINGS).n_rows == 9
 
 
+def test_rows_of_another_batch_size_are_told_and_made_again(
+    tmp_path: Path, dataset: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Their last bits are others, so the store ends as an undisturbed run with the new size would make it."""
+    store, other = tmp_path / "f.zarr", replace(SETTINGS, batch_size=3)
+    build_store(dataset, store, SETTINGS)
+    capsys.readouterr()
+    assert build_store(dataset, store, other).n_rows == 10
+    assert "batch_size 4 -> 3" in capsys.readouterr().err
+    build_store(dataset, tmp_path / "fresh.zarr", other)
+    np.testing.assert_array_equal(features(store), features(tmp_path / "fresh.zarr"))
+
+
+def test_any_version_keeps_rows_of_another_batch_size_under_their_own(tmp_path: Path, dataset: Path) -> None:
+    store = tmp_path / "f.zarr"
+    build_store(dataset, store, SETTINGS)
+    before = Store.open(store).row("Flower", "3", "mobilenet")
+    (dataset / "train" / "0.jpg").write_bytes((dataset / "train" / "6.jpg").read_bytes())
+    assert build_store(dataset, store, replace(SETTINGS, batch_size=3, any_version=True)).n_rows == 1
+    made = {key: explain(Store.open(store), key).rows[0].identity for key in ("0", "3")}
+    assert {key: identity and identity.batch_size for key, identity in made.items()} == {"0": 3, "3": 4}
+    np.testing.assert_array_equal(Store.open(store).row("Flower", "3", "mobilenet"), before)
+    assert build_store(dataset, store, SETTINGS).n_rows == 1
+
+
 def test_nothing_stale_is_read_while_features_are_being_replaced(
     tmp_path: Path, dataset: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

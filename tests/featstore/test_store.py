@@ -305,7 +305,7 @@ def test_growing_keeps_rows_with_their_images(store: Store) -> None:
 
 
 def test_what_an_identity_is() -> None:
-    assert IDENTITY.equals(replace(IDENTITY, weights="elsewhere", weights_source="file:1", batch_size=4))
+    assert IDENTITY.equals(replace(IDENTITY, weights="elsewhere", weights_source="file:1"))
     for change in ({"side_px": 64}, {"pooling": "max"}, {"weights_sha256": "v"}, {"roi": "contour-1"}):
         other = replace(IDENTITY, **change)
         assert not IDENTITY.equals(other)
