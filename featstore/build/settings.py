@@ -21,9 +21,14 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 PLACEHOLDER = "{backbone}"
 
 
+def can_be_features(name: str) -> bool:
+    """Whether features can stand under a name in a store."""
+    return bool(_NAME.fullmatch(name)) and name.casefold() not in _RESERVED and name not in VIEWS
+
+
 def check_feature_name(name: str) -> None:
-    """Refuse a name that features cannot have, with a `SettingsError`."""
-    if name.casefold() in _RESERVED or name in VIEWS or name in BACKBONES or not _NAME.fullmatch(name):
+    """Refuse a name that features cannot have, or that is a backbone's, with a `SettingsError`."""
+    if name in BACKBONES or not can_be_features(name):
         expected = "--as NAME of letters, digits, '.', '_' and '-', and not a backbone's or one that a store needs"
         raise SettingsError(expected, repr(name), "Choose another name.")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from featstore import shell
-from featstore.cli.building import build
+from featstore.cli.building import build, forget
 from featstore.cli.doctoring import doctor
 from featstore.cli.drawing import synth
 from featstore.cli.exchanging import export, import_
@@ -13,7 +13,7 @@ from featstore.cli.inspecting import explain, info, repair, verify
 from featstore.cli.pictures import preview
 
 app = shell.new_app("Turn photographs into a feature store that every later step reads.")
-for command in (build, preview, info, verify, repair, explain, doctor, export, synth):
+for command in (build, preview, info, verify, repair, explain, doctor, export, forget, synth):
     app.command()(command)
 # `import` is a word of the language.
 app.command("import")(import_)

@@ -131,6 +131,29 @@ def build(
         raise typer.Exit(shell.EXIT_INCOMPLETE)
 
 
+def forget(
+    store: StoreArgument,
+    name: Annotated[
+        str, typer.Argument(help="The name of features, as `featstore info` tells it.", show_default=False)
+    ],
+    json: shell.JsonOption = False,
+) -> None:
+    """Remove a name of features from a store: its rows, and the disk that they take.
+
+    Other names, photographs and regions stay. If it is killed, the same command finishes it.
+
+    For example: `featstore forget features.zarr resnet50-448`
+    """
+    from featstore.build.forget import forget as remove
+    from featstore.store.place import open_place
+
+    gone = remove(open_place(store), name)
+    if json:
+        shell.print_json({"store": gone.location, "name": gone.name, "rows": gone.n_rows, "bytes": gone.n_bytes})
+    else:
+        shell.say(f"{gone.location} has forgotten {gone.name}: {gone.n_rows} rows, {gone.n_bytes / 1e6:.1f} MB.")
+
+
 def _part(text: str) -> tuple[int, int]:
     from featstore.errors import SettingsError
 
