@@ -26,6 +26,10 @@ class PhytobenchError(Exception):
         self.got = got
         self.remedy = remedy
 
+    def __reduce__(self) -> tuple[type[PhytobenchError], tuple[str, str, str]]:
+        """Travel between processes: an exception is made anew from its arguments, and ours takes three."""
+        return type(self), (self.expected, self.got, self.remedy)
+
 
 class DatasetError(PhytobenchError):
     """The photographs or their metadata cannot be used as they are."""

@@ -21,7 +21,7 @@ from featstore.store.place import LOCKS
 from featstore.store.records import FeatureRows, Record
 from featstore.store.rows import digest
 
-_IMPOSSIBLE = frozenset({"image_id", "image_id_utf8", "identity", "zarr.json"})
+_IMPOSSIBLE = frozenset({"image_id", "image_id_utf8", "identity", "zarr.json", "c"})
 _POSSIBLE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 

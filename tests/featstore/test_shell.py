@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import errno
+import pickle
 import subprocess
 import sys
 
 import pytest
 
 from featstore import shell
-from featstore.errors import DatasetError, listed
+from featstore.errors import DatasetError, PhytobenchError, listed
 
 
 def outcome(error: BaseException) -> int:
@@ -101,3 +102,11 @@ def test_help_opens_without_the_heavy_libraries(command: str) -> None:
     result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
     assert "Usage" in result.stdout
+
+
+@pytest.mark.parametrize("kind", [PhytobenchError, *PhytobenchError.__subclasses__()])
+def test_errors_travel_between_processes(kind: type[PhytobenchError]) -> None:
+    sent = kind("a", "b", "c")
+    came = pickle.loads(pickle.dumps(sent))
+    assert type(came) is kind
+    assert (str(came), came.expected, came.got, came.remedy) == (str(sent), "a", "b", "c")

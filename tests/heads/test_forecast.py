@@ -29,7 +29,9 @@ def test_more_photographs_cost_more(name: str) -> None:
     small, large = head.work(replace(LARGE, n_images=3_000, n_valid=1_000)), head.work(LARGE)
     assert small.operations < large.operations
     assert small.n_bytes <= large.n_bytes
-    assert 0 < estimate(head, LARGE).seconds < 24 * 3600
+    assert estimate(head, LARGE).seconds > 0
+    # Within a day at a hundred billion operations a second; seconds here depend on what else the machine does.
+    assert large.operations / 1e11 < 24 * 3600
 
 
 def test_effort_adds_up() -> None:
