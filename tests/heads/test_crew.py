@@ -16,7 +16,7 @@ from featstore.errors import SettingsError
 from featstore.store import Store
 from heads.choice import HeadChoice
 from heads.compare import CompareSettings, Crew, compare_heads
-from heads.crew import on_processes
+from heads.crew import _Worker
 from heads.protocol import Protocol
 from heads.trial import Trial
 from heads.work import Source, Unit
@@ -55,24 +55,21 @@ def test_a_scheduler_and_processes_are_one_too_many() -> None:
 
 @pytest.mark.slow
 def test_a_killed_process_costs_its_unit_alone(make_store: MakeStore, tmp_path: Path) -> None:
-    import psutil
-
-    store = make_store()
-    source = Source(store.location, ("net_a",), 0, tmp_path)
+    source = Source(make_store().location, ("net_a",), 0, tmp_path)
     source.open()
-    trials = [Trial(("net_a",), HeadChoice.parse(text)) for text in ("mlp:epochs=5000,patience=5000", "ridge", "lda")]
-    outcomes = on_processes([Unit(trial) for trial in trials], source, 2)
-    first = next(outcomes)
-    assert first.error == ""
-    # The other worker still fits the endless mlp, or waits for its libraries.
-    workers = [child for child in psutil.Process().children() if "spawn_main" in " ".join(child.cmdline())]
-    busiest = max(workers, key=lambda child: sum(child.cpu_times()[:2]))
-    done = [first, next(outcomes)]
-    assert {outcome.unit.trial.head for outcome in done} == {"ridge", "lda"}
-    os.kill(busiest.pid, signal.SIGKILL)
-    (killed,) = outcomes
-    assert killed.unit.trial.head == "mlp"
-    assert "killed by signal 9, often for want of memory" in killed.error
+    endless, short = (
+        Unit(Trial(("net_a",), HeadChoice.parse(text))) for text in ("mlp:epochs=1000000,patience=1000000", "ridge")
+    )
+    worker = _Worker(source)
+    try:
+        worker.give(endless)
+        os.kill(worker._process.pid or 0, signal.SIGKILL)
+        assert "killed by signal 9, often for want of memory" in worker.outcome().error
+        worker.give(short)
+        assert worker.outcome().error == ""
+    finally:
+        worker.end()
+    assert (tmp_path / "net_a-ridge" / "run.json").is_file()
 
 
 def test_the_processes_are_as_many_as_are_asked_for(make_store: MakeStore, tmp_path: Path) -> None:
