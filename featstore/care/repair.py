@@ -11,7 +11,9 @@ from featstore.build.build import complete
 from featstore.build.settings import BuildSettings
 from featstore.build.specs import NetworkSpec
 from featstore.build.summary import BuildSummary
-from featstore.care.verify import Fault, Verdict, verify_store, withdraw
+from featstore.care.faults import Fault, Verdict
+from featstore.care.verify import verify_store
+from featstore.care.withdraw import withdraw
 from featstore.catalog import Catalog
 from featstore.errors import StoreError
 from featstore.roi import Recipe

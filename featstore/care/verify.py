@@ -1,4 +1,4 @@
-"""Verification: every byte of a store against its checksums, and repair of what is not as it was written."""
+"""Verification: every byte of a store against its checksums."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from featstore import shell
-from featstore.care.layouts import constant_layouts, key_layouts, row_layouts
+from featstore.care.faults import Fault, Verdict
+from featstore.care.layouts import constant_layouts, row_layouts
+from featstore.care.row_keys import keys_and_faults
 from featstore.catalog import VIEWS
 from featstore.errors import StoreError
 from featstore.store import Store
@@ -23,68 +25,6 @@ from featstore.store.rows import digest
 
 _IMPOSSIBLE = frozenset({"image_id", "image_id_utf8", "identity", "zarr.json", "c"})
 _POSSIBLE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-
-
-@dataclass(frozen=True)
-class Fault:
-    """Something that is not as it was written.
-
-    Attributes
-    ----------
-    kind
-        ``chunk`` (features), ``identity`` (the numbers beside them), ``layout`` (how arrays and groups lie),
-        ``record``, ``keys``, ``name`` (of features, that no array can have), ``catalogue`` or ``description`` (its
-        copy: with a damaged description no store can be opened). No damage is ``pending``, see `Verdict`.
-    view, name, unit
-        Where; "" and -1 where that does not apply.
-    image_ids
-        Photographs whose rows it concerns.
-    detail
-        What was found.
-    """
-
-    kind: str
-    detail: str
-    view: str = ""
-    name: str = ""
-    unit: int = -1
-    image_ids: tuple[str, ...] = ()
-
-    @property
-    def where(self) -> str:
-        """The place in words."""
-        parts = [self.view, self.name] if self.name else [self.view]
-        unit = f" unit {self.unit}" if self.unit >= 0 else ""
-        return "/".join(part for part in parts if part) + unit
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """What a verification found.
-
-    Attributes
-    ----------
-    n_units, n_rows, n_bytes
-        Units of feature arrays read, rows that records vouch for, and bytes of features compared.
-    pending
-        What a build has not done yet: no damage, but photographs without rows.
-    """
-
-    n_units: int
-    n_rows: int
-    n_bytes: int
-    faults: tuple[Fault, ...]
-    pending: tuple[Fault, ...] = ()
-
-    @property
-    def sound(self) -> bool:
-        """Whether everything is as it was written."""
-        return not self.faults
-
-    @property
-    def n_pending(self) -> int:
-        """Photographs that lack rows for want of a build."""
-        return sum(len(part.image_ids) for part in self.pending)
 
 
 @dataclass
@@ -131,7 +71,7 @@ def verify_store(store: Store, *, building: bool | None = None) -> Verdict:
     found.faults += [
         Fault("layout", f"{key}: {detail}", view) for view, key, detail, _ in constant_layouts(store, views)
     ]
-    keys_of = {view: _keys(store, view, wanted.get(view, frozenset())) for view in views}
+    keys_of = {view: keys_and_faults(store, view, wanted.get(view, frozenset())) for view in views}
     n_units = {view: -(-len(keys) // store.rows.grid.unit_rows) for view, (keys, _) in keys_of.items()}
     with shell.progress(sum(n_units.values()), "verifying", "units") as bar:
         for view, (keys, of_keys) in keys_of.items():
@@ -139,56 +79,6 @@ def verify_store(store: Store, *, building: bool | None = None) -> Verdict:
             if keys or not of_keys:
                 _view(store, view, keys, found, bar)
     return Verdict(found.n_units, found.n_rows, found.n_bytes, tuple(found.faults), tuple(found.pending))
-
-
-def withdraw(store: Store, faults: Sequence[Fault]) -> int:
-    """Let no record vouch any more for what is damaged, so that a build makes just that anew.
-
-    Returns
-    -------
-    Number of photographs concerned.
-
-    Raises
-    ------
-    StoreError
-        If something stands where a file of the store has to be, or row keys are lost with their copy.
-    """
-    concerned: set[tuple[str, str]] = set()
-    for fault in faults:
-        concerned |= {(fault.view, image_id) for image_id in fault.image_ids}
-        try:
-            _withdraw(store, fault)
-        except (FileExistsError, NotADirectoryError, IsADirectoryError) as error:
-            raise StoreError(
-                f"room for {fault.where or fault.kind} in {store.location}",
-                f"something else at {error.filename}",
-                "Move it away, then run featstore repair again.",
-            ) from error
-    return len(concerned)
-
-
-def _withdraw(store: Store, fault: Fault) -> None:
-    if fault.kind == "record":
-        # What cannot be read vouches for nothing; an empty one in its place says so without a warning.
-        store.records.write(fault.view, fault.unit, Record())
-    elif fault.kind in {"chunk", "identity"}:
-        record = store.records.read(fault.view, fault.unit)
-        # Not to be read again on the way to writing it anew.
-        store.rows.delete_unit(fault.view, fault.name, fault.unit)
-        if record is not None:
-            store.records.write(fault.view, fault.unit, record.without([fault.name]))
-    elif fault.kind == "layout" and fault.name:
-        store.rows.mend_layout(fault.view, fault.name, store.column(fault.name).dimension)
-    elif fault.kind == "layout":
-        for _, key, _, data in list(constant_layouts(store, [fault.view] if fault.view else [])):
-            store.place.write(key, data)
-    elif fault.kind == "keys":
-        _mend_keys(store, fault.view)
-    elif fault.kind == "name":
-        features = {name: store.column(name).to_json() for name in store.backbones if name != fault.name}
-        store.update_attrs(features=dict(features))
-    elif fault.kind == "description":
-        store.update_attrs()
 
 
 def _is_left_off(store: Store) -> bool:
@@ -225,64 +115,6 @@ def _names(store: Store) -> Iterator[Fault]:
 def _possible(name: str) -> bool:
     """Whether arrays of this name can lie in a view."""
     return bool(_POSSIBLE.fullmatch(name)) and name not in _IMPOSSIBLE
-
-
-def _keys(store: Store, view: str, wanted: frozenset[str]) -> tuple[list[str], list[Fault]]:
-    """The row keys of a view, and what is wrong with them or their copy; none if there are none to be read."""
-    found: list[list[str]] = []
-    faults: list[Fault] = []
-    if view not in store.views:
-        files = [*store.place.sizes(view), *store.place.sizes(f"records/{view}")]
-        return [], [Fault("keys", "none, nor their copy", view, image_ids=tuple(sorted(wanted)))] if files else []
-    for read in (store.keys_alone, store.rows.keys_copy):
-        try:
-            found.append(read(view))
-        except StoreError as error:
-            faults.append(Fault("keys", error.got, view))
-    if len(found) == 2 and found[0] != found[1]:
-        faults.append(Fault("keys", "a copy that says something else", view))
-    if not any(found):
-        return [], faults or [Fault("keys", "none", view)]
-    # A layout that was changed cuts keys off; no checksum lets other ones come in.
-    keys = max(found, key=len) if len(found) == 2 and _begin_alike(*found) else found[0]
-    # While a build enters photographs their keys are still "".
-    growing = bool(wanted - set(keys))
-    faults += [
-        Fault("keys", f"{key}: {detail}", view) for key, detail, _ in key_layouts(store, view, keys, growing=growing)
-    ]
-    return keys, faults
-
-
-def _begin_alike(one: Sequence[str], other: Sequence[str]) -> bool:
-    n_both = min(len(one), len(other))
-    return one[:n_both] == other[:n_both]
-
-
-def _mend_keys(store: Store, view: str) -> None:
-    keys, faults = _keys(store, view, frozenset())
-    keys = keys or _recorded_keys(store, view)
-    if not keys:
-        raise StoreError(
-            f"the row keys of {view} in {store.location}, their copy or records that tell them",
-            " and ".join(fault.detail for fault in faults),
-            "Run featstore build with the data set; if it refuses, build the store anew in another place.",
-        )
-    for key, _, data in list(key_layouts(store, view, keys, growing=False)):
-        # The copy is made anew whole.
-        if key == f"{view}/image_id/zarr.json":
-            store.place.write(key, data)
-    store.rows.write_keys(view, keys)
-
-
-def _recorded_keys(store: Store, view: str) -> list[str]:
-    """Row keys as far as the records tell all of them."""
-    keys: list[str] = []
-    for unit, record in store.records.read_all(view):
-        told = [fact.image_id for fact in record.facts if fact is not None]
-        if unit * store.rows.grid.unit_rows != len(keys) or len(told) != len(record.facts):
-            break
-        keys += told
-    return keys
 
 
 def _view(store: Store, view: str, keys: Sequence[str], found: _Findings, bar: shell.Bar) -> None:

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from featstore.care.explain import Story
+    from featstore.care.faults import Fault, Verdict
     from featstore.care.survey import Survey
-    from featstore.care.verify import Fault, Verdict
     from featstore.provenance import Json
 
 

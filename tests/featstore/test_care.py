@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 
 from featstore.care.explain import explain
+from featstore.care.faults import Verdict
 from featstore.care.repair import repair_store
 from featstore.care.survey import survey_store
-from featstore.care.verify import Verdict, verify_store
+from featstore.care.verify import verify_store
 from featstore.cli import main
 from featstore.errors import StoreError, WeightsError
 from featstore.store import Store
