@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -45,3 +45,13 @@ def write_record() -> Callable[..., Path]:
         return path
 
     return write
+
+
+@pytest.fixture
+def scheduler() -> Iterator[str]:
+    """Address of a Dask scheduler with two worker processes on this machine."""
+    distributed = pytest.importorskip("distributed")
+    with distributed.LocalCluster(
+        n_workers=2, threads_per_worker=1, processes=True, host="127.0.0.1", dashboard_address=None, memory_limit=0
+    ) as cluster:
+        yield cluster.scheduler_address

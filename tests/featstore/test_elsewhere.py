@@ -7,7 +7,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -55,16 +55,6 @@ def reference(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> np.ndar
     store = tmp_path_factory.mktemp("here") / "f.zarr"
     assert build_store(photos, store, SETTINGS).n_done == N_IMAGES - 1
     return load_table(Store.open(store), ["mobilenet"]).features
-
-
-@pytest.fixture
-def scheduler() -> Iterator[str]:
-    """Address of a Dask scheduler with two worker processes on this machine."""
-    distributed = pytest.importorskip("distributed")
-    with distributed.LocalCluster(
-        n_workers=2, threads_per_worker=1, processes=True, host="127.0.0.1", dashboard_address=None, memory_limit=0
-    ) as cluster:
-        yield cluster.scheduler_address
 
 
 def workers(address: str) -> list[int]:

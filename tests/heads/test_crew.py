@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,16 +23,6 @@ from heads.work import Source, Unit
 
 MakeStore = Callable[..., Store]
 GRID = CompareSettings(("net_a", "net_b"), ("ridge", "lda", "lightgbm:rounds=30"), protocol=Protocol(n_folds=3))
-
-
-@pytest.fixture
-def scheduler() -> Iterator[str]:
-    """Address of a Dask scheduler with two worker processes on this machine."""
-    distributed = pytest.importorskip("distributed")
-    with distributed.LocalCluster(
-        n_workers=2, threads_per_worker=1, processes=True, host="127.0.0.1", dashboard_address=None, memory_limit=0
-    ) as cluster:
-        yield cluster.scheduler_address
 
 
 @pytest.mark.slow
