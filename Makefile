@@ -28,7 +28,7 @@ help:
 	@echo "make bench-store    speed and memory of the store: ratios from one run, tables and $(BENCH)/*.json (half an hour)"
 	@echo "make bench-recipes  what each region-of-interest recipe does to accuracy, on PHOTOS with REAL_WEIGHTS"
 	@echo "make bench-doctor   what the data doctor finds of trouble planted in PHOTOS, with REAL_WEIGHTS"
-	@echo "make bench-heads    heads at the size of PlantCLEF 2014: time, memory, distance from the best possible (half an hour)"
+	@echo "make bench-heads    heads at the size of PlantCLEF 2014 and how they grow: time, memory, distance from the best possible (an hour)"
 	@echo "make lock     renew requirements.lock"
 
 install: $(READY)
@@ -82,6 +82,7 @@ bench-doctor: install
 bench-heads: install
 	mkdir -p $(BENCH)
 	$(BIN)/python tests/benchmarks/bench_heads.py --json $(BENCH)/heads.json --plain
+	$(BIN)/python tests/benchmarks/bench_heads_growth.py --json $(BENCH)/heads-growth.json --picture $(BENCH)/heads-growth.png
 
 lock:
 	$(PYTHON) -m venv .venv-lock

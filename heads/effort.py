@@ -62,7 +62,8 @@ class Effort:
     Attributes
     ----------
     seconds
-        Expected time; right within a factor of three for the sizes in docs/heads.md, on an idle machine.
+        Expected time on an idle machine: an order of magnitude, from operation counts and typical numbers of steps.
+        `make bench-heads` prints it beside what was measured.
     n_bytes
         Memory beside the features themselves.
     """
