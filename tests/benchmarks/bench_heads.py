@@ -154,7 +154,7 @@ class PlainKeras:
         scale = layers.Normalization()
         scale.adapt(features)
         self.network = keras.Sequential([scale, *hidden, layers.Dense(len(self.classes), activation="softmax")])
-        self.network.compile("adam", "sparse_categorical_crossentropy", ["accuracy"])
+        self.network.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
         self.network.fit(features, number, batch_size=256, epochs=PLAIN_EPOCHS, verbose=0)
 
     def predict(self, features: NDArray[np.float32]) -> NDArray[np.str_]:
