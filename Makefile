@@ -26,7 +26,7 @@ help:
 	@echo "make lint     formatting, types and the direction of imports"
 	@echo "make install  only set up .venv"
 	@echo "make bench-store    speed and memory of the store: ratios from one run, tables and $(BENCH)/*.json (half an hour)"
-	@echo "make bench-recipes  what each region-of-interest recipe does to accuracy, on PHOTOS with REAL_WEIGHTS"
+	@echo "make bench-recipes  what each region-of-interest recipe does to accuracy, on PHOTOS with REAL_WEIGHTS, and boxes beside those of scikit-image"
 	@echo "make bench-doctor   what the data doctor finds of trouble planted in PHOTOS, with REAL_WEIGHTS"
 	@echo "make bench-heads    heads at the size of PlantCLEF 2014 and how they grow: time, memory, distance from the best possible (an hour)"
 	@echo "make lock     renew requirements.lock"
@@ -73,6 +73,7 @@ bench-store: install
 bench-recipes: install
 	mkdir -p $(BENCH)
 	$(BIN)/python tests/benchmarks/bench_recipes.py --json $(BENCH)/recipes.json --photos $(PHOTOS) --weights $(REAL_WEIGHTS)
+	$(BIN)/python -m pytest tests/featstore/roi/test_contours.py -k real_photographs --every-photograph -rP
 
 bench-doctor: install
 	mkdir -p $(BENCH)

@@ -12,6 +12,19 @@ from PIL import Image
 SHARED = Path(__file__).resolve().parents[1].parent / "shared"
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add `--every-photograph`."""
+    parser.addoption(
+        "--every-photograph", action="store_true", help="Compare on all real photographs where a sample does every day."
+    )
+
+
+@pytest.fixture(scope="session")
+def every_photograph(request: pytest.FixtureRequest) -> bool:
+    """Whether all real photographs shall be compared, not a sample."""
+    return bool(request.config.getoption("--every-photograph"))
+
+
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """Folder of real photographs, scores and weights; tests that need it skip where it is absent."""

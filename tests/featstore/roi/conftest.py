@@ -13,6 +13,7 @@ from skimage import filters, segmentation
 
 from featstore.roi import Box, ViewRecipe
 from featstore.roi.channels import CHANNELS
+from featstore.roi.starts import STARTS
 
 Pixels = NDArray[np.uint8]
 
@@ -47,7 +48,7 @@ def overlap() -> Callable[[Box, Box], float]:
 
 
 def by_scikit_image(image: Pixels, recipe: ViewRecipe) -> Box:
-    """The box of an Otsu-started contour with scikit-image's threshold and contour; the whole image on fallback."""
+    """The box with scikit-image's threshold and contour, begun as the recipe begins; the whole image on fallback."""
     height, width = image.shape[:2]
     top, left = int(recipe.inset_height * height), int(recipe.inset_width * width)
     inner = image[top : height - top, left : width - left]
@@ -55,10 +56,16 @@ def by_scikit_image(image: Pixels, recipe: ViewRecipe) -> Box:
     size = tuple(max(1, round(side * scale)) for side in inner.shape[1::-1])
     copy = np.asarray(Image.fromarray(inner).resize(size, Image.Resampling.BOX))
     values = ndimage.gaussian_filter(CHANNELS[recipe.channel](copy), recipe.sigma_px)
-    light = values > filters.threshold_otsu(values)
-    rim = np.concatenate([light[0], light[-1], light[1:-1, 0], light[1:-1, -1]])
+    if recipe.start == "otsu":
+        light = values > filters.threshold_otsu(values)
+        rim = np.concatenate([light[0], light[-1], light[1:-1, 0], light[1:-1, -1]])
+        start = light if rim.mean() < 0.5 else ~light
+    else:
+        start = STARTS[recipe.start](copy, values, recipe)
+    if not start.any():
+        return 0, 0, height, width
     mask = segmentation.morphological_chan_vese(
-        values, recipe.n_iterations, init_level_set=light if rim.mean() < 0.5 else ~light, smoothing=recipe.smoothing
+        values, recipe.n_iterations, init_level_set=start, smoothing=recipe.smoothing
     )
     parts, _ = ndimage.label(mask)
     areas = np.bincount(parts.ravel(), minlength=2)[1:]
