@@ -1,9 +1,8 @@
 """Augmentation: which transforms an image gets, drawn by group so that every draw repeats.
 
-A draw depends on the seed, the epoch and the image alone - not on the order of the batches, their size or the
-number of workers; pixels may differ by a rounding, 1e-4 of a grey level, with the batch they are computed in. The
-article's recipe: groups of realistic transforms, each group with a chance of its own, few at a time, and a fifth of
-the images left untouched.
+A draw depends on the seed, the epoch and the image alone - not on the order of the batches, their size or the number
+of workers - and so do the pixels, to the last bit. The article's recipe: groups of realistic transforms, each group
+with a chance of its own, few at a time, and a fifth of the images left untouched.
 """
 
 from __future__ import annotations
@@ -11,14 +10,15 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 
-import keras
 import numpy as np
 from numpy.typing import NDArray
 
 from finetune.settings import AugmentSettings
 from finetune.transforms import GROUPS, NAMES, TRANSFORMS, Draws, apply
 
-VARIANTS = ("flip", "zoom", "rotation", "brightness", "contrast", "shift", "saturation", "noise", "hue")
+VARIANTS = (
+    "flip", "zoom", "crop", "rotation", "brightness", "contrast", "shift", "saturation", "blur", "noise", "hue",
+)  # fmt: skip
 """The transform of each variant at test time; more variants than these start over with other strengths."""
 
 # First number of a draw's key: training and test-time variants never share their randomness.
@@ -27,18 +27,18 @@ _MEMBERS = tuple(tuple(NAMES.index(n) for n in NAMES if TRANSFORMS[n].group == g
 
 
 def augment(
-    images: keras.KerasTensor,
+    images: NDArray[np.uint8],
     settings: AugmentSettings,
     key: tuple[int, int],
     index: NDArray[np.int64],
     white: NDArray[np.bool_],
-) -> keras.KerasTensor:
+) -> NDArray[np.uint8]:
     """Vary a batch of training photographs.
 
     Parameters
     ----------
     images
-        (b, s, s, 3) in 0..255, any number type.
+        (b, s, s, 3) uint8 RGB; left as they are.
     settings
         Chances of being varied at all and of each group.
     key
@@ -50,8 +50,8 @@ def augment(
 
     Returns
     -------
-    Tensor
-        (b, s, s, 3) float32 in 0..255; images left untouched are equal bit for bit.
+    ndarray
+        (b, s, s, 3) uint8, new; images left untouched are equal bit for bit.
     """
     return apply(images, draw(settings, key, index, white))
 
@@ -60,7 +60,7 @@ def draw(settings: AugmentSettings, key: tuple[int, int], index: NDArray[np.int6
     """Decide for each image (see `augment`) which transforms it gets: none, or one of each group that fires."""
     seed, epoch = key
     keys = np.array([(seed, _TRAINING, epoch, number) for number in index], dtype=np.int64).reshape(-1, 4)
-    strength = np.zeros((len(keys), len(NAMES), 2), dtype=np.float32)
+    strength = np.zeros((len(keys), len(NAMES), 3), dtype=np.float32)
     subsets, cumulative = _nonempty_subsets(settings)
     for row, entropy in enumerate(keys):
         rng = np.random.default_rng(entropy)
@@ -69,14 +69,13 @@ def draw(settings: AugmentSettings, key: tuple[int, int], index: NDArray[np.int6
         fired = subsets[min(int(np.searchsorted(cumulative, rng.random(), side="right")), len(subsets) - 1)]
         for members in itertools.compress(_MEMBERS, fired):
             column = members[rng.integers(len(members))]
-            strength[row, column] = _strength(NAMES[column], rng)
-    # The noise needs a stream of its own: the draws above have already used these keys.
-    return Draws(strength, np.concatenate([keys, np.ones_like(keys[:, :1])], axis=1), white)
+            strength[row, column] = TRANSFORMS[NAMES[column]].strength(rng)
+    return Draws(strength, _noise_keys(keys), white)
 
 
 def variants(
-    images: keras.KerasTensor, n: int, seed: int, index: NDArray[np.int64], white: NDArray[np.bool_]
-) -> Iterator[keras.KerasTensor]:
+    images: NDArray[np.uint8], n: int, seed: int, index: NDArray[np.int64], white: NDArray[np.bool_]
+) -> Iterator[NDArray[np.uint8]]:
     """Give the images and `n` realistic variants of them, one transform each, for test-time augmentation.
 
     Variant j of every image shows transform j of `VARIANTS`; its strength depends on the seed, j and the image.
@@ -84,7 +83,7 @@ def variants(
     Parameters
     ----------
     images
-        (b, s, s, 3) in 0..255, any number type.
+        (b, s, s, 3) uint8 RGB; left as they are.
     n
         Number of variants, 0 or more.
     seed
@@ -96,24 +95,27 @@ def variants(
 
     Yields
     ------
-    Tensor
-        n + 1 times (b, s, s, 3) float32 in 0..255; the first holds the images as they are.
+    ndarray
+        n + 1 times (b, s, s, 3) uint8; the first holds the images as they are.
     """
-    nothing = np.zeros((len(index), len(NAMES), 2), dtype=np.float32)
-    keys = np.array([(seed, _TEST_TIME, 0, number) for number in index], dtype=np.int64).reshape(-1, 4)
-    yield apply(images, Draws(nothing, keys, white))
+    yield images
     for variant in range(n):
-        name = VARIANTS[variant % len(VARIANTS)]
-        keys = keys + np.array([0, 0, 1, 0])
-        strength = nothing.copy()
-        for row, entropy in enumerate(keys):
-            strength[row, NAMES.index(name)] = _strength(name, np.random.default_rng(entropy))
-        yield apply(images, Draws(strength, np.concatenate([keys, np.ones_like(keys[:, :1])], axis=1), white))
+        yield apply(images, draw_one(VARIANTS[variant % len(VARIANTS)], (seed, variant + 1), index, white))
 
 
-def _strength(name: str, rng: np.random.Generator) -> NDArray[np.float64]:
-    transform = TRANSFORMS[name]
-    return rng.uniform(transform.low, transform.high, size=2)
+def draw_one(name: str, key: tuple[int, int], index: NDArray[np.int64], white: NDArray[np.bool_]) -> Draws:
+    """Draw the strength of one transform that every image gets, from a seed and the number of the variant."""
+    seed, variant = key
+    keys = np.array([(seed, _TEST_TIME, variant, number) for number in index], dtype=np.int64).reshape(-1, 4)
+    strength = np.zeros((len(keys), len(NAMES), 3), dtype=np.float32)
+    for row, entropy in enumerate(keys):
+        strength[row, NAMES.index(name)] = TRANSFORMS[name].strength(np.random.default_rng(entropy))
+    return Draws(strength, _noise_keys(keys), white)
+
+
+def _noise_keys(keys: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Give the noise a stream of its own: the draws have already used these keys."""
+    return np.concatenate([keys, np.ones_like(keys[:, :1])], axis=1)
 
 
 def _nonempty_subsets(settings: AugmentSettings) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:

@@ -26,7 +26,7 @@ class AugmentSettings:
     ----------
     probability
         Share of images that are varied at all; the rest stays untouched, bit for bit.
-    geometry, light, colour, noise
+    geometry, light, colour, sharpness, noise
         Chance of each group for an image that is varied; if none of them fires, all are drawn again, so that
         group g fires in ``probability * g / (1 - product of (1 - h) over all groups h)`` of the images.
 
@@ -40,12 +40,13 @@ class AugmentSettings:
     geometry: float = 0.8
     light: float = 0.5
     colour: float = 0.3
+    sharpness: float = 0.2
     noise: float = 0.2
 
     def __post_init__(self) -> None:
         for name, value in dataclasses.asdict(self).items():
             _require(0.0 <= value <= 1.0, f"augment.{name}", "a probability between 0 and 1", value)
-        able = any((self.geometry, self.light, self.colour, self.noise))
+        able = any((self.geometry, self.light, self.colour, self.sharpness, self.noise))
         _require(
             able or self.probability == 0.0,
             "augment",

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import itertools
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from keras import ops
 from numpy.typing import NDArray
 from scipy.stats import binomtest
 
-from finetune.augment import VARIANTS, augment, draw, variants
+from finetune.augment import VARIANTS, augment, draw, draw_one, variants
 from finetune.settings import AugmentSettings
 from finetune.transforms import GROUPS, NAMES, TRANSFORMS
 
@@ -27,9 +29,8 @@ def no_ground(n: int) -> NDArray[np.bool_]:
 
 def augmented(
     images: NDArray[np.uint8], key: tuple[int, int], index: NDArray[np.int64], settings: AugmentSettings | None = None
-) -> NDArray[np.float32]:
-    result = augment(images, settings or AugmentSettings(), key, index, no_ground(len(images)))
-    return np.asarray(ops.convert_to_numpy(result))
+) -> NDArray[np.uint8]:
+    return augment(images, settings or AugmentSettings(), key, index, no_ground(len(images)))
 
 
 def expected_group_share(settings: AugmentSettings, group: str) -> float:
@@ -46,7 +47,11 @@ def expected_group_share(settings: AugmentSettings, group: str) -> float:
 
 
 @pytest.mark.parametrize(
-    "settings", [AugmentSettings(), AugmentSettings(probability=0.5, geometry=0.1, light=0.9, colour=0.0, noise=0.4)]
+    "settings",
+    [
+        AugmentSettings(),
+        AugmentSettings(probability=0.5, geometry=0.1, light=0.9, colour=0.0, sharpness=0.6, noise=0.4),
+    ],
 )
 def test_groups_and_transforms_fire_as_often_as_promised(settings: AugmentSettings) -> None:
     n = 12_000
@@ -69,11 +74,11 @@ def test_groups_and_transforms_fire_as_often_as_promised(settings: AugmentSettin
 def test_groups_fire_independently_of_each_other() -> None:
     # With noise certain, "at least one" holds anyway, so the other groups must be independent.
     n = 12_000
-    settings = AugmentSettings(probability=1, geometry=0.5, light=0.5, colour=0.5, noise=1)
+    settings = AugmentSettings(probability=1, geometry=0.5, light=0.5, colour=0.5, sharpness=0.5, noise=1)
     applied = draw(settings, (0, 1), np.arange(n), no_ground(n)).applied
     fired = {
         group: applied[:, [NAMES.index(name) for name in NAMES if TRANSFORMS[name].group == group]].any(axis=1)
-        for group in ("geometry", "light", "colour")
+        for group in ("geometry", "light", "colour", "sharpness")
     }
     for one, other in itertools.combinations(fired.values(), 2):
         assert binomtest(int((one & other).sum()), n, 0.25).pvalue > 1e-6
@@ -86,28 +91,68 @@ def test_a_fifth_stays_equal_bit_for_bit_and_all_others_change() -> None:
     equal = (result == images).all(axis=(1, 2, 3))
     drawn = draw(AugmentSettings(), (0, 1), np.arange(n), no_ground(n)).applied.any(axis=1)
 
-    assert result.dtype == np.float32
+    assert result.dtype == np.uint8
     np.testing.assert_array_equal(equal, ~drawn)
     assert binomtest(int(equal.sum()), n, 0.2).pvalue > 1e-6
-    assert result.min() >= 0
-    assert result.max() <= 255
 
 
-def test_a_draw_depends_on_seed_epoch_and_image_alone() -> None:
+def test_few_transforms_meet_in_one_photograph() -> None:
+    n = 12_000
+    count = draw(AugmentSettings(), (4, 1), np.arange(n), no_ground(n)).applied.sum(axis=1)
+    assert count.max() <= len(GROUPS)
+    assert binomtest(int((count == 5).sum()), n, 0.01, alternative="greater").pvalue > 1e-6
+    assert (count[count > 0] <= 3).mean() > 0.85
+
+
+def test_strengths_fill_their_ranges_evenly_and_can_be_seen() -> None:
+    n = 4000
+    for name, transform in TRANSFORMS.items():
+        strength = draw_one(name, (0, 1), np.arange(n), no_ground(n)).strength[:, NAMES.index(name)]
+        for column, (low, high) in enumerate(transform.ranges):
+            values = strength[:, column]
+            assert low - 1e-6 <= values.min() <= low + 0.05 * (high - low), name
+            assert high - 0.05 * (high - low) <= values.max() <= high + 1e-6, name
+            least = transform.least if column == 0 else 0.0
+            if low < 0:
+                expected = (high - least) / (high - low - 2 * least)
+                assert binomtest(int((values > 0).sum()), n, expected).pvalue > 1e-6, name
+            elif low < high:
+                assert binomtest(int((values > (low + high) / 2).sum()), n, 0.5).pvalue > 1e-6, name
+        assert (np.abs(strength[:, 0]) >= transform.least).all()
+        assert (strength[:, len(transform.ranges) :] == 0).all()
+
+
+def test_a_photograph_depends_on_seed_epoch_and_image_alone() -> None:
     images, index = photographs(40), np.arange(40)
-    whole = augmented(images, (5, 2), index)
+    white = np.random.default_rng(1).random(40) < 0.5
+    whole = augment(images, AugmentSettings(), (5, 2), index, white)
 
-    np.testing.assert_array_equal(augmented(images, (5, 2), index), whole)
-    # The draws are the same to the last bit; a product of matrices rounds by the batch that it is computed in.
+    np.testing.assert_array_equal(augment(images, AugmentSettings(), (5, 2), index, white), whole)
     shuffled = np.random.default_rng(0).permutation(40)
-    np.testing.assert_allclose(augmented(images[shuffled], (5, 2), index[shuffled]), whole[shuffled], atol=1e-4)
-    drawn = draw(AugmentSettings(), (5, 2), index, no_ground(40)).strength
-    again = draw(AugmentSettings(), (5, 2), index[shuffled], no_ground(40)).strength
-    np.testing.assert_array_equal(again, drawn[shuffled])
-    parts = [augmented(images[rows], (5, 2), index[rows]) for rows in np.array_split(index, 7)]
-    np.testing.assert_allclose(np.concatenate(parts), whole, atol=1e-4)
-    assert not np.array_equal(augmented(images, (5, 3), index), whole)
-    assert not np.array_equal(augmented(images, (6, 2), index), whole)
+    again = augment(images[shuffled], AugmentSettings(), (5, 2), index[shuffled], white[shuffled])
+    np.testing.assert_array_equal(again, whole[shuffled])
+    for size in (1, 7, 16):
+        parts = [
+            augment(images[rows], AugmentSettings(), (5, 2), index[rows], white[rows])
+            for rows in np.split(index, range(size, 40, size))
+        ]
+        np.testing.assert_array_equal(np.concatenate(parts), whole)
+    assert not np.array_equal(augment(images, AugmentSettings(), (5, 3), index, white), whole)
+    assert not np.array_equal(augment(images, AugmentSettings(), (6, 2), index, white), whole)
+
+
+def test_threads_do_not_change_a_photograph() -> None:
+    images, index = photographs(64), np.arange(64)
+    whole = augmented(images, (5, 2), index)
+    with ThreadPoolExecutor(8) as threads:
+        parts = list(threads.map(lambda rows: augmented(images[rows], (5, 2), index[rows]), np.array_split(index, 16)))
+    np.testing.assert_array_equal(np.concatenate(parts), whole)
+
+
+def test_pixels_do_not_depend_on_a_backend() -> None:
+    code = "import sys, finetune.augment; print('keras' in sys.modules, 'tensorflow' in sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert loaded.stdout.split() == ["False", "False"]
 
 
 def test_probability_0_changes_nothing_and_1_everything() -> None:
@@ -118,32 +163,35 @@ def test_probability_0_changes_nothing_and_1_everything() -> None:
 
 
 def test_the_input_stays_as_it_is() -> None:
-    images = photographs(8).astype(np.float32)
+    images = photographs(8)
     before = images.copy()
-    augmented(images, (0, 1), np.arange(8), AugmentSettings(probability=1))  # type: ignore[arg-type]  # floats too
+    augmented(images, (0, 1), np.arange(8), AugmentSettings(probability=1))
+    np.testing.assert_array_equal(images, before)
+    list(variants(images, len(VARIANTS), 1, np.arange(8), no_ground(8)))
     np.testing.assert_array_equal(images, before)
 
 
 def test_variants_are_the_image_and_one_transform_each() -> None:
     images, index = photographs(6), np.arange(6)
-    seen = [np.asarray(ops.convert_to_numpy(batch)) for batch in variants(images, 10, 1, index, no_ground(6))]
+    n = len(VARIANTS)
+    seen = list(variants(images, n + 1, 1, index, no_ground(6)))
 
-    assert len(seen) == 11
+    assert len(seen) == n + 2
     np.testing.assert_array_equal(seen[0], images)
     np.testing.assert_array_equal(seen[1 + VARIANTS.index("flip")], images[:, :, ::-1])
-    for one, other in itertools.combinations(seen[:10], 2):
+    for one, other in itertools.combinations(seen[: n + 1], 2):
         assert (one != other).any(axis=(1, 2, 3)).all()
-    # The tenth starts over with the first transform, and there is only one mirror image.
-    np.testing.assert_array_equal(seen[10], seen[1])
+    # The last starts over with the first transform, and there is only one mirror image.
+    np.testing.assert_array_equal(seen[n + 1], seen[1])
 
 
 def test_variants_repeat_whatever_the_batch() -> None:
     images, index = photographs(9), np.arange(9)
-    whole = [ops.convert_to_numpy(batch) for batch in variants(images, 5, 1, index, no_ground(9))]
-    again = [ops.convert_to_numpy(batch) for batch in variants(images[4:], 5, 1, index[4:], no_ground(5))]
+    whole = list(variants(images, 5, 1, index, no_ground(9)))
+    again = list(variants(images[4:], 5, 1, index[4:], no_ground(5)))
     for one, other in zip(whole, again, strict=True):
         np.testing.assert_array_equal(one[4:], other)
-    other_seed = [ops.convert_to_numpy(batch) for batch in variants(images, 5, 2, index, no_ground(9))]
+    other_seed = list(variants(images, 5, 2, index, no_ground(9)))
     assert not np.array_equal(whole[2], other_seed[2])
 
 
