@@ -12,18 +12,13 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from featstore.provenance import replacing
+from finetune.schedule import best_epoch
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 # Blue and orange keep apart for colour-blind readers and in grey print (Okabe and Ito).
 _TRAIN, _VALID, _MARK = "#0072B2", "#D55E00", "#555555"
-
-
-def best_epoch(log: Sequence[Mapping[str, float]]) -> int:
-    """Position in `log` of the lowest finite validation loss, the first of equals; 0 if there is none."""
-    losses = [row["val_loss"] if math.isfinite(row["val_loss"]) else math.inf for row in log]
-    return losses.index(min(losses))
 
 
 def draw_curve(log: Sequence[Mapping[str, float]], path: Path, title: str) -> None:

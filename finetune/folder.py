@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import ClassVar
@@ -11,13 +12,13 @@ from typing import ClassVar
 from evaluation.runs import RunCard, read_run_card
 from featstore import shell
 from featstore.errors import PredictionsError, TrainingError
-from featstore.provenance import sha256_of_file
+from featstore.provenance import Json, sha256_of_file, write_text
 from finetune.settings import TrainSettings
 from finetune.start import Start
-from finetune.train import WEIGHTS
+from finetune.train import CHECKPOINT, WEIGHTS
 
-CACHE = "photographs.npy"
-"""Cut photographs, inside the hidden folder for as long as the run lasts."""
+CONTENT = "content.json"
+"""What an unfinished run is made from, inside the hidden folder for as long as the run lasts."""
 
 
 class InterruptedTrainingError(TrainingError):
@@ -62,10 +63,20 @@ def _restored(start: Start, image_ids: list[str]) -> bool:
 
 
 @contextmanager
-def in_place_of(folder: Path) -> Iterator[Path]:
+def in_place_of(folder: Path, content: Mapping[str, Json], *, restart: bool = False) -> Iterator[Path]:
     """Give a hidden folder beside `folder` to work in; once all is well it takes its place.
 
-    If the body fails, `folder` stays as it was; the hidden one is kept only if it holds weights, for the user to use.
+    If the body fails or the process is killed, `folder` stays as it was, and the hidden one keeps what has been
+    done: the next call with the same content finds it there.
+
+    Parameters
+    ----------
+    folder
+        The run folder.
+    content
+        All that decides the run's result.
+    restart
+        Begin anew, whatever has been done.
 
     Raises
     ------
@@ -73,26 +84,46 @@ def in_place_of(folder: Path) -> Iterator[Path]:
         If the user interrupts.
     """
     work = folder.with_name(f".{folder.name}.partial")
-    shutil.rmtree(work, ignore_errors=True)
-    work.mkdir(parents=True)
+    _begin(work, json.dumps(content, sort_keys=True), restart=restart)
     try:
         yield work
     except BaseException as error:
-        (work / CACHE).unlink(missing_ok=True)
-        has_weights = (work / WEIGHTS).is_file()
-        if not has_weights:
+        has_state = (work / CHECKPOINT).is_file()
+        if not has_state:
             shutil.rmtree(work, ignore_errors=True)
-        kept = f"The best weights so far are in {work}" if has_weights else "Nothing was kept"
+        kept = f"What has been done is in {work}" if has_state else "No epoch had ended"
         if isinstance(error, KeyboardInterrupt):
             raise InterruptedTrainingError(
-                "a run to its end", "an interrupt", f"{kept}; the same command starts it anew."
+                "a run to its end", "an interrupt", f"{kept}; the same command goes on."
             ) from error
-        if has_weights:
-            shell.warn(f"{kept}.")
+        if has_state:
+            shell.warn(f"{kept}: the best weights so far are {WEIGHTS}; the same command goes on.")
         raise
+    for name in (CHECKPOINT, CONTENT):
+        (work / name).unlink(missing_ok=True)
     old = folder.with_name(f".{folder.name}.old")
     shutil.rmtree(old, ignore_errors=True)
     if folder.exists():
         folder.rename(old)
     work.rename(folder)
     shutil.rmtree(old, ignore_errors=True)
+
+
+def _begin(work: Path, content: str, *, restart: bool) -> None:
+    """Leave a folder that an interrupted run of the same content left; empty any other."""
+    try:
+        same = (work / CONTENT).read_text(encoding="utf-8") == content
+    except OSError:
+        same = False
+    if same and not restart:
+        return
+    if (work / CHECKPOINT).is_file():
+        shell.warn(f"{work} holds an interrupted run of other settings, photographs or versions; it is begun anew.")
+    shutil.rmtree(work, ignore_errors=True)
+    work.mkdir(parents=True)
+    write_text(work / CONTENT, content)
+
+
+def cache_of(folder: Path) -> Path:
+    """Where the cut photographs of a run lie while it lasts."""
+    return folder.with_name(f".{folder.name}.photographs")

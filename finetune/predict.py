@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from featstore import shell
 from finetune.augment import variants
-from finetune.batches import Crops, Preprocess
+from finetune.batches import Preprocess
+from finetune.crops import Crops
 
 
 @dataclass(frozen=True)
@@ -59,19 +60,33 @@ def predict(
     probability : (n, k) float32
         The mean over the image and its variants.
     images_per_second : float
-        Photographs per second from cut pixels to probabilities; decoding and the network's first call, which
-        compiles it, are not counted.
+        Photographs per second from cut pixels to probabilities; decoding is not counted, nor the first batch where
+        there are more, because it may compile the network.
     """
     starts = range(0, len(rows), viewing.batch_size)
-    found = []
-    _look(network, crops, _padded(rows, 0, viewing.batch_size), viewing)
-    started = time.perf_counter()
+    found, seconds = [], []
     with shell.progress(len(rows), label, "images") as bar:
         for start in starts:
+            started = time.perf_counter()
             found.append(_look(network, crops, _padded(rows, start, viewing.batch_size), viewing))
+            seconds.append(time.perf_counter() - started)
             bar.update(min(viewing.batch_size, len(rows) - start))
-    seconds = time.perf_counter() - started
-    return np.concatenate(found)[: len(rows)].astype(np.float32), len(rows) / seconds
+    timed = slice(1, None) if len(seconds) > 1 else slice(None)
+    n_timed = sum(min(viewing.batch_size, len(rows) - start) for start in starts[timed])
+    return np.concatenate(found)[: len(rows)].astype(np.float32), n_timed / sum(seconds[timed])
+
+
+def each_variant(
+    network: keras.Model, crops: Crops, rows: NDArray[np.intp], viewing: Viewing, label: str
+) -> NDArray[np.float64]:
+    """Predict photographs and each of their variants by itself, (number of variants + 1, n, k); see `predict`."""
+    blocks = []
+    with shell.progress(len(rows), label, "images") as bar:
+        for start in range(0, len(rows), viewing.batch_size):
+            inputs = _inputs(crops, _padded(rows, start, viewing.batch_size), viewing)
+            blocks.append(np.stack([ops.convert_to_numpy(network.predict_on_batch(images)) for images in inputs]))
+            bar.update(min(viewing.batch_size, len(rows) - start))
+    return np.concatenate(blocks, axis=1)[:, : len(rows)].astype(np.float64)
 
 
 def _padded(rows: NDArray[np.intp], start: int, batch_size: int) -> NDArray[np.intp]:

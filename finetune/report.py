@@ -2,31 +2,59 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
+from evaluation.alignment import align
+from evaluation.intervals import Difference, difference
+from evaluation.invariants import ALL_VIEWS
+from evaluation.metrics import PerAuthor, observation_score, reciprocal_rank
 from evaluation.predictions import Predictions
 from evaluation.runs import predictions_path
-from evaluation.scores import SCHEMA, Score, score_predictions, scores_to_json
+from evaluation.scores import SCHEMA, Score, rank_predictions, score_predictions, scores_to_json
 from evaluation.table import Line
 from featstore.provenance import Json
+from finetune.settings import TrainSettings
 from finetune.start import SPLITS, Start
 from heads.trial import REFITTED
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Judged:
-    """One row of the table: a model on a split."""
+    """One row of the table: a model on a split.
+
+    Attributes
+    ----------
+    split, line, scores
+        What it was asked about, its cells, and all its figures.
+    predictions
+        What it said.
+    plants, per_author
+        The observations of known class, and S as sums over their authors; None where no class is known.
+    """
 
     split: str
     line: Line
     scores: tuple[Score, ...]
+    predictions: Predictions
+    plants: NDArray[np.str_] | None = None
+    per_author: PerAuthor | None = None
+
+    def less(self, other: Judged) -> Difference:
+        """How much S is above another's on the same observations; NaN where they differ or no class is known."""
+        if (
+            self.per_author is None or other.per_author is None or not np.array_equal(self.plants, other.plants)  # type: ignore[arg-type]  # both are there with per_author
+        ):
+            return Difference(math.nan, math.nan, math.nan)
+        return difference(self.per_author, other.per_author)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Report:
     """What came of a run.
 
@@ -35,7 +63,8 @@ class Report:
     folder
         The run folder.
     rows
-        Starting head, fine-tuned network and test-time augmentation, on valid and, where there is one, on test.
+        Starting head, fine-tuned network and test-time augmentation, on valid and, where there is one, on test; the
+        first row of each split is what the others are compared with.
     epochs_run, best_epoch
         Epochs trained, and the one whose weights were kept; 0 is the starting point.
     trouble
@@ -85,7 +114,7 @@ class Report:
             "failures": [{"image_id": key, "reason": reason} for key, reason in self.failures.items()],
             "reused": self.reused,
             "random_weights": self.random_weights,
-            "runs": [{"split": row.split, **row.line.to_json()} for row in self.rows],
+            "runs": rows_to_json(self.rows),
             "scores": scores_to_json([score for row in self.rows for score in row.scores]),
         }
 
@@ -96,7 +125,26 @@ def judge(predictions: Predictions, name: str) -> Judged:
     n_observations = len(np.unique(predictions.observation_id))
     speed = predictions.images_per_second
     line = Line.of(name, scores, len(predictions.image_id), n_observations, speed)
-    return Judged(predictions.split, line, tuple(scores))
+    ranked = rank_predictions(predictions).get(ALL_VIEWS)
+    if ranked is None:
+        return Judged(predictions.split, line, tuple(scores), predictions)
+    per_author = observation_score(reciprocal_rank(ranked.rank), ranked.author)
+    return Judged(predictions.split, line, tuple(scores), predictions, ranked.observation_id, per_author)
+
+
+def rows_to_json(rows: Sequence[Judged]) -> list[Json]:
+    """Describe rows, each with its difference from the first of its split; NaN becomes null."""
+    found: list[Json] = []
+    for row in rows:
+        told = row.less(first_of(rows, row.split))
+        less: dict[str, Json] = {key: value if math.isfinite(value) else None for key, value in asdict(told).items()}
+        found.append({"split": row.split, **row.line.to_json(), "S_less_first": less})
+    return found
+
+
+def first_of(rows: Sequence[Judged], split: str) -> Judged:
+    """What the rows of a split are compared with."""
+    return next(row for row in rows if row.split == split)
 
 
 def starting_rows(start: Start) -> list[Judged]:
@@ -122,3 +170,46 @@ def starting_rows(start: Start) -> list[Judged]:
     if (start.run / REFITTED).is_dir() and refitted.is_file():
         rows.append(judge(Predictions.read(refitted), f"{start.card.model} (refitted)"))
     return rows
+
+
+def results_of(folder: Path, settings: TrainSettings) -> list[Judged]:
+    """Judge the predictions in a run folder, under the names that tables give them."""
+    rows = []
+    for split in SPLITS:
+        for variant in settings.variants:
+            path = predictions_path(folder, split, variant)
+            if path.is_file():
+                predictions = Predictions.read(path)
+                rows.append(judge(predictions, f"{predictions.model}{' + ' if variant else ''}{variant.upper()}"))
+    return rows
+
+
+def fused_rows(reports: Sequence[Report]) -> list[Judged]:
+    """Judge what several networks say together: the mean of their starting heads, of the networks, and with TTA.
+
+    Networks that could not use the same photographs are not fused.
+    """
+    rows = []
+    for split in SPLITS:
+        of_split = [[row for row in report.rows if row.split == split] for report in reports]
+        for ending, name in (("(start)", "starting heads"), ("-finetuned", "fine-tuned"), ("TTA", "fine-tuned + TTA")):
+            members = [_ending(members, ending) for members in of_split]
+            predictions = [row.predictions for row in members if row is not None]
+            if len(predictions) < max(2, len(reports)) or not _same_images(predictions):
+                continue
+            aligned = align(predictions).members
+            stacked = np.stack([member.probability for member in aligned]).astype(np.float64)
+            mean = np.asarray(stacked.mean(axis=0), dtype=np.float32)
+            speed = 1 / sum(1 / member.images_per_second for member in aligned)
+            together = replace(aligned[0], probability=mean, images_per_second=speed)
+            rows.append(judge(together, f"{len(aligned)} {name}, fused"))
+    return rows
+
+
+def _ending(rows: Sequence[Judged], ending: str) -> Judged | None:
+    return next((row for row in rows if row.line.run.rstrip("0123456789").endswith(ending)), None)
+
+
+def _same_images(predictions: Sequence[Predictions]) -> bool:
+    wanted = set(predictions[0].image_id.tolist())
+    return all(set(member.image_id.tolist()) == wanted for member in predictions[1:])

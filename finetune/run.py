@@ -1,11 +1,12 @@
-"""The whole run: from a feature store and a fitted head to a run folder that is whole or absent."""
+"""The whole run: from a feature store and fitted heads to run folders that are whole or absent."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import shutil
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import cast
 
 import keras
 import numpy as np
@@ -15,29 +16,74 @@ from evaluation.predictions import Predictions
 from evaluation.runs import RunCard, predictions_path, write_run_card
 from evaluation.scores import write_scores
 from featstore import shell
-from featstore.backbones import Pooling, build_backbone, preprocess, random_seed, weights_sha256
-from featstore.errors import TrainingError, WeightsError, listed
+from featstore.backbones import preprocess, random_seed
+from featstore.errors import PhytobenchError, TrainingError, listed
 from featstore.provenance import Json
 from featstore.store.lease import only_writer
-from finetune.batches import Crops, PlainBatches, TrainingBatches, cut_photographs
-from finetune.folder import CACHE, finished_card, in_place_of
-from finetune.model import join, require_same_start
+from finetune.assemble import assemble, prove, use_all_devices
+from finetune.batches import TrainingBatches
+from finetune.crops import Crops, cut_photographs
+from finetune.folder import CONTENT, cache_of, finished_card, in_place_of
+from finetune.model_card import write_model_card
 from finetune.predict import Viewing, predict
-from finetune.report import Report, judge, starting_rows
+from finetune.report import Report, results_of, starting_rows
 from finetune.saved import HEAD, recipe_of
 from finetune.settings import TrainSettings
 from finetune.start import SPLITS, Request, Start, open_start
-from finetune.train import Training, train
-
-N_PROVED = 16
-"""Photographs on which the whole network must equal the head on stored features before training."""
+from finetune.train import CHECKPOINT, WEIGHTS, Training, Validation, train
 
 
-def finetune(request: Request) -> Report:
+def finetune_all(request: Request, backbones: Sequence[str]) -> tuple[list[Report], dict[str, PhytobenchError]]:
+    """Fine-tune several networks one after another, each into a run folder of its own.
+
+    One that fails does not keep the others from their turn. Photographs that two networks see at the same size are
+    decoded once.
+
+    Parameters
+    ----------
+    request
+        What is asked for; its backbone is not looked at.
+    backbones
+        Names; none for the best network of the comparison.
+
+    Returns
+    -------
+    reports : list[Report]
+        Of the networks that were trained or had been.
+    failed : dict[str, PhytobenchError]
+        Why the others were not.
+    """
+    reports: list[Report] = []
+    failed: dict[str, PhytobenchError] = {}
+    cache: Path | None = None
+    names: list[str | None] = [*dict.fromkeys(backbones)] or [None]
+    for name in names:
+        try:
+            reports.append(finetune(replace(request, backbone=name), cache, keep_cache=name != names[-1]))
+        except PhytobenchError as error:
+            if error.exit_code == shell.EXIT_INTERRUPTED or len(names) == 1:
+                raise
+            shell.warn(f"{name} was not fine-tuned: {error}")
+            failed[str(name)] = error
+        kept = cache_of((request.out or request.runs) / f"{name}-finetuned")
+        cache = kept if kept.is_dir() and name not in failed else cache
+    return reports, failed
+
+
+def finetune(request: Request, cache: Path | None = None, *, keep_cache: bool = False) -> Report:
     """Fine-tune one network and write its run folder ``<out>/<backbone>-finetuned``.
 
-    A finished run of the same settings, store, split and starting head is reported again, not computed. Any other
-    is replaced once the new one is complete.
+    A finished run of the same settings, store, split and starting head is reported again, not computed; one that
+    was interrupted goes on. Any other is replaced once the new one is complete.
+
+    Parameters
+    ----------
+    request
+        What is asked for.
+    cache
+        Cut photographs that another run has left, used if they are the same.
+    keep_cache
+        Leave the cut photographs for another run.
 
     Raises
     ------
@@ -46,42 +92,59 @@ def finetune(request: Request) -> Report:
         weights no longer give the stored features.
     """
     start = open_start(request)
-    folder = (request.out or request.runs) / f"{start.identity.backbone}-finetuned"
+    settings, folder = request.settings, (request.out or request.runs) / f"{start.identity.backbone}-finetuned"
     # Before training: the whole network shares its weights with the head.
     rows = starting_rows(start)
-    card = finished_card(folder, start, request.settings)
+    card = finished_card(folder, start, settings)
     reused = card is not None
     if card is None:
         if folder.exists():
             shell.warn(f"{folder} holds a run of other settings; this one takes its place. Pass --out to keep both.")
-        with only_writer(folder.parent, folder.name), in_place_of(folder) as work:
-            card = _compute(start, request.settings, folder.name, work)
-            rows += [judge(predictions, name) for name, predictions in _results(work, request.settings)]
-            write_scores([score for row in rows for score in row.scores], work)
+        content: dict[str, Json] = {
+            "settings": settings.as_json(), "made_from": start.made_from, "backend": keras.backend.backend()
+        }  # fmt: skip
+        with only_writer(folder.parent, folder.name):
+            if cache is not None and not cache_of(folder).exists():
+                cache.rename(cache_of(folder))
+            with in_place_of(folder, content, restart=request.restart) as work:
+                card = _compute(start, settings, folder, work)
+                rows += results_of(work, settings)
+                write_scores([score for row in rows for score in row.scores], work)
+            if not keep_cache:
+                shutil.rmtree(cache_of(folder), ignore_errors=True)
     else:
-        rows += [judge(predictions, name) for name, predictions in _results(folder, request.settings)]
+        rows += results_of(folder, settings)
     rows.sort(key=lambda row: SPLITS.index(row.split))
     random_weights = random_seed(start.identity.weights) is not None
     return Report.of(folder, rows, card.details, reused=reused, random_weights=random_weights)
 
 
-def _compute(start: Start, settings: TrainSettings, name: str, work: Path) -> RunCard:
+def _compute(start: Start, settings: TrainSettings, folder: Path, work: Path) -> RunCard:
     """Train, predict and write everything into `work`, the card last."""
-    identity = start.identity
+    identity, name = start.identity, folder.name
+    side_px = settings.side_px or identity.side_px
+    use_all_devices(settings.batch_size)
     shell.say(f"loading {identity.backbone} ({start.weights})")
-    backbone = _backbone(start)
-    crops = cut_photographs(start.table.papers, start.root, identity.side_px, start.recipe, work / CACHE)
+    network = assemble(start, name, identity.side_px)
+    crops = cut_photographs(start.table.papers, start.root, side_px, start.recipe, cache_of(folder))
     for image_id, reason in crops.failures.items():
         shell.warn(f"{image_id} is left out: {reason}")
-    network = join(backbone, start.head.network, name)
-    difference = _prove(network, start, crops)
-    training, counts = _train(network, start, crops, settings, work)
+    difference = prove(network, start, crops)
+    usual = settings.precision == "float32" and side_px == identity.side_px
+    trained = network if usual else assemble(start, name, side_px, settings.precision)
+    training, counts = _train(trained, start, crops, settings, work)
     if training.trouble:
         shell.warn(f"{training.trouble}; the weights of epoch {training.best_epoch} are kept.")
+    if settings.precision != "float32":
+        # What is predicted is what anyone gets who opens the run.
+        network = assemble(start, name, side_px)
+        network.load_weights(work / WEIGHTS)
+    else:
+        network = trained
     _predict(network, start, crops, settings, work)
-    (work / CACHE).unlink()
+    start.head.network = network.layers[-1]
     start.head.save(work / HEAD)
-    files: list[Json] = [path.name for path in sorted(work.iterdir())]
+    files: list[Json] = [path.name for path in sorted(work.iterdir()) if path.name not in {CHECKPOINT, CONTENT}]
     card = RunCard(
         model=name,
         kind="finetuned",
@@ -89,43 +152,24 @@ def _compute(start: Start, settings: TrainSettings, name: str, work: Path) -> Ru
         head=start.card.head,
         classes=start.card.classes,
         details={
-            "recipe": recipe_of(identity),
+            "recipe": recipe_of(start, side_px),
             "settings": settings.as_json(),
             "made_from": start.made_from,
+            "weights": identity.weights,
             "starting_head": start.card.model,
             "difference_before_training": difference,
             "photographs": dict(counts),
             "epochs_run": training.epochs_run,
             "best_epoch": training.best_epoch,
+            "resumed_at": training.resumed_at,
             "trouble": training.trouble,
             "failures": dict(crops.failures),
             "files": files,
         },
     )
+    write_model_card(work, card, training, results_of(work, settings))
     write_run_card(work, card)
     return card
-
-
-def _backbone(start: Start) -> keras.Model:
-    """Build the network with the weights that made the features, and no others."""
-    identity = start.identity
-    network = build_backbone(identity.backbone, start.weights, identity.side_px, cast("Pooling", identity.pooling))
-    digest = weights_sha256(network)
-    if digest != identity.weights_sha256:
-        raise WeightsError(
-            f"the weights of {identity.backbone} that the store was built with ({identity.weights_sha256[:12]})",
-            f"others ({digest[:12]}) from {start.weights}",
-            "Say where they are: --weights PATH; or build the store anew: featstore build --replace.",
-        )
-    return network
-
-
-def _prove(network: keras.Model, start: Start, crops: Crops) -> float:
-    """Largest difference between the whole network and the head on stored features, over a few photographs."""
-    n_crops = len(crops.papers)
-    rows = np.unique(np.linspace(0, n_crops - 1, min(N_PROVED, n_crops)).astype(np.intp))
-    images = preprocess(start.identity.backbone, crops.read(rows))
-    return require_same_start(network, start.head.network, images, start.table.features[crops.place[rows]])
 
 
 def _train(
@@ -137,12 +181,13 @@ def _train(
     for part in ("train", "valid"):
         if not rows[part].size:
             raise TrainingError(f"{part} photographs that can be read", "none", "Restore them, see the warnings above.")
-    target = {part: _one_hot(crops, rows[part], start.classes) for part in ("train", "valid")}
-    empty = [str(key) for key, n in zip(start.classes, target["train"].sum(axis=0), strict=True) if not n]
+    number = {part: _numbers(crops, rows[part], start.classes) for part in ("train", "valid")}
+    empty = sorted({*start.classes.tolist()} - {*start.classes[number["train"]].tolist()})
     if empty:
         shell.warn(f"{len(empty)} classes have no training photographs left and will be forgotten: {listed(empty)}")
-    batches = TrainingBatches(crops, rows["train"], target["train"], scale, settings)
-    valid = PlainBatches(crops, rows["valid"], target["valid"], scale, settings.batch_size)
+    target = np.eye(len(start.classes), dtype=np.float32)[number["train"]]
+    batches = TrainingBatches(crops, rows["train"], target, scale, settings)
+    valid = Validation(crops, rows["valid"], number["valid"], Viewing(scale, settings.batch_size))
     counts = {part: len(chosen) for part, chosen in rows.items()}
     told = ", ".join(f"{part} {count}" for part, count in counts.items())
     shell.say(f"fine-tuning {start.identity.backbone} on {len(start.classes)} classes; photographs: {told}")
@@ -156,7 +201,7 @@ def _predict(network: keras.Model, start: Start, crops: Crops, settings: TrainSe
         rows = crops.rows_of(start.split == split)
         if not rows.size:
             continue
-        for variant, n_variants in _variants(settings).items():
+        for variant, n_variants in settings.variants.items():
             viewing = Viewing(scale, settings.batch_size, n_variants, settings.seed)
             label = f"predicting {split}{' ' if variant else ''}{variant}"
             probability, images_per_second = predict(network, crops, rows, viewing, label)
@@ -171,21 +216,6 @@ def _predict(network: keras.Model, start: Start, crops: Crops, settings: TrainSe
             ).write(predictions_path(work, split, variant))
 
 
-def _variants(settings: TrainSettings) -> dict[str, int]:
-    """Number of variants at test time by the name that their file bears."""
-    return {"": 0, f"tta{settings.tta}": settings.tta} if settings.tta else {"": 0}
-
-
-def _results(folder: Path, settings: TrainSettings) -> Iterator[tuple[str, Predictions]]:
-    """Predictions in a run folder, under the names that tables give them."""
-    for split in SPLITS:
-        for variant in _variants(settings):
-            path = predictions_path(folder, split, variant)
-            if path.is_file():
-                predictions = Predictions.read(path)
-                yield f"{predictions.model}{' + ' if variant else ''}{variant.upper()}", predictions
-
-
-def _one_hot(crops: Crops, rows: NDArray[np.intp], classes: NDArray[np.str_]) -> NDArray[np.float32]:
-    number = np.searchsorted(classes, crops.papers["class_id"].to_numpy(str)[rows])
-    return np.eye(len(classes), dtype=np.float32)[number]
+def _numbers(crops: Crops, rows: NDArray[np.intp], classes: NDArray[np.str_]) -> NDArray[np.intp]:
+    """Column of each photograph's class."""
+    return np.searchsorted(classes, crops.papers["class_id"].to_numpy(str)[rows])

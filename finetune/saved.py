@@ -7,12 +7,14 @@ from typing import cast
 
 import keras
 
-from evaluation.runs import read_run_card
+from evaluation.runs import RunCard, read_run_card
 from featstore.backbones import Pooling, build_backbone
-from featstore.errors import TrainingError, WeightsError
+from featstore.errors import PredictionsError, TrainingError, WeightsError
 from featstore.provenance import Json
-from featstore.store.identity import Identity
 from finetune.model import join
+from finetune.report import Judged, results_of
+from finetune.settings import TrainSettings
+from finetune.start import Start
 from finetune.train import WEIGHTS
 from heads.mlp import MlpHead
 from heads.registry import load_head
@@ -21,14 +23,30 @@ HEAD = "head"
 """Folder of a run that holds the head alone, as heads save themselves."""
 
 
-def recipe_of(identity: Identity) -> dict[str, Json]:
+def recipe_of(start: Start, side_px: int) -> dict[str, Json]:
     """What it takes, besides the head, to build the network and show it photographs."""
     return {
-        "backbone": identity.backbone,
-        "side_px": identity.side_px,
-        "pooling": identity.pooling,
-        "roi": identity.roi,
+        "backbone": start.identity.backbone,
+        "side_px": side_px,
+        "pooling": start.identity.pooling,
+        "roi": start.recipe.to_json(),
     }
+
+
+def open_run(folder: Path) -> tuple[RunCard, list[Judged]]:
+    """Read the card of a run and judge its predictions.
+
+    Raises
+    ------
+    PredictionsError
+        If the folder holds no run of `finetune run`, or a damaged one.
+    """
+    card = read_run_card(folder)
+    settings = card.details.get("settings")
+    if card.kind != "finetuned" or not isinstance(settings, dict):
+        raise PredictionsError("a run of `finetune run`", f"{card.kind} in {folder}", "Name another folder.")
+    tta = settings.get("tta")
+    return card, results_of(folder, TrainSettings(tta=tta if isinstance(tta, int) else 0))
 
 
 def load_network(folder: Path) -> keras.Model:

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import math
-import tomllib
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Literal, TypeAlias, get_args, get_origin, get_type_hints
+from typing import Literal, TypeAlias, get_args
 
 from featstore.errors import SettingsError
 from featstore.provenance import Json
 
-Scalar: TypeAlias = bool | int | float | str
 ClassWeight: TypeAlias = Literal["none", "balanced"]
+Sampling: TypeAlias = Literal["natural", "balanced"]
+Schedule: TypeAlias = Literal["plateau", "cosine", "constant"]
+BatchNorm: TypeAlias = Literal["frozen", "train", "recalibrate"]
+Precision: TypeAlias = Literal["float32", "mixed_float16", "mixed_bfloat16"]
 
 
 @dataclass(frozen=True)
@@ -62,20 +61,49 @@ class TrainSettings:
     Parameters
     ----------
     epochs
-        Passes over the training images at most; 0 keeps the starting point.
-    batch_size
-        Images per step.
+        Passes over the training images at most, the head's warm-up among them; 0 keeps the starting point.
+    batch_size, accumulate
+        Images per step, and steps whose gradients are averaged before the weights move: memory is that of
+        `batch_size` images, the update that of ``batch_size * accumulate``.
     rate, momentum
         Of stochastic gradient descent. The rate is very small on purpose: the network is already good, and larger
         steps destroy its features (docs/finetune.md).
-    plateau_patience, plateau_factor, min_rate
-        After so many epochs without a lower validation loss the rate is multiplied by the factor, down to `min_rate`.
+    schedule
+        ``"plateau"``: after `plateau_patience` epochs without a lower validation loss the rate is multiplied by
+        `plateau_factor`, down to `min_rate`. ``"cosine"``: half a cosine from `rate` in the first epoch to
+        `min_rate` in the last. ``"constant"``.
     patience
         Training ends after so many epochs without a lower validation loss.
+    head_warmup, head_warmup_rate
+        Epochs at first in which the head alone is trained, and their rate.
+    layer_decay
+        In (0, 1]. Every stage of the backbone - its layers between two halvings of the image - learns at this
+        multiple of the rate of the stage above it, the head at the full rate; 1 for one rate throughout.
+    train_from
+        Name, or beginning of the name, of a layer of the backbone: all layers before the first such one stay as
+        they are. "" trains all.
+    batch_norm
+        ``"frozen"``: BatchNormalization normalises by its stored statistics and is not trained. ``"train"``: by the
+        statistics of each batch, which also move the stored ones; scale and shift are trained. ``"recalibrate"``:
+        the stored statistics are estimated anew on training photographs before the first step, then frozen.
+    label_smoothing
+        In [0, 1): share of a training photograph's probability that is spread over all classes.
+    weight_decay
+        Share of each weight matrix, times the rate, that a step takes away; biases and the parameters of
+        normalisation are spared.
+    clip_norm
+        Largest norm of all gradients together; None for no limit.
+    precision
+        Number format of training; weights, probabilities and finished predictions are float32.
+    side_px
+        Side of the input images; None for that of the stored features.
     min_vote
         Training images with a known vote below it are left out; images without a vote stay. None keeps all.
     class_weight
         ``"balanced"`` weighs a training image by n / (k * n_c): n images, k classes, n_c images of its class.
+    sampling
+        ``"natural"``: every epoch shows each photograph once. ``"balanced"``: as many, drawn with replacement so that
+        all classes are equally frequent.
     tta
         Number of variants whose predictions are averaged with the image's own at test time; 0 for none.
     seed
@@ -86,102 +114,76 @@ class TrainSettings:
     Raises
     ------
     SettingsError
-        If a value is out of its range.
+        If a value is out of its range, or two contradict each other.
     """
 
     epochs: int = 20
     batch_size: int = 16
+    accumulate: int = 1
     rate: float = 3e-5
     momentum: float = 0.9
+    schedule: Schedule = "plateau"
     plateau_patience: int = 2
     plateau_factor: float = 0.5
     min_rate: float = 1e-7
     patience: int = 6
+    head_warmup: int = 0
+    head_warmup_rate: float = 1e-3
+    layer_decay: float = 1.0
+    train_from: str = ""
+    batch_norm: BatchNorm = "frozen"
+    label_smoothing: float = 0.0
+    weight_decay: float = 0.0
+    clip_norm: float | None = None
+    precision: Precision = "float32"
+    side_px: int | None = None
     min_vote: float | None = None
     class_weight: ClassWeight = "none"
+    sampling: Sampling = "natural"
     tta: int = 5
     seed: int = 0
     augment: AugmentSettings = field(default_factory=AugmentSettings)
 
     def __post_init__(self) -> None:
-        _require(self.epochs >= 0, "epochs", "0 or more", self.epochs)
-        _require(self.batch_size >= 1, "batch_size", "at least 1", self.batch_size)
-        _require(0.0 < self.rate < 1.0, "rate", "between 0 and 1, both excluded (3e-5 is usual)", self.rate)
-        _require(0.0 <= self.momentum < 1.0, "momentum", "0 or more and below 1", self.momentum)
-        _require(self.plateau_patience >= 1, "plateau_patience", "at least 1 epoch", self.plateau_patience)
+        for name in ("epochs", "tta", "seed", "head_warmup"):
+            _require(getattr(self, name) >= 0, name, "0 or more", getattr(self, name))
+        for name in ("batch_size", "accumulate", "plateau_patience", "patience"):
+            _require(getattr(self, name) >= 1, name, "at least 1", getattr(self, name))
+        for name in ("rate", "head_warmup_rate"):
+            _require(0.0 < getattr(self, name) <= 1.0, name, "above 0 and at most 1", getattr(self, name))
+        for name in ("momentum", "label_smoothing", "weight_decay"):
+            _require(0.0 <= getattr(self, name) < 1.0, name, "0 or more and below 1", getattr(self, name))
         _require(
             0.0 < self.plateau_factor < 1.0, "plateau_factor", "between 0 and 1, both excluded", self.plateau_factor
         )
         _require(0.0 <= self.min_rate <= self.rate, "min_rate", "0 or more and at most `rate`", self.min_rate)
-        _require(self.patience >= 1, "patience", "at least 1 epoch", self.patience)
+        _require(0.0 < self.layer_decay <= 1.0, "layer_decay", "above 0 and at most 1", self.layer_decay)
+        _require(self.clip_norm is None or self.clip_norm > 0, "clip_norm", "above 0", self.clip_norm)
+        _require(self.side_px is None or self.side_px >= 32, "side_px", "at least 32 px", self.side_px)
         _require(self.min_vote is None or math.isfinite(self.min_vote), "min_vote", "a finite number", self.min_vote)
-        known = get_args(ClassWeight)
-        _require(self.class_weight in known, "class_weight", f"one of {', '.join(known)}", self.class_weight)
-        _require(self.tta >= 0, "tta", "0 or more variants", self.tta)
-        _require(self.seed >= 0, "seed", "0 or more", self.seed)
+        for name, kind in _CHOICES.items():
+            known = get_args(kind)
+            _require(getattr(self, name) in known, name, f"one of {', '.join(known)}", getattr(self, name))
+        both = self.sampling == "balanced" and self.class_weight == "balanced"
+        _require(not both, "class_weight", "none where `sampling` is balanced, which does the same", self.class_weight)
+
+    @property
+    def variants(self) -> dict[str, int]:
+        """Number of variants at test time by the name that their file bears: ``""`` plain, ``"tta5"``."""
+        return {"": 0, f"tta{self.tta}": self.tta} if self.tta else {"": 0}
 
     def as_json(self) -> dict[str, Json]:
         """Give every setting by name, as it is written into ``run.json``."""
         return dataclasses.asdict(self)
 
 
-def load_settings(path: Path | None, options: Mapping[str, Scalar | None]) -> TrainSettings:
-    """Read settings from a TOML file and let options override them.
-
-    Parameters
-    ----------
-    path
-        A file with the field names of `TrainSettings` as keys and a table ``[augment]``; None for the defaults.
-    options
-        Values given for this run by field name; None where the user said nothing.
-
-    Raises
-    ------
-    SettingsError
-        If the file is absent or no TOML, a key is unknown, or a value has the wrong type or is out of range.
-    """
-    content = {} if path is None else _read_toml(path)
-    where = "the options" if path is None else str(path)
-    values = _checked(TrainSettings, content, where, "")
-    table = values.get("augment")
-    if isinstance(table, Mapping):
-        values["augment"] = AugmentSettings(**_checked(AugmentSettings, table, where, "augment."))  # type: ignore[arg-type]  # checked by name and type
-    values |= {name: value for name, value in options.items() if value is not None}
-    return TrainSettings(**values)  # type: ignore[arg-type]  # checked by name and type just above
-
-
-def _read_toml(path: Path) -> dict[str, object]:
-    try:
-        with path.open("rb") as file:
-            return tomllib.load(file)
-    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SettingsError("a readable TOML file for --config", f"{path}: {error}", "Correct the file.") from error
-
-
-def _checked(owner: type, content: Mapping[str, object], where: str, prefix: str) -> dict[str, object]:
-    """Return `content` if its keys are fields of `owner` and its values have their types."""
-    hints = get_type_hints(owner)
-    for key, value in content.items():
-        if key not in hints:
-            near = difflib.get_close_matches(key, hints, n=1, cutoff=0.0)[0]
-            raise SettingsError(
-                f"only known settings in {where}", f"`{prefix}{key}`", f"Did you mean `{prefix}{near}`?"
-            )
-        accepted = _accepted(hints[key])
-        if not isinstance(value, accepted) or (isinstance(value, bool) and bool not in accepted):
-            names = " or ".join("a table" if kind is dict else kind.__name__ for kind in accepted)
-            raise SettingsError(f"`{prefix}{key}` in {where} to be {names}", f"{value!r}", "Correct the value.")
-    return dict(content)
-
-
-def _accepted(hint: object) -> tuple[type, ...]:
-    """Python types that TOML may give for a field's annotation; a whole number is a fine float."""
-    plain: dict[object, tuple[type, ...]] = {int: (int,), float: (int, float), AugmentSettings: (dict,)}
-    if hint in plain:
-        return plain[hint]
-    if get_origin(hint) is Literal:
-        return (str,)
-    return tuple(kind for part in get_args(hint) for kind in plain.get(part, ()))
+_CHOICES: dict[str, object] = {
+    "schedule": Schedule,
+    "batch_norm": BatchNorm,
+    "precision": Precision,
+    "class_weight": ClassWeight,
+    "sampling": Sampling,
+}
 
 
 def _require(holds: bool, name: str, expected: str, got: object) -> None:

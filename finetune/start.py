@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evaluation.runs import RunCard, read_run_card
+from featstore import shell
 from featstore.errors import PredictionsError, StoreError, TrainingError, listed
-from featstore.exclusions import excluded_in
+from featstore.exclusions import excluded_in, read_exclusions
 from featstore.provenance import Json, sha256_of_file
 from featstore.roi import Recipe
 from featstore.splits import read_split
@@ -51,6 +52,10 @@ class Request:
         Where the photographs are now; None for where the store was built from.
     weights
         Where the backbone's weights are now; None for where the store was built from.
+    exclude
+        Lists of photographs to leave out (``exclusions/1``), besides what the comparison left out.
+    restart
+        Begin anew where an interrupted run of the same settings could go on.
     """
 
     store: str | Path
@@ -60,6 +65,8 @@ class Request:
     out: Path | None = None
     photos: Path | None = None
     weights: str | None = None
+    exclude: tuple[Path, ...] = ()
+    restart: bool = False
 
 
 @dataclass(frozen=True)
@@ -145,8 +152,7 @@ def open_start(request: Request) -> Start:
             "Name another --backbone; imported features can be compared, not fine-tuned.",
         )
     table = load_table(store, [backbone])
-    # What the comparison left out stays out.
-    table = table.select(~table.papers["image_id"].isin(excluded_in(request.runs)).to_numpy())
+    table = _kept(table, request)
     split_path = request.runs / "split.csv"
     start = Start(
         run=run,
@@ -236,6 +242,18 @@ def _recipe(store: Store, name: str) -> Recipe:
                 "Run featstore build --replace: this version of phytobench cuts differently.",
             )
     return column.recipe
+
+
+def _kept(table: FeatureTable, request: Request) -> FeatureTable:
+    """What neither the comparison nor a list of the user leaves out."""
+    left_out = set(excluded_in(request.runs))
+    for path in request.exclude:
+        listed_ids = {exclusion.image_id for exclusion in read_exclusions(path)}
+        unknown = sorted(listed_ids - set(table.papers["image_id"]) - left_out)
+        if unknown:
+            shell.warn(f"{path} lists {len(unknown)} photographs that the store does not hold: {listed(unknown)}")
+        left_out |= listed_ids
+    return table.select(~table.papers["image_id"].isin(left_out).to_numpy())
 
 
 def _digest(table: FeatureTable) -> str:

@@ -2,22 +2,67 @@
 
 from __future__ import annotations
 
+import csv
 import math
-from collections.abc import Mapping
+import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import keras
+import numpy as np
+from numpy.typing import NDArray
 
+from featstore import shell
 from featstore.errors import TrainingError
-from finetune.batches import PlainBatches, TrainingBatches
-from finetune.callbacks import EpochClock, Reporter, StartingPoint, StopAtNaN
-from finetune.curve import best_epoch
-from finetune.model import seed_dropout
+from featstore.provenance import replacing
+from finetune.batches import Batch, ReadAhead, TrainingBatches
+from finetune.checkpoint import read_log, restore, write_checkpoint
+from finetune.crops import Crops
+from finetune.curve import draw_curve
+from finetune.model import recalibrate, seed_dropout, set_trainable
+from finetune.optimizer import make_optimizer
+from finetune.predict import Viewing, predict
+from finetune.schedule import best_epoch, is_over, rate_of, warming_up
 from finetune.settings import TrainSettings
 
-WEIGHTS, LOG, CURVE = "model.weights.h5", "log.csv", "curve.png"
-"""Files that training writes into the run folder."""
+WEIGHTS, LOG, CURVE, CHECKPOINT = "model.weights.h5", "log.csv", "curve.png", "checkpoint.npz"
+"""Files that training writes into the run folder; the checkpoint is for going on and removed in the end."""
+
+COLUMNS = ("epoch", "loss", "accuracy", "val_loss", "val_accuracy", "learning_rate", "seconds", "waiting")
+"""Of the log; loss and accuracy of epoch 0 are unknown, NaN. Waiting is a share of the seconds of the steps."""
+
+_CALIBRATING = 2048
+"""Training photographs at most from which ``batch_norm = "recalibrate"`` estimates."""
+
+
+@dataclass(frozen=True)
+class Validation:
+    """The photographs that decide.
+
+    Attributes
+    ----------
+    crops, rows
+        The photographs, and which of them.
+    number
+        (n,) column of each one's class.
+    viewing
+        Plain.
+    """
+
+    crops: Crops
+    rows: NDArray[np.intp]
+    number: NDArray[np.intp]
+    viewing: Viewing
+
+    def judge(self, network: keras.Model) -> dict[str, float]:
+        """Cross-entropy, unsmoothed and unweighted, and accuracy per image."""
+        probability, _ = predict(network, self.crops, self.rows, self.viewing, "validating")
+        own = probability[np.arange(len(self.number)), self.number].astype(np.float64)
+        # Clipped as Keras' loss is; written so that NaN stays NaN.
+        loss = -np.log(np.maximum(own, keras.config.epsilon())).mean()
+        return {"val_loss": float(loss), "val_accuracy": float(np.mean(probability.argmax(axis=1) == self.number))}
 
 
 @dataclass(frozen=True)
@@ -27,16 +72,19 @@ class Training:
     Attributes
     ----------
     log
-        One row per epoch from 0, the state before training: loss, accuracy, val_loss, val_accuracy, learning_rate.
+        One row per epoch from 0, the state before training; see `COLUMNS`.
     best_epoch
         The epoch whose weights the network now has: lowest validation loss, the first of equals.
     trouble
         Why training had to stop, "" if it ended by itself.
+    resumed_at
+        Epochs that an interrupted run had already done, 0 if there was none.
     """
 
     log: tuple[Mapping[str, float], ...]
     best_epoch: int
     trouble: str
+    resumed_at: int = 0
 
     @property
     def epochs_run(self) -> int:
@@ -45,12 +93,13 @@ class Training:
 
 
 def train(
-    network: keras.Model, batches: TrainingBatches, valid: PlainBatches, settings: TrainSettings, folder: Path
+    network: keras.Model, batches: TrainingBatches, valid: Validation, settings: TrainSettings, folder: Path
 ) -> Training:
     """Train a network in place and leave it at its best epoch.
 
-    Categorical cross-entropy, stochastic gradient descent with momentum; the rate falls when the validation loss
-    stays, training ends when it stays for longer. Epoch 0, the network as it came, is a candidate like any other.
+    Categorical cross-entropy, stochastic gradient descent with momentum; the rate falls and training ends as
+    `finetune.schedule` says. Epoch 0, the network as it came, is a candidate like any other. A run that was
+    interrupted, also by a kill, goes on after its last whole epoch, to the same result.
 
     Parameters
     ----------
@@ -61,59 +110,155 @@ def train(
     settings
         See `TrainSettings`.
     folder
-        Gets `WEIGHTS` (the best so far, after every epoch that improves), `LOG` and `CURVE` (after every epoch).
+        Gets `WEIGHTS` (the best so far, after every epoch that improves), `LOG`, `CURVE` and `CHECKPOINT` (after
+        every epoch).
 
     Raises
     ------
     TrainingError
-        If the validation loss is no number before training.
+        If the validation loss is no number before training, or the checkpoint is damaged.
     """
+    # The same layers without an optimizer, whose variables would be saved with the weights.
+    bare = keras.Model(network.input, network.output, name=network.name)
+    log = read_log(folder / CHECKPOINT) or []
+    resumed_at = max(len(log) - 1, 0)
+    if log:
+        _compile(network, settings, max(resumed_at, 1))
+        restore(folder / CHECKPOINT, network, optimizer=True)
+        shell.say(f"an interrupted run goes on after epoch {resumed_at}")
+    else:
+        seed_dropout(network, settings.seed)
+        log.append(_before(network, valid, settings))
+        _save(bare, folder)
+        if settings.batch_norm == "recalibrate" and settings.epochs:
+            shell.say("estimating the statistics of normalisation on training photographs")
+            recalibrate(network, partial(batches.plain, _CALIBRATING))
+        _compile(network, settings, 1)
+        _record(log, folder, network)
+    shell.say(_told(log[-1], settings))
+    trouble = ""
+    while not is_over(log, settings) and not trouble:
+        epoch = len(log)
+        if epoch > 1 and warming_up(epoch, settings) != warming_up(epoch - 1, settings):
+            _compile(network, settings, epoch)
+        rate = rate_of(epoch, log, settings)
+        network.optimizer.learning_rate = rate
+        row, trouble = _epoch(network, batches, valid, epoch, rate)
+        log.append(row)
+        if trouble:
+            _write(log, folder, network.name)
+            break
+        if best_epoch(log) == epoch:
+            _save(bare, folder)
+        # Last: whatever ends the process before, the epoch is done again, to the same end.
+        _record(log, folder, network)
+        shell.say(_told(row, settings))
+    bare.load_weights(folder / WEIGHTS)
+    # The function that predicts has copied the statistics of the last epoch.
+    network.make_predict_function(force=True)
+    return Training(tuple(log), best_epoch(log), trouble, resumed_at)
+
+
+def _compile(network: keras.Model, settings: TrainSettings, epoch: int) -> None:
+    """Make ready for an epoch: what learns, how, and with no momentum."""
+    set_trainable(network, settings, head_only=warming_up(epoch, settings))
     network.compile(
-        optimizer=keras.optimizers.SGD(settings.rate, momentum=settings.momentum),
-        loss=keras.losses.CategoricalCrossentropy(),
+        optimizer=make_optimizer(network, settings, settings.rate),
+        loss=keras.losses.CategoricalCrossentropy(label_smoothing=settings.label_smoothing),
         metrics=[keras.metrics.CategoricalAccuracy(name="accuracy")],
     )
-    seed_dropout(network, settings.seed)
-    reporter = Reporter(settings.epochs, len(batches), folder / CURVE, network.name)
-    nan = StopAtNaN()
-    recipe = [EpochClock(batches), *_recipe(settings, folder), nan, reporter]
-    start = StartingPoint(recipe, _before(network, valid))
-    network.fit(
-        batches,
-        validation_data=valid,
-        initial_epoch=1,
-        epochs=settings.epochs + 1,
-        callbacks=[*recipe, start],
-        shuffle=False,  # the batches bring their own order
-        verbose=0,
-    )
-    return Training(tuple(reporter.log), best_epoch(reporter.log), nan.reason)
+    network.optimizer.build(network.trainable_variables)
 
 
-def _before(network: keras.Model, valid: PlainBatches) -> dict[str, float]:
-    """Validation loss and accuracy of the network as it came."""
-    found = network.evaluate(valid, return_dict=True, verbose=0)
-    if not math.isfinite(found["loss"]):
+def _before(network: keras.Model, valid: Validation, settings: TrainSettings) -> dict[str, float]:
+    """The row of epoch 0."""
+    started = time.perf_counter()
+    found = valid.judge(network)
+    if not math.isfinite(found["val_loss"]):
         raise TrainingError(
-            "a finite validation loss before training", str(found["loss"]), "Fit the head again: heads compare."
+            "a finite validation loss before training", str(found["val_loss"]), "Fit the head again: heads compare."
         )
-    return {f"val_{name}": float(value) for name, value in found.items()}
+    seconds = time.perf_counter() - started
+    return _row(0, {"loss": math.nan, "accuracy": math.nan}, found, rate_of(1, [found], settings), seconds, 0.0)
 
 
-def _recipe(settings: TrainSettings, folder: Path) -> list[keras.callbacks.Callback]:
-    """The callbacks that decide and record, in the order in which they must be asked."""
-    return [
-        keras.callbacks.ReduceLROnPlateau(
-            monitor="val_loss",
-            factor=settings.plateau_factor,
-            patience=settings.plateau_patience,
-            min_delta=0.0,
-            min_lr=settings.min_rate,
-        ),
-        keras.callbacks.EarlyStopping(monitor="val_loss", patience=settings.patience, restore_best_weights=True),
-        keras.callbacks.ModelCheckpoint(
-            str(folder / WEIGHTS), monitor="val_loss", save_best_only=True, save_weights_only=True
-        ),
-        # After the plateau callback, which puts the rate into what is logged.
-        keras.callbacks.CSVLogger(str(folder / LOG)),
-    ]
+def _epoch(
+    network: keras.Model, batches: TrainingBatches, valid: Validation, epoch: int, rate: float
+) -> tuple[dict[str, float], str]:
+    """Train for one epoch; give its row and what went wrong."""
+    ahead, started = ReadAhead(), time.perf_counter()
+    network.reset_metrics()
+    waiting, trouble = 0.0, ""
+    found = {"val_loss": math.nan, "val_accuracy": math.nan}
+    with shell.progress(len(batches), f"epoch {epoch}", "batches") as bar:
+        for step, batch in enumerate(ahead(batches.of(epoch)), start=1):
+            figures = _step(network, batch)
+            waiting = ahead.waited_s / (time.perf_counter() - started)
+            bar.set_postfix_str(f"loss {figures['loss']:.4f}, waiting {waiting:.0%}")
+            bar.update()
+            if not math.isfinite(figures["loss"]):
+                trouble = f"the training loss became {figures['loss']} in step {step} of epoch {epoch}"
+                break
+    if not trouble:
+        found = valid.judge(network)
+        if not math.isfinite(found["val_loss"]):
+            trouble = f"the validation loss became {found['val_loss']} in epoch {epoch}"
+    return _row(epoch, figures, found, rate, time.perf_counter() - started, waiting), trouble
+
+
+def _step(network: keras.Model, batch: Batch) -> dict[str, float]:
+    """Train on one batch; give the means over the epoch so far.
+
+    `Model.fit` is not used: what it reads ahead depends on chance, and a run could not be taken up in the middle.
+    """
+    found = network.train_on_batch(batch.images, batch.target, sample_weight=batch.weight, return_dict=True)
+    return {name: float(value) for name, value in found.items()}
+
+
+def _row(
+    epoch: int,
+    training: Mapping[str, float],
+    validation: Mapping[str, float],
+    rate: float,
+    seconds: float,
+    waiting: float,
+) -> dict[str, float]:
+    return {
+        "epoch": float(epoch),
+        "loss": training["loss"],
+        "accuracy": training["accuracy"],
+        **validation,
+        "learning_rate": rate,
+        "seconds": seconds,
+        "waiting": waiting,
+    }
+
+
+def _save(bare: keras.Model, folder: Path) -> None:
+    with replacing(folder / WEIGHTS) as temporary:
+        bare.save_weights(temporary)
+
+
+def _record(log: Sequence[Mapping[str, float]], folder: Path, network: keras.Model) -> None:
+    _write(log, folder, network.name)
+    write_checkpoint(folder / CHECKPOINT, network, log)
+
+
+def _write(log: Sequence[Mapping[str, float]], folder: Path, title: str) -> None:
+    """Write the log and draw the curve."""
+    with replacing(folder / LOG) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(COLUMNS)
+        writer.writerows([int(row["epoch"]), *(row[name] for name in COLUMNS[1:])] for row in log)
+    draw_curve(log, folder / CURVE, title)
+
+
+def _told(row: Mapping[str, float], settings: TrainSettings) -> str:
+    valid = f"validation loss {row['val_loss']:.4f}, accuracy {row['val_accuracy']:.4f}"
+    if not row["epoch"]:
+        return f"before training: {valid}"
+    return (
+        f"epoch {row['epoch']:.0f}/{settings.epochs}: {valid}; training loss {row['loss']:.4f}, accuracy "
+        f"{row['accuracy']:.4f}; rate {row['learning_rate']:.3g}; {row['seconds']:.0f} s, {row['waiting']:.0%} of the "
+        "steps waiting for photographs"
+    )

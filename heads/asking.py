@@ -80,8 +80,7 @@ def ask(run: Path, store: Store, out: Path, *, unseen: bool = False, image_ids: 
         If the store lacks the run's features, or has them made differently.
     """
     card = read_run_card(run)
-    if (out / CARD).is_file():
-        raise PredictionsError("a folder for answers", f"the run folder {out}", "Choose another --out.")
+    require_no_run(out)
     if card.kind != "head":
         raise PredictionsError("a run of `heads compare`", f"{card.kind} in {run}", "Ask it by its own command.")
     _require_same_features(card, store)
@@ -103,12 +102,23 @@ def ask(run: Path, store: Store, out: Path, *, unseen: bool = False, image_ids: 
     calibrated = read_calibrated(run)
     if calibrated is not None and calibrated.applied:
         predictions = calibrated.calibration.apply(predictions)
+    return answered(card, predictions, out)
+
+
+def answered(card: RunCard, predictions: Predictions, out: Path) -> Asked:
+    """Fuse the photographs of each plant by their mean, score them where classes are known, and write both."""
     fused = fuse(align([predictions]), Recipe("mean"))
     files = predictions_path(out, SPLIT), out / "observations.csv"
     predictions.write(files[0])
     write_observations(fused, card.classes, files[1])
     known = bool((predictions.true_class != "").any())
     return Asked(card, predictions, fused, tuple(score_predictions(predictions)) if known else (), files)
+
+
+def require_no_run(out: Path) -> None:
+    """Refuse to write answers into the folder of a run, whose own predictions they would replace."""
+    if (out / CARD).is_file():
+        raise PredictionsError("a folder for answers", f"the run folder {out}", "Choose another --out.")
 
 
 def answering_head(run: Path) -> Head:

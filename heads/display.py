@@ -91,7 +91,7 @@ def _show_more(board: Leaderboard) -> None:
 def show_run(card: RunCard, scores: Sequence[Score]) -> None:
     """What a run is and how it was made, and its figures."""
     facts = [["networks", ", ".join(card.backbones)], ["head", card.head], ["classes", str(len(card.classes))]]
-    facts += [[name, _in_words(value)] for name, value in card.details.items() if name != "fingerprint"]
+    facts += [[name, value_in_words(value)] for name, value in card.details.items() if name != "fingerprint"]
     shell.print_table(card.model, ["what", "value"], [fact for fact in facts if fact[1]])
     rows = [
         [score.split, score.view, score.metric, f"{score.value:.4f}",
@@ -121,9 +121,10 @@ def show_answers(asked: Asked) -> None:
     shell.say(f"written: {asked.files[0]}, {asked.files[1]}")
 
 
-def _in_words(value: object) -> str:
+def value_in_words(value: object) -> str:
+    """Write a value of a run card so that it can be read in a cell."""
     if isinstance(value, dict):
-        return ", ".join(f"{name} {_in_words(entry)}" for name, entry in value.items())
+        return ", ".join(f"{name} {value_in_words(entry)}" for name, entry in value.items())
     if isinstance(value, list):
-        return "; ".join(_in_words(entry) for entry in value)
+        return "; ".join(value_in_words(entry) for entry in value)
     return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -88,7 +88,7 @@ class MlpHead(Head):
 
     def _fit(self, train: Examples, valid: Examples | None, tell: Tell) -> None:
         self.network = self._build()
-        _set_statistics(self.network, self._statistics_of(train))
+        set_statistics(self.network.layers[0], self._statistics_of(train))
         self.network.compile(
             optimizer=keras.optimizers.Adam(self.learning_rate),
             # The categorical cross-entropy of the article, on class numbers instead of one-hot rows.
@@ -153,7 +153,9 @@ class MlpHead(Head):
             layers.append(keras.layers.Dense(self.units, activation=self.activation, kernel_initializer=normal(start)))
             layers.append(keras.layers.Dropout(self.dropout, seed=drop))
         kernel = keras.initializers.LecunNormal(seeds[-1])
-        layers.append(keras.layers.Dense(len(self.classes_), activation="softmax", kernel_initializer=kernel))
+        # Probabilities are float32 also where fine-tuning computes all else in 16 bits.
+        n_classes = len(self.classes_)
+        layers.append(keras.layers.Dense(n_classes, activation="softmax", kernel_initializer=kernel, dtype="float32"))
         return keras.Sequential(layers, name=self.name)
 
     def _numbers(self, examples: Examples) -> NDArray[np.int32]:
@@ -181,9 +183,8 @@ class MlpHead(Head):
         self.network.load_weights(folder / FILE)
 
 
-def _set_statistics(network: keras.Model, statistics: Standardisation) -> None:
-    """Give the Normalization layer its mean and variance; a constant column gets variance 1 and says nothing."""
-    layer = network.layers[0]
+def set_statistics(layer: keras.layers.Normalization, statistics: Standardisation) -> None:
+    """Give a Normalization layer its mean and variance; a constant column gets variance 1 and says nothing."""
     variance = np.square(statistics.scale)
     layer.set_weights([statistics.mean.astype(np.float32), variance.astype(np.float32), np.zeros((), np.int32)])
     layer.finalize_state()

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from numpy.typing import NDArray
 
-from finetune.batches import Crops
+from finetune.crops import Crops
 
 SIDE_PX, N_CLASSES = 32, 3
 

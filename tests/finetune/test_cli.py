@@ -8,10 +8,12 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import finetune.cli
 import finetune.run
+from evaluation.predictions import Predictions
 from evaluation.scores import Score
 from evaluation.table import Line
 from finetune.cli import main
@@ -21,9 +23,13 @@ from finetune.start import Request
 
 NAN = float("nan")
 SCORE = Score("net-finetuned", "valid", "all", "S", 0.75, NAN, NAN, 4)
+PREDICTIONS = Predictions(
+    "net-finetuned", "valid", *(np.array([text]) for text in ("i1", "o1", "a", "Leaf", "1")),
+    classes=np.array(["1", "2"]), probability=np.array([[0.5, 0.5]], np.float32),
+)  # fmt: skip
 REPORT = Report(
     folder=Path("runs/net-finetuned"),
-    rows=(Judged("valid", Line.of("net-finetuned", [SCORE], 6, 4, 12.5), (SCORE,)),),
+    rows=(Judged("valid", Line.of("net-finetuned", [SCORE], 6, 4, 12.5), (SCORE,), PREDICTIONS),),
     epochs_run=3,
     best_epoch=2,
     trouble="",
@@ -33,11 +39,17 @@ REPORT = Report(
 )
 
 
+@pytest.fixture(autouse=True)
+def elsewhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Leave what commands write out of the checkout."""
+    monkeypatch.chdir(tmp_path)
+
+
 def call(monkeypatch: pytest.MonkeyPatch, report: Report, *options: str) -> tuple[int, Request]:
     """Exit code of the command, and what it asked the library for."""
     asked: list[Request] = []
 
-    def fake(request: Request) -> Report:
+    def fake(request: Request, *_: object, **__: object) -> Report:
         asked.append(request)
         return report
 
@@ -53,14 +65,18 @@ def test_options_override_the_file_and_defaults_fill_the_rest(monkeypatch: pytes
     config.write_text("epochs = 9\nmomentum = 0.5\n")
     options = (
         "--from r --backbone net --epochs 2 --batch-size 4 --rate 1e-6 --min-vote 2.5 --class-weight balanced --tta 0 "
-        f"--seed 3 --photos p --weights w --out o --config {config}"
+        f"--seed 3 --photos p --weights w --out o --config {config} --precision mixed_bfloat16 --batch-norm train "
+        "--set layer_decay=0.5 --exclude x.csv --exclude y.csv --restart"
     )
     code, request = call(monkeypatch, REPORT, *options.split())
     settings = TrainSettings(
-        epochs=2, batch_size=4, rate=1e-6, momentum=0.5, min_vote=2.5, class_weight="balanced", tta=0, seed=3
-    )
+        epochs=2, batch_size=4, rate=1e-6, momentum=0.5, min_vote=2.5, class_weight="balanced", tta=0, seed=3,
+        precision="mixed_bfloat16", batch_norm="train", layer_decay=0.5,
+    )  # fmt: skip
     assert code == 0
-    assert request == Request("features.zarr", Path("r"), settings, "net", Path("o"), Path("p"), "w")
+    assert request == Request(
+        "features.zarr", Path("r"), settings, "net", Path("o"), Path("p"), "w", (Path("x.csv"), Path("y.csv")), True
+    )
     assert call(monkeypatch, REPORT)[1] == Request("features.zarr", Path("runs"), TrainSettings())
 
 
@@ -76,7 +92,7 @@ def test_json_is_one_document(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Ca
     call(monkeypatch, REPORT, "--json")
     document = json.loads(capsys.readouterr().out)
     assert document["schema"] == "scores/1"
-    assert document["best_epoch"] == 2
+    assert document["networks"][0]["best_epoch"] == 2
     assert document["scores"] == [
         {"run": "net-finetuned", "split": "valid", "view": "all", "metric": "S", "value": 0.75, "low": None,
          "high": None, "n_observations": 4}
@@ -90,7 +106,7 @@ def test_json_is_one_document(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Ca
         ({"trouble": "the training loss became nan"}, 1, "lower --rate"),
         ({"random_weights": True}, 0, "say nothing about plants"),
         ({"reused": True}, 0, "nothing was computed"),
-        ({"best_epoch": 0}, 0, "the starting point"),
+        ({"best_epoch": 0}, 0, "the start (no epoch was better on valid)"),
     ],
 )
 def test_what_is_doubtful_is_told_and_decides_the_exit_code(
@@ -107,7 +123,7 @@ def test_what_is_doubtful_is_told_and_decides_the_exit_code(
 
 def test_a_wrong_setting_is_refused_before_anything_is_read(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
-        main(["run", "nowhere.zarr", "--rate", "1"])
+        main(["run", "nowhere.zarr", "--rate", "2"])
     assert caught.value.code == 1
     assert "`rate`" in capsys.readouterr().err
 
@@ -118,7 +134,7 @@ def test_help_names_the_true_defaults_and_loads_nothing_heavy() -> None:
     assert loaded.stdout.strip() == ""
     source = Path(finetune.cli.__file__).read_text(encoding="utf-8")
     defaults = TrainSettings()
-    for option in ("epochs", "batch_size", "rate", "class_weight", "tta", "seed"):
+    for option in ("epochs", "batch_size", "rate", "class_weight", "tta", "precision", "batch_norm", "seed"):
         value = getattr(defaults, option)
         shown = f"{value:g}".replace("e-0", "e-") if isinstance(value, float) else value
         flag = f'"--{option.replace("_", "-")}", help='

@@ -11,7 +11,15 @@ from keras import ops
 from numpy.typing import NDArray
 
 from featstore.errors import TrainingError
-from finetune.model import batch_normalizations, join, require_same_start, seed_dropout
+from finetune.model import (
+    batch_normalizations,
+    join,
+    recalibrate,
+    require_same_start,
+    seed_dropout,
+    set_trainable,
+)
+from finetune.settings import TrainSettings
 
 Parts = Callable[[], tuple[keras.Model, keras.Model]]
 
@@ -124,3 +132,75 @@ def test_a_stale_store_is_refused(parts: Parts, spoil: str) -> None:
     features[3] = np.nan if spoil == "nan" else features[3] + 0.05
     with pytest.raises(TrainingError, match="on 8 photographs"):
         require_same_start(join(backbone, head), head, images(), features)
+
+
+def test_train_normalises_by_the_batch_and_moves_the_statistics(parts: Parts) -> None:
+    network = join(*parts())
+    set_trainable(network, TrainSettings(batch_norm="train"))
+    before = values(network)
+    train_steps(network)
+    after = values(network)
+    for layer in batch_normalizations(network):
+        for variable in layer.weights:
+            assert not np.array_equal(after[variable.path], before[variable.path]), variable.path
+
+
+def test_recalibrate_takes_the_statistics_of_the_photographs(parts: Parts) -> None:
+    backbone, head = parts()
+    network = join(backbone, head)
+    batch = images(24)
+    recalibrate(network, lambda: iter(np.split(batch, 3)))
+    first, _ = batch_normalizations(network)
+    (convolution,) = [layer for layer in network.layers[1].layers if isinstance(layer, keras.layers.Conv2D)]
+    seen = ops.convert_to_numpy(convolution(batch))
+    # The first layer sees the images themselves: mean and variance over all of them are exact.
+    np.testing.assert_allclose(first.moving_mean, seen.mean(axis=(0, 1, 2)), atol=1e-5)
+    np.testing.assert_allclose(first.moving_variance, seen.var(axis=(0, 1, 2)), rtol=1e-4)
+    features = ops.convert_to_numpy(backbone(batch, training=False))
+    normalization = head.layers[0]
+    np.testing.assert_allclose(ops.convert_to_numpy(normalization(features)).mean(axis=0), 0, atol=1e-4)
+    np.testing.assert_allclose(ops.convert_to_numpy(normalization(features)).std(axis=0), 1, atol=1e-3)
+    # Every channel behind the second is nearly standard, as scale 1 and shift 0 promise.
+    assert [layer.momentum for layer in batch_normalizations(network)] == [0.99, 0.99]
+
+
+@pytest.mark.parametrize("policy", ["frozen", "recalibrate"])
+def test_frozen_statistics_stay_after_other_policies(parts: Parts, policy: str) -> None:
+    network = join(*parts())
+    set_trainable(network, TrainSettings(batch_norm="train"))
+    set_trainable(network, TrainSettings(batch_norm=policy))  # type: ignore[arg-type]  # of the table above
+    before = values(network)
+    train_steps(network)
+    after = values(network)
+    for layer in batch_normalizations(network):
+        for variable in layer.weights:
+            np.testing.assert_array_equal(after[variable.path], before[variable.path])
+
+
+def test_layers_before_a_named_one_stay(parts: Parts) -> None:
+    network = join(*parts())
+    name = next(layer.name for layer in network.layers if isinstance(layer, keras.layers.Conv2D))
+    set_trainable(network, TrainSettings(train_from=name, batch_norm="train"))
+    before = values(network)
+    train_steps(network)
+    after = values(network)
+    early = {variable.path for variable in network.layers[1].weights}
+    for path, value in before.items():
+        if path in early:
+            np.testing.assert_array_equal(after[path], value)
+    assert any(
+        "conv2d" in path and path not in early and not np.array_equal(after[path], before[path]) for path in before
+    )
+    with pytest.raises(TrainingError, match="`train_from`"):
+        set_trainable(network, TrainSettings(train_from="block9"))
+
+
+def test_the_refusal_names_the_stages_of_a_real_network() -> None:
+    backbone = keras.applications.ResNet50(include_top=False, weights=None, input_shape=(32, 32, 3), pooling="avg")
+    head = keras.Sequential([keras.Input((2048,)), keras.layers.Dense(4, activation="softmax")])
+    network = join(backbone, head)
+    with pytest.raises(TrainingError, match="conv2, conv3, conv4, conv5"):
+        set_trainable(network, TrainSettings(train_from="stage5"))
+    set_trainable(network, TrainSettings(train_from="conv5"))
+    paths = {variable.path for variable in network.trainable_variables} - {v.path for v in head.trainable_variables}
+    assert {path.split("_")[0] for path in paths} == {"conv5"}

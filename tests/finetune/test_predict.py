@@ -11,7 +11,7 @@ from keras import ops
 from numpy.typing import NDArray
 
 from finetune.augment import variants
-from finetune.batches import Crops
+from finetune.crops import Crops
 from finetune.model import join
 from finetune.predict import Viewing, predict
 

@@ -19,18 +19,24 @@ from featstore.backbones import preprocess
 from featstore.build.build import build_store
 from featstore.build.settings import BuildSettings
 from featstore.errors import PhytobenchError, PredictionsError, SplitError, StoreError, TrainingError, WeightsError
+from featstore.exclusions import Exclusion, write_exclusions
 from featstore.images import load_crop
 from featstore.roi import RECIPES
 from featstore.splits import Split, read_split, write_split
 from featstore.store import Store
 from featstore.synth import SynthSettings, synthesise
 from featstore.table import load_table
+from finetune import crops as crops_module
 from finetune import run as run_module
+from finetune.asking import ask
+from finetune.augment import VARIANTS
 from finetune.folder import InterruptedTrainingError
-from finetune.run import finetune
+from finetune.report import fused_rows
+from finetune.run import finetune, finetune_all
 from finetune.saved import load_network
 from finetune.settings import TrainSettings
 from finetune.start import Request, open_start, require_trainable
+from finetune.variant_study import study
 from heads.compare import CompareSettings, compare_heads
 
 BACKBONE = "mobilenet_v2"
@@ -76,11 +82,12 @@ def finished(built: House, tmp_path_factory: pytest.TempPathFactory) -> House:
 def test_a_run_folder_is_whole(finished: House) -> None:
     folder = finished.runs / f"{BACKBONE}-finetuned"
     assert sorted(path.name for path in folder.iterdir()) == [
-        "curve.png", "head", "log.csv", "model.weights.h5", "run.json", "scores.csv", "scores.json",
+        "README.md", "curve.png", "head", "log.csv", "model.weights.h5", "run.json", "scores.csv", "scores.json",
         "test.predictions.h5", "test.tta2.predictions.h5", "valid.predictions.h5", "valid.tta2.predictions.h5",
     ]  # fmt: skip
     assert not list(finished.runs.glob(".*.partial"))
     assert not list(finished.runs.glob(".*.old"))
+    assert not list(finished.runs.glob(".*.photographs"))
     card = read_run_card(folder)
     assert (card.kind, card.backbones, card.head) == ("finetuned", (BACKBONE,), "mlp")
     assert all(card.classes.values()), "species names travel along"
@@ -188,7 +195,7 @@ def test_a_lost_photograph_is_left_out_and_told(house: House, tmp_path: Path) ->
 
 
 def test_an_interrupt_keeps_the_best_so_far_and_the_earlier_run(
-    finished: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    finished: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     runs = tmp_path / "runs"
     shutil.copytree(finished.runs, runs)
@@ -197,14 +204,24 @@ def test_an_interrupt_keeps_the_best_so_far_and_the_earlier_run(
     def interrupted(*args: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(run_module, "predict", interrupted)
-    with pytest.raises(InterruptedTrainingError, match="best weights so far") as caught:
-        finetune(Request(finished.store, runs, replace(QUICK, epochs=0)))
+    settings = replace(QUICK, epochs=0)
+    with monkeypatch.context() as patched:
+        patched.setattr(run_module, "predict", interrupted)
+        with pytest.raises(InterruptedTrainingError, match="the same command goes on") as caught:
+            finetune(Request(finished.store, runs, settings))
     assert caught.value.exit_code == 130
     assert {path.name: path.stat().st_mtime_ns for path in (runs / f"{BACKBONE}-finetuned").iterdir()} == before
     work = runs / f".{BACKBONE}-finetuned.partial"
     assert (work / "model.weights.h5").is_file()
-    assert not (work / "photographs.npy").exists()
+    # Other settings begin anew, and say so; the same ones go on and leave nothing behind.
+    with monkeypatch.context() as patched:
+        patched.setattr(run_module, "predict", interrupted)
+        with pytest.raises(InterruptedTrainingError):
+            finetune(Request(finished.store, runs, replace(settings, tta=1)))
+    assert "holds an interrupted run of other settings" in capsys.readouterr().err
+    assert finetune(Request(finished.store, runs, replace(settings, tta=1))).epochs_run == 0
+    assert "goes on after epoch 0" in capsys.readouterr().err
+    assert not [path for path in runs.iterdir() if path.name.startswith(f".{BACKBONE}-finetuned") and path.is_dir()]
 
 
 def test_other_weights_than_the_stores_are_refused_before_anything_is_decoded(house: House) -> None:
@@ -283,3 +300,107 @@ def test_low_votes_are_left_out_of_training_alone(house: House) -> None:
     np.testing.assert_array_equal(some["train"], every["train"] & ~low)
     np.testing.assert_array_equal(some["valid"], every["valid"])
     np.testing.assert_array_equal(some["left out by vote"], low)
+
+
+def test_lists_leave_photographs_out(house: House, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    start = open_start(Request(house.store, house.runs, QUICK))
+    chosen = str(start.table.papers["image_id"].iloc[0])
+    write_exclusions([Exclusion(chosen, "blurred"), Exclusion("nobody", "never seen")], tmp_path / "list.csv")
+    request = Request(house.store, house.runs, QUICK, exclude=(tmp_path / "list.csv",))
+    fewer = open_start(request)
+    assert len(fewer.table) == len(start.table) - 1
+    assert chosen not in set(fewer.table.papers["image_id"])
+    assert "nobody" in capsys.readouterr().err
+    assert fewer.made_from != start.made_from
+
+
+@pytest.mark.parametrize("change", [{"side_px": 48}, {"precision": "mixed_bfloat16"}])
+def test_another_size_or_number_format_opens_again_and_says_the_same(
+    house: House, tmp_path: Path, change: dict[str, object]
+) -> None:
+    settings = replace(QUICK, tta=0, **change)  # type: ignore[arg-type]  # fields of TrainSettings
+    report = finetune(Request(house.store, house.runs, settings))
+    assert report.epochs_run == 1
+    own = Predictions.read(predictions_path(report.folder, "test"))
+    asked, failures = ask(report.folder, str(house.store), tmp_path / "answers", unseen=True)
+    assert failures == {}
+    np.testing.assert_array_equal(asked.predictions.image_id, own.image_id)
+    np.testing.assert_allclose(asked.predictions.probability, own.probability, atol=1e-5)
+
+
+def test_a_run_answers_for_photographs_of_a_folder_as_for_those_of_a_store(finished: House, tmp_path: Path) -> None:
+    run = finished.runs / f"{BACKBONE}-finetuned"
+    stored, _ = ask(run, str(finished.store), tmp_path / "stored", tta=2)
+    free, failures = ask(run, str(finished.photos), tmp_path / "free", tta=2)
+    assert len(failures) == 1, "the corrupt one"
+    np.testing.assert_array_equal(np.sort(stored.predictions.image_id), np.sort(free.predictions.image_id))
+    order = [list(free.predictions.image_id).index(key) for key in stored.predictions.image_id]
+    np.testing.assert_array_equal(free.predictions.true_class[order], stored.predictions.true_class)
+    # Variants are drawn by the number of a photograph, which is another one: plain ones must agree.
+    plain = [
+        ask(run, str(source), tmp_path / f"plain-{number}")[0].predictions
+        for number, source in enumerate((finished.store, finished.photos))
+    ]
+    order = [list(plain[1].image_id).index(key) for key in plain[0].image_id]
+    np.testing.assert_allclose(plain[1].probability[order], plain[0].probability, atol=1e-5)
+    assert not list((tmp_path / "free").glob(".*"))
+    with pytest.raises(PredictionsError, match="--out"):
+        ask(run, str(finished.store), run)
+    with pytest.raises(PredictionsError, match="finetune run"):
+        ask(finished.runs / f"{BACKBONE}-mlp", str(finished.store), tmp_path / "head")
+
+
+def test_several_networks_share_their_photographs_and_are_fused(
+    built: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, runs = tmp_path / "two.zarr", tmp_path / "runs"
+    build_store(built.photos, store, BuildSettings((BACKBONE, "mobilenet"), "random", side_px=32, n_workers=0))
+    compare_heads(Store.open(store), CompareSettings(heads=("mlp",), concat=False), runs)
+    decoded: list[str] = []
+
+    def counted(path: Path, *args: object) -> object:
+        decoded.append(path.name)
+        return load_crop(path, *args)  # type: ignore[arg-type]  # passed on
+
+    monkeypatch.setattr(crops_module, "load_crop", counted)
+    request = Request(store, runs, replace(QUICK, tta=1))
+    reports, failed = finetune_all(request, ["mobilenet", BACKBONE, "vgg16"])
+    assert len(decoded) == len(set(decoded)), "each photograph is decoded once"
+    assert [report.folder.name for report in reports] == ["mobilenet-finetuned", f"{BACKBONE}-finetuned"]
+    assert list(failed) == ["vgg16"]
+    rows = fused_rows(reports)
+    assert [(row.split, row.line.run) for row in rows] == [
+        (split, f"2 {name}, fused")
+        for split in ("valid", "test")
+        for name in ("starting heads", "fine-tuned", "fine-tuned + TTA")
+    ]
+    members = [Predictions.read(predictions_path(report.folder, "test")) for report in reports]
+    fused = next(row for row in rows if (row.split, row.line.run) == ("test", "2 fine-tuned, fused"))
+    np.testing.assert_array_equal(members[0].image_id, members[1].image_id)
+    np.testing.assert_allclose(
+        fused.predictions.probability, (members[0].probability + members[1].probability) / 2, atol=1e-6
+    )
+
+
+def test_the_model_card_says_what_a_stranger_needs(finished: House) -> None:
+    text = (finished.runs / f"{BACKBONE}-finetuned" / "README.md").read_text()
+    assert f"# {BACKBONE}-finetuned" in text
+    assert "weights were random" in text
+    assert "| test |" in text
+    assert "`rate=0.0001`" in text
+    assert str(finished.photos.parent) not in text, "no path of this machine"
+
+
+def test_every_variant_is_judged_on_valid(finished: House) -> None:
+    run = finished.runs / f"{BACKBONE}-finetuned"
+    found = study(run, str(finished.store))
+    assert [row.name for row in found] == ["plain", *VARIANTS]
+    valid = {v: Predictions.read(predictions_path(run, "valid", v)) for v in ("", "tta2")}
+    scores = {name: score_predictions(one)[0].value for name, one in valid.items()}
+    assert found[0].alone == pytest.approx(scores[""])
+    assert found[2].together == pytest.approx(scores["tta2"])
+    assert (run / "variants.png").read_bytes().startswith(b"\x89PNG")
+    with (run / "variants.csv").open() as file:
+        assert len(list(csv.DictReader(file))) == len(found)
+    for name in ("variants.png", "variants.csv"):
+        (run / name).unlink()

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from featstore.errors import SettingsError
-from finetune.settings import AugmentSettings, TrainSettings, load_settings
+from finetune.config import load_settings
+from finetune.settings import AugmentSettings, TrainSettings
 
 
 def write(folder: Path, text: str) -> Path:
@@ -29,7 +30,7 @@ def test_file_then_options_override_the_defaults(tmp_path: Path) -> None:
 
 
 def test_every_setting_can_stand_in_the_file(tmp_path: Path) -> None:
-    settings = TrainSettings(min_vote=2.5)
+    settings = TrainSettings(min_vote=2.5, clip_norm=1.0, side_px=96)
     lines = []
     for name, value in settings.as_json().items():
         if not isinstance(value, dict):
@@ -75,7 +76,7 @@ def test_an_absent_file_is_refused(tmp_path: Path) -> None:
         ("batch_size", 0),
         ("rate", 0.0),
         ("rate", -1e-4),
-        ("rate", 1.0),
+        ("rate", 1.5),
         ("rate", float("nan")),
         ("momentum", 1.0),
         ("plateau_patience", 0),
@@ -86,6 +87,20 @@ def test_an_absent_file_is_refused(tmp_path: Path) -> None:
         ("class_weight", "even"),
         ("tta", -1),
         ("seed", -1),
+        ("accumulate", 0),
+        ("head_warmup", -1),
+        ("head_warmup_rate", 0.0),
+        ("layer_decay", 0.0),
+        ("layer_decay", 1.1),
+        ("label_smoothing", 1.0),
+        ("weight_decay", -0.1),
+        ("clip_norm", 0.0),
+        ("clip_norm", float("nan")),
+        ("side_px", 31),
+        ("schedule", "step"),
+        ("batch_norm", "on"),
+        ("precision", "float16"),
+        ("sampling", "even"),
     ],
 )
 def test_a_value_out_of_range_is_refused_by_name(name: str, value: float | str) -> None:
@@ -101,5 +116,39 @@ def test_chances_are_probabilities(chances: dict[str, float]) -> None:
 
 def test_augmentation_without_any_group_is_refused() -> None:
     with pytest.raises(SettingsError, match="a group with a chance above 0"):
-        AugmentSettings(geometry=0, light=0, colour=0, noise=0)
-    AugmentSettings(probability=0, geometry=0, light=0, colour=0, noise=0)
+        AugmentSettings(geometry=0, light=0, colour=0, sharpness=0, noise=0)
+    AugmentSettings(probability=0, geometry=0, light=0, colour=0, sharpness=0, noise=0)
+
+
+def test_two_ways_to_balance_are_refused() -> None:
+    with pytest.raises(SettingsError, match="does the same"):
+        TrainSettings(sampling="balanced", class_weight="balanced")
+
+
+def test_assignments_have_the_last_word(tmp_path: Path) -> None:
+    path = write(tmp_path, "layer_decay = 0.9\nepochs = 4\n[augment]\nnoise = 0.1\nlight = 0.1\n")
+    told = ["layer_decay=0.5", "schedule = cosine", "train_from=conv4", "augment.noise=0", "clip_norm=1"]
+    settings = load_settings(path, {"epochs": 2}, told)
+    assert (settings.layer_decay, settings.schedule, settings.train_from) == (0.5, "cosine", "conv4")
+    assert (settings.epochs, settings.clip_norm) == (2, 1)
+    assert (settings.augment.noise, settings.augment.light) == (0, 0.1)
+    assert load_settings(None, {}, ["augment.noise=0"]) == TrainSettings(augment=AugmentSettings(noise=0))
+
+
+@pytest.mark.parametrize(
+    ("told", "answer"),
+    [
+        ("rate", "NAME=VALUE"),
+        ("=3", "NAME=VALUE"),
+        ("rate=", "NAME=VALUE"),
+        ("rates=3", "Did you mean `rate`?"),
+        ("augment.noises=0", "Did you mean `augment.noise`?"),
+        ("model.rate=3", "There is no `model`"),
+        ("rate=small", "int or float"),
+        ("rate=2", "`rate`"),
+    ],
+)
+def test_a_wrong_assignment_is_refused(told: str, answer: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        load_settings(None, {}, [told])
+    assert answer in str(caught.value)

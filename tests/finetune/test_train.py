@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import errno
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import keras
@@ -15,27 +16,34 @@ from keras import ops
 from numpy.typing import NDArray
 
 from featstore.errors import TrainingError
-from finetune.batches import Crops, PlainBatches, TrainingBatches
+from finetune import train as train_module
+from finetune.batches import Batch, TrainingBatches
+from finetune.crops import Crops
 from finetune.model import batch_normalizations, join
+from finetune.predict import Viewing
 from finetune.settings import TrainSettings
-from finetune.train import CURVE, LOG, WEIGHTS, Training, train
+from finetune.train import CHECKPOINT, CURVE, LOG, WEIGHTS, Training, Validation, train
 
 Parts = Callable[[], tuple[keras.Model, keras.Model]]
 Scale = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 QUICK = TrainSettings(epochs=3, batch_size=8, rate=0.01)
 
 
+def validation(crops: Crops, target: NDArray[np.float32], scale: Scale) -> Validation:
+    return Validation(crops, np.arange(24, 36), target[24:].argmax(axis=1), Viewing(scale, 8))
+
+
 @pytest.fixture
 def start(
     parts: Parts, crops: Crops, target: NDArray[np.float32], scale: Scale, tmp_path: Path
-) -> Callable[[TrainSettings, str], tuple[keras.Model, Training, Path, PlainBatches]]:
+) -> Callable[[TrainSettings, str], tuple[keras.Model, Training, Path, Validation]]:
     """Train anew with some settings, in a folder of some name."""
 
-    def run(settings: TrainSettings, name: str) -> tuple[keras.Model, Training, Path, PlainBatches]:
+    def run(settings: TrainSettings, name: str) -> tuple[keras.Model, Training, Path, Validation]:
         folder = tmp_path / name
-        folder.mkdir()
+        folder.mkdir(exist_ok=True)
         network = join(*parts())
-        valid = PlainBatches(crops, np.arange(24, 36), target[24:], scale, settings.batch_size)
+        valid = validation(crops, target, scale)
         batches = TrainingBatches(crops, np.arange(24), target[:24], scale, settings)
         return network, train(network, batches, valid, settings, folder), folder, valid
 
@@ -45,6 +53,12 @@ def start(
 def read_log(folder: Path) -> list[dict[str, float]]:
     with (folder / LOG).open(encoding="utf-8") as file:
         return [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
+
+
+def figures(folder: Path) -> list[list[str]]:
+    """The log as text, without what a clock decides."""
+    with (folder / LOG).open(encoding="utf-8") as file:
+        return [row[:-2] for row in csv.reader(file)]
 
 
 def test_training_learns_logs_and_keeps_the_best(start: Callable[..., tuple]) -> None:
@@ -58,9 +72,9 @@ def test_training_learns_logs_and_keeps_the_best(start: Callable[..., tuple]) ->
     assert training.best_epoch == int(np.argmin(losses)) > 0
     assert min(losses) < 0.9 * losses[0]
     # The network in memory and the weights on disk are those of the best epoch.
-    assert network.evaluate(valid, verbose=0, return_dict=True)["loss"] == pytest.approx(min(losses), rel=1e-5)
+    assert valid.judge(network)["val_loss"] == pytest.approx(min(losses), rel=1e-5)
     before = [ops.convert_to_numpy(variable) for variable in network.weights]
-    network.load_weights(folder / WEIGHTS)
+    keras.Model(network.input, network.output).load_weights(folder / WEIGHTS)
     for value, variable in zip(before, network.weights, strict=True):
         if "seed_generator" not in variable.path:
             np.testing.assert_array_equal(ops.convert_to_numpy(variable), value)
@@ -72,8 +86,8 @@ def test_a_seed_repeats_the_run_and_another_does_not(start: Callable[..., tuple]
     _, _, one, _ = start(QUICK, "one")
     _, _, again, _ = start(QUICK, "again")
     _, _, other, _ = start(dataclasses.replace(QUICK, seed=1), "other")
-    assert (one / LOG).read_text() == (again / LOG).read_text()
-    assert (one / LOG).read_text() != (other / LOG).read_text()
+    assert figures(one) == figures(again)
+    assert figures(one) != figures(other)
 
 
 def test_a_run_is_never_worse_than_its_start(start: Callable[..., tuple]) -> None:
@@ -83,7 +97,7 @@ def test_a_run_is_never_worse_than_its_start(start: Callable[..., tuple]) -> Non
     losses = [row["val_loss"] for row in training.log]
     assert min(losses[1:], default=math.inf) > losses[0] or any(map(math.isnan, losses))
     assert training.best_epoch == 0
-    assert network.evaluate(valid, verbose=0, return_dict=True)["loss"] == pytest.approx(losses[0], rel=1e-5)
+    assert valid.judge(network)["val_loss"] == pytest.approx(losses[0], rel=1e-5)
     assert training.epochs_run <= 2
     assert (folder / WEIGHTS).is_file()
 
@@ -112,12 +126,17 @@ def test_nan_ends_training_and_keeps_the_best(
     parts: Parts, crops: Crops, target: NDArray[np.float32], scale: Scale, tmp_path: Path
 ) -> None:
     class Poisoned(TrainingBatches):
-        def __getitem__(self, number: int) -> tuple[NDArray[np.float32], ...]:
-            images, classes = super().__getitem__(number)
-            return (images * np.nan if (self.epoch, number) == (2, 1) else images), classes
+        def of(self, epoch: int) -> Iterator[Callable[[], Batch]]:
+            for number, call in enumerate(super().of(epoch)):
+                made = call()
+                yield (
+                    lambda made=made, bad=(epoch, number) == (2, 1): (
+                        made._replace(images=made.images * np.nan) if bad else made
+                    )
+                )
 
     network = join(*parts())
-    valid = PlainBatches(crops, np.arange(24, 36), target[24:], scale, 8)
+    valid = validation(crops, target, scale)
     batches = Poisoned(crops, np.arange(24), target[:24], scale, QUICK)
 
     training = train(network, batches, valid, QUICK, tmp_path)
@@ -126,7 +145,7 @@ def test_nan_ends_training_and_keeps_the_best(
     assert training.epochs_run == 2
     assert training.best_epoch in {0, 1}
     best = min(row["val_loss"] for row in training.log[:2])
-    assert network.evaluate(valid, verbose=0, return_dict=True)["loss"] == pytest.approx(best, rel=1e-5)
+    assert valid.judge(network)["val_loss"] == pytest.approx(best, rel=1e-5)
 
 
 def test_a_network_that_is_no_number_before_training_is_refused(
@@ -135,7 +154,7 @@ def test_a_network_that_is_no_number_before_training_is_refused(
     network = join(*parts())
     layer = batch_normalizations(network)[0]
     layer.set_weights([np.full_like(value, np.nan) for value in layer.get_weights()])
-    valid = PlainBatches(crops, np.arange(24, 36), target[24:], scale, 8)
+    valid = validation(crops, target, scale)
     batches = TrainingBatches(crops, np.arange(24), target[:24], scale, QUICK)
     with pytest.raises(TrainingError, match="before training"):
         train(network, batches, valid, QUICK, tmp_path)
@@ -152,3 +171,121 @@ def test_batch_normalization_stays_through_a_whole_run(parts: Parts, start: Call
 def test_balanced_classes_train_too(start: Callable[..., tuple]) -> None:
     _, training, _, _ = start(dataclasses.replace(QUICK, class_weight="balanced", epochs=1), "run")
     assert math.isfinite(training.log[1]["val_loss"])
+
+
+class Killed(BaseException):
+    """What ends a run in the tests below."""
+
+
+PLAIN = dataclasses.replace(QUICK, epochs=4)
+WITH_PLATEAU = dataclasses.replace(PLAIN, rate=0.3, plateau_patience=1, patience=2)
+WITH_WARM_UP = dataclasses.replace(PLAIN, head_warmup=2, batch_norm="recalibrate", accumulate=2, layer_decay=0.5)
+WITH_ALL_TRAINED = dataclasses.replace(PLAIN, epochs=3, batch_norm="train", sampling="balanced", weight_decay=0.01)
+
+
+@pytest.mark.parametrize(
+    ("settings", "moment"),
+    [
+        (PLAIN, "step"),
+        (PLAIN, "validation"),
+        (PLAIN, "weights"),
+        (PLAIN, "checkpoint"),
+        (WITH_PLATEAU, "validation"),
+        (WITH_WARM_UP, "checkpoint"),
+        (WITH_ALL_TRAINED, "step"),
+    ],
+)
+def test_an_interrupted_run_goes_on_to_the_same_end(
+    start: Callable[..., tuple], monkeypatch: pytest.MonkeyPatch, settings: TrainSettings, moment: str
+) -> None:
+    whole, training, undisturbed, _ = start(settings, "whole")
+    # Whatever epoch it is in, the run ends at this moment, and again and again, until it is through.
+    limit, n_calls = 0, 0
+    target = {
+        "step": (train_module, "_step"),
+        "validation": (Validation, "judge"),
+        "weights": (keras.Model, "save_weights"),
+        "checkpoint": (train_module, "write_checkpoint"),
+    }[moment]
+    original = getattr(*target)
+
+    def fragile(*args: object, **options: object) -> object:
+        nonlocal n_calls
+        n_calls += 1
+        if n_calls > limit:
+            raise Killed
+        return original(*args, **options)
+
+    monkeypatch.setattr(*target, fragile)
+    for _attempt in range(12):
+        n_calls, limit = 0, limit + 4 if moment == "step" else 2
+        try:
+            network, resumed, folder, _ = start(settings, "disturbed")
+            break
+        except Killed:
+            continue
+    else:
+        pytest.fail("the run never came through")
+    assert figures(folder) == figures(undisturbed)
+    assert resumed.best_epoch == training.best_epoch
+    for one, other in zip(whole.get_weights(), network.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_a_damaged_checkpoint_is_refused_with_a_way_out(start: Callable[..., tuple]) -> None:
+    _, _, folder, _ = start(dataclasses.replace(QUICK, epochs=1), "run")
+    whole = (folder / CHECKPOINT).read_bytes()
+    for spoilt in (whole[:100], whole[: len(whole) // 2], b"no zip at all"):
+        (folder / CHECKPOINT).write_bytes(spoilt)
+        with pytest.raises(TrainingError, match="--restart"):
+            start(dataclasses.replace(QUICK, epochs=2), "run")
+
+
+def test_the_head_alone_learns_in_its_warm_up(parts: Parts, start: Callable[..., tuple]) -> None:
+    settings = dataclasses.replace(QUICK, epochs=1, head_warmup=1, head_warmup_rate=0.1)
+    network, training, _, _ = start(settings, "run")
+    assert training.log[1]["learning_rate"] == 0.1
+    assert training.best_epoch == 1
+    fresh = join(*parts())
+    moved = {
+        variable.path.split("/")[-1]: not np.array_equal(ops.convert_to_numpy(variable), ops.convert_to_numpy(before))
+        for variable, before in zip(network.weights, fresh.weights, strict=True)
+        if variable.path.endswith("kernel")
+    }
+    backbone = [
+        np.array_equal(ops.convert_to_numpy(one), ops.convert_to_numpy(other))
+        for layer, before in zip(network.layers[:-1], fresh.layers[:-1], strict=True)
+        for one, other in zip(layer.weights, before.weights, strict=True)
+    ]
+    assert all(backbone)
+    assert any(moved.values())
+
+
+def test_train_lets_the_statistics_move(parts: Parts, start: Callable[..., tuple]) -> None:
+    network, training, _, _ = start(dataclasses.replace(QUICK, batch_norm="train", epochs=1, rate=1e-3), "run")
+    assert training.best_epoch == 1
+    for layer, before in zip(batch_normalizations(network), batch_normalizations(join(*parts())), strict=True):
+        for one, other in zip(layer.get_weights(), before.get_weights(), strict=True):
+            assert not np.array_equal(one, other)
+
+
+def test_a_full_disk_leaves_the_best_weights_and_a_state_to_go_on_from(
+    start: Callable[..., tuple], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = dataclasses.replace(QUICK, epochs=3)
+    _, _, undisturbed, _ = start(settings, "whole")
+    original, n_calls = train_module.write_checkpoint, 0
+
+    def full(path: Path, *args: object) -> None:
+        nonlocal n_calls
+        n_calls += 1
+        if n_calls == 3:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        original(path, *args)  # type: ignore[arg-type]  # passed on
+
+    monkeypatch.setattr(train_module, "write_checkpoint", full)
+    with pytest.raises(OSError, match="No space left"):
+        start(settings, "full")
+    _, resumed, folder, _ = start(settings, "full")
+    assert resumed.resumed_at == 1
+    assert figures(folder) == figures(undisturbed)

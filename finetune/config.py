@@ -1,0 +1,105 @@
+"""Settings from a TOML file and from the command line, checked by name and type."""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Literal, TypeAlias, get_args, get_origin, get_type_hints
+
+from featstore.errors import SettingsError
+from finetune.settings import AugmentSettings, TrainSettings
+
+Scalar: TypeAlias = bool | int | float | str
+
+
+def load_settings(
+    path: Path | None, options: Mapping[str, Scalar | None], assignments: Sequence[str] = ()
+) -> TrainSettings:
+    """Read settings from a TOML file and let options override them.
+
+    Parameters
+    ----------
+    path
+        A file with the field names of `TrainSettings` as keys and a table ``[augment]``; None for the defaults.
+    options
+        Values given for this run by field name; None where the user said nothing.
+    assignments
+        ``name=value`` for any other setting, ``augment.name=value`` for the table; these have the last word.
+
+    Raises
+    ------
+    SettingsError
+        If the file is absent or no TOML, a key is unknown, or a value has the wrong type or is out of range.
+    """
+    content = {} if path is None else _read_toml(path)
+    told = _assigned(assignments)
+    where = "--set" if path is None else str(path)
+    values = {
+        **_checked(TrainSettings, content, where, ""),
+        **{name: value for name, value in options.items() if value is not None},
+        **_checked(TrainSettings, told, "--set", ""),
+    }
+    augment: dict[str, object] = {}
+    for source, table in ((where, content.get("augment")), ("--set", told.get("augment"))):
+        if isinstance(table, Mapping):
+            augment |= _checked(AugmentSettings, table, source, "augment.")
+    if augment:
+        values["augment"] = AugmentSettings(**augment)  # type: ignore[arg-type]  # checked by name and type
+    return TrainSettings(**values)  # type: ignore[arg-type]  # checked by name and type just above
+
+
+def _assigned(assignments: Sequence[str]) -> dict[str, object]:
+    """Read ``name=value`` as TOML would; a bare word is a text."""
+    found: dict[str, object] = {}
+    for assignment in assignments:
+        name, equals, text = (part.strip() for part in assignment.partition("="))
+        if not (name and equals and text):
+            raise SettingsError("--set NAME=VALUE", repr(assignment), "For example: --set layer_decay=0.8")
+        table, _, key = name.rpartition(".")
+        if table not in ("", "augment"):
+            raise SettingsError("--set NAME=VALUE or augment.NAME=VALUE", repr(assignment), f"There is no `{table}`.")
+        try:
+            value: object = tomllib.loads(f"value = {text}")["value"]
+        except tomllib.TOMLDecodeError:
+            value = text
+        inner = found.setdefault("augment", {}) if table else found
+        if not isinstance(inner, dict):
+            raise SettingsError("`augment` to be a table", repr(assignment), "Say augment.NAME=VALUE.")
+        inner[key] = value
+    return found
+
+
+def _read_toml(path: Path) -> dict[str, object]:
+    try:
+        with path.open("rb") as file:
+            return tomllib.load(file)
+    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError("a readable TOML file for --config", f"{path}: {error}", "Correct the file.") from error
+
+
+def _checked(owner: type, content: Mapping[str, object], where: str, prefix: str) -> dict[str, object]:
+    """Return `content` if its keys are fields of `owner` and its values have their types."""
+    hints = get_type_hints(owner)
+    for key, value in content.items():
+        if key not in hints:
+            near = difflib.get_close_matches(key, hints, n=1, cutoff=0.0)[0]
+            raise SettingsError(
+                f"only known settings in {where}", f"`{prefix}{key}`", f"Did you mean `{prefix}{near}`?"
+            )
+        accepted = _accepted(hints[key])
+        if not isinstance(value, accepted) or (isinstance(value, bool) and bool not in accepted):
+            names = " or ".join("a table" if kind is dict else kind.__name__ for kind in accepted)
+            raise SettingsError(f"`{prefix}{key}` in {where} to be {names}", f"{value!r}", "Correct the value.")
+    return dict(content)
+
+
+def _accepted(hint: object) -> tuple[type, ...]:
+    """Python types that TOML may give for a field's annotation; a whole number is a fine float."""
+    plain: dict[object, tuple[type, ...]] = {int: (int,), float: (int, float), str: (str,), AugmentSettings: (dict,)}
+    if hint in plain:
+        return plain[hint]
+    if get_origin(hint) is Literal:
+        return (str,)
+    return tuple(kind for part in get_args(hint) for kind in plain.get(part, ()))

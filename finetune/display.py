@@ -1,0 +1,93 @@
+"""What `finetune` shows on screen."""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from evaluation.intervals import Difference
+from evaluation.runs import RunCard
+from evaluation.scores import write_csv
+from evaluation.table import COLUMNS, SPEED_NOTE
+from featstore import shell
+from featstore.errors import PhytobenchError, listed
+from finetune.report import Judged, Report, first_of
+from finetune.train import LOG
+from heads.display import value_in_words
+
+CSV_COLUMNS = (
+    "run", "split", "S", "low", "high", "less_first", "less_first_low", "less_first_high", "top_1", "top_3", "top_5",
+    "images", "observations", "images_per_second",
+)  # fmt: skip
+
+
+def show_reports(reports: Sequence[Report], rows: Sequence[Judged], failed: Mapping[str, PhytobenchError]) -> None:
+    """Tables of all networks, split by split, and what became of each."""
+    for split in dict.fromkeys(row.split for row in rows):
+        of_split = [row for row in rows if row.split == split]
+        base = first_of(rows, split)
+        lines = [[*row.line.cells(), "" if row is base else told(row.less(base))] for row in of_split]
+        title = f"Scores on {split}, all views together"
+        shell.print_table(title, (*COLUMNS, f"S less {base.line.run}"), lines)
+    shell.say(SPEED_NOTE)
+    for report in reports:
+        kept = f"epoch {report.best_epoch}" if report.best_epoch else "the start (no epoch was better on valid)"
+        again = "; a finished run of the same settings, nothing was computed" if report.reused else ""
+        shell.say(f"{report.folder}: {report.epochs_run} epochs run, kept: {kept}{again}")
+        if report.failures:
+            reasons = listed([f"{image_id}: {reason}" for image_id, reason in report.failures.items()])
+            shell.warn(f"{len(report.failures)} photographs could not be used: {reasons}")
+    for name, error in failed.items():
+        shell.warn(f"{name} was not fine-tuned: {error}")
+    if any(report.random_weights for report in reports):
+        shell.warn("random weights: these figures show that everything runs and say nothing about plants.")
+
+
+def write_comparison(rows: Sequence[Judged], path: Path) -> None:
+    """Write the same table as CSV."""
+    lines = []
+    for row in rows:
+        less, figures = row.less(first_of(rows, row.split)), row.line.figures
+        numbers = [
+            figures.get("S", math.nan), row.line.low, row.line.high, less.value, less.low, less.high,
+            *(figures.get(name, math.nan) for name in ("top_1", "top_3", "top_5")),
+        ]  # fmt: skip
+        counts = [str(row.line.n_images), str(row.line.n_observations)]
+        lines.append([row.line.run, row.split, *map(_cell, numbers), *counts, _cell(row.line.images_per_second)])
+    write_csv(path, CSV_COLUMNS, lines)
+
+
+def show_run(folder: Path, card: RunCard, rows: Sequence[Judged]) -> None:
+    """What a run is, how it was made, its epochs and its figures."""
+    facts = [["network", ", ".join(card.backbones)], ["classes", str(len(card.classes))]]
+    hidden = {"made_from", "files", "recipe"}
+    facts += [[name, value_in_words(value)] for name, value in card.details.items() if name not in hidden]
+    shell.print_table(card.model, ["what", "value"], [fact for fact in facts if fact[1]])
+    with (folder / LOG).open(newline="", encoding="utf-8") as file:
+        header, *epochs = csv.reader(file)
+    shell.print_table("Epochs", header, [[_short(cell) for cell in line] for line in epochs])
+    for split in dict.fromkeys(row.split for row in rows):
+        lines = [row.line.cells() for row in rows if row.split == split]
+        shell.print_table(f"Scores on {split}, all views together", COLUMNS, lines)
+
+
+def told(less: Difference) -> str:
+    """Write a difference and its interval, and say where it is none."""
+    if math.isnan(less.low):
+        return "-" if math.isnan(less.value) else f"{less.value:+.4f}"
+    doubt = "" if less.distinguishable else ", not distinguishable"
+    return f"{less.value:+.4f} ({less.low:+.3f} to {less.high:+.3f}{doubt})"
+
+
+def _cell(value: float) -> str:
+    return "" if math.isnan(value) else str(value)
+
+
+def _short(cell: str) -> str:
+    try:
+        value = float(cell)
+    except ValueError:
+        return cell
+    return "-" if math.isnan(value) else f"{value:.4g}"

@@ -1,0 +1,89 @@
+"""The optimizer: Keras' own, with a rate per stage."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+from finetune.model import join
+from finetune.optimizer import LayerwiseSGD, make_optimizer, rate_factors
+from finetune.settings import TrainSettings
+
+
+def small() -> keras.Model:
+    start = [keras.initializers.GlorotUniform(seed) for seed in range(3)]
+    layers = [
+        keras.Input((4,)),
+        keras.layers.Dense(5, kernel_initializer=start[0]),
+        keras.layers.Dense(3, kernel_initializer=start[1]),
+    ]
+    return keras.Sequential(layers)
+
+
+def stepped(optimizer: keras.optimizers.Optimizer, n_steps: int = 4) -> list[np.ndarray]:
+    network = small()
+    if isinstance(optimizer, LayerwiseSGD):
+        optimizer._factor_of = {v.path: 0.25 for v in network.layers[0].weights}.get
+    network.compile(optimizer=optimizer, loss="mse")
+    rng = np.random.default_rng(0)
+    for _ in range(n_steps):
+        network.train_on_batch(rng.normal(size=(6, 4)).astype("f4"), rng.normal(size=(6, 3)).astype("f4"))
+    return [ops.convert_to_numpy(v).copy() for v in network.weights]
+
+
+@pytest.mark.parametrize("options", [{}, {"momentum": 0.9}, {"momentum": 0.9, "global_clipnorm": 0.1}])
+def test_a_factor_scales_the_step_of_its_layer_alone(options: dict[str, float]) -> None:
+    before = [ops.convert_to_numpy(v) for v in small().weights]
+    plain = stepped(keras.optimizers.SGD(0.1, **options), 1)
+    layered = stepped(LayerwiseSGD({}, learning_rate=0.1, **options), 1)
+    for number, (start, one, other) in enumerate(zip(before, plain, layered, strict=True)):
+        np.testing.assert_allclose(other - start, (one - start) * (0.25 if number < 2 else 1), rtol=1e-4, atol=1e-7)
+
+
+def test_without_factors_it_is_keras_own() -> None:
+    plain = stepped(keras.optimizers.SGD(0.1, momentum=0.9))
+    optimizer = LayerwiseSGD({}, learning_rate=0.1, momentum=0.9)
+    network = small()
+    network.compile(optimizer=optimizer, loss="mse")
+    rng = np.random.default_rng(0)
+    for _ in range(4):
+        network.train_on_batch(rng.normal(size=(6, 4)).astype("f4"), rng.normal(size=(6, 3)).astype("f4"))
+    for one, other in zip(plain, network.weights, strict=True):
+        np.testing.assert_array_equal(one, ops.convert_to_numpy(other))
+
+
+@pytest.mark.parametrize(
+    ("name", "side_px", "n_stages"),
+    [("ResNet50", 64, 5), ("VGG16", 64, 5), ("InceptionV3", 139, 5), ("MobileNet", 64, 5)],
+)
+def test_factors_fall_from_stage_to_stage(name: str, side_px: int, n_stages: int) -> None:
+    build = getattr(keras.applications, name)
+    backbone = build(include_top=False, weights=None, input_shape=(side_px, side_px, 3), pooling="avg")
+    head = keras.Sequential([keras.Input(backbone.output_shape[1:]), keras.layers.Dense(4, activation="softmax")])
+    network = join(backbone, head)
+    factors = rate_factors(network, 0.5)
+    found = sorted(set(factors.values()))
+    assert len(found) == n_stages
+    assert found[-1] == 0.5
+    assert set(factors) == {v.path for layer in network.layers[:-1] for v in layer.trainable_variables}
+    order = [factors[v.path] for layer in network.layers[:-1] for v in layer.trainable_variables]
+    assert order[0] == found[0]
+    assert order[-1] == 0.5
+    assert rate_factors(network, 1.0) == {}
+
+
+def test_decay_takes_from_weights_alone() -> None:
+    backbone = keras.applications.MobileNet(include_top=False, weights=None, input_shape=(32, 32, 3), pooling="avg")
+    head = keras.Sequential([keras.Input((1024,)), keras.layers.Dense(4, activation="softmax")])
+    network = join(backbone, head)
+    settings = TrainSettings(weight_decay=0.5, batch_norm="train", rate=0.1)
+    optimizer = make_optimizer(network, settings, 0.1)
+    variables = network.trainable_variables
+    optimizer.build(variables)
+    before = [ops.convert_to_numpy(v) for v in variables]
+    optimizer.apply([ops.zeros_like(v) for v in variables], variables)
+    for variable, old in zip(variables, before, strict=True):
+        spared = variable.path.rsplit("/", 1)[-1] in {"bias", "gamma", "beta"}
+        np.testing.assert_allclose(ops.convert_to_numpy(variable), old if spared else old * 0.95, rtol=1e-5)
