@@ -73,6 +73,15 @@ def draw(settings: AugmentSettings, key: tuple[int, int], index: NDArray[np.int6
     return Draws(strength, _noise_keys(keys), white)
 
 
+def group_shares(settings: AugmentSettings) -> dict[str, float]:
+    """Share of all images in which each group fires, by group: see `AugmentSettings`."""
+    subsets, cumulative = _nonempty_subsets(settings)
+    weight = np.diff(cumulative, prepend=0.0)
+    return {
+        group: settings.probability * float(weight[subsets[:, column]].sum()) for column, group in enumerate(GROUPS)
+    }
+
+
 def variants(
     images: NDArray[np.uint8], n: int, seed: int, index: NDArray[np.int64], white: NDArray[np.bool_]
 ) -> Iterator[NDArray[np.uint8]]:
