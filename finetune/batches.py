@@ -12,7 +12,6 @@ from typing import NamedTuple, TypeAlias
 
 import numpy as np
 import pandas as pd
-from keras import ops
 from numpy.typing import NDArray
 from sklearn.utils.class_weight import compute_sample_weight
 
@@ -109,11 +108,9 @@ class TrainingBatches:
 
     def _made(self, chosen: NDArray[np.intp], key: tuple[int, int]) -> Batch:
         rows = self._rows[chosen]
-        varied = augment(
+        images = augment(
             self._crops.read(rows), self._settings.augment, key, self._crops.place[rows], self._crops.white[rows]
         )
-        # The network meets 8-bit photographs, as it did when the features were stored.
-        images = np.rint(ops.convert_to_numpy(varied)).astype(np.uint8)
         return Batch(
             self._preprocess(images), self._target[chosen], None if self._weight is None else self._weight[chosen]
         )

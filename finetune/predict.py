@@ -103,4 +103,4 @@ def _look(network: keras.Model, crops: Crops, rows: NDArray[np.intp], viewing: V
 def _inputs(crops: Crops, rows: NDArray[np.intp], viewing: Viewing) -> Iterator[NDArray[np.float32]]:
     pixels = crops.read(rows)
     for varied in variants(pixels, viewing.n_variants, viewing.seed, crops.place[rows], crops.white[rows]):
-        yield viewing.preprocess(np.rint(ops.convert_to_numpy(varied)).astype(np.uint8))
+        yield viewing.preprocess(varied)

@@ -94,7 +94,7 @@ class LdaHead(Head):
 
     def _work(self, size: Size) -> Work:
         n_cells, width = float(size.n_images) * size.n_features, float(size.n_features)
-        chosen = 40.0 * width**3 if size.n_valid and self.shrinkage == CHOOSE else 2.0 * width**3
+        chosen = 380.0 * width**3 if size.n_valid and self.shrinkage == CHOOSE else 2.0 * width**3
         return Work(8.0 * n_cells * width + chosen, 24.0 * n_cells + 32.0 * width**2)
 
     def _probability(self, features: Features) -> NDArray[np.float64]:
