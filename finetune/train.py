@@ -187,12 +187,14 @@ def _epoch(
 ) -> tuple[dict[str, float], str]:
     """Train for one epoch; give its row and what went wrong."""
     ahead, started = ReadAhead(), time.perf_counter()
-    network.reset_metrics()
-    waiting, trouble = 0.0, ""
+    waiting, trouble, figures = 0.0, "", {"loss": math.nan, "accuracy": math.nan}
+    total = dict.fromkeys(figures, 0.0)
     found = {"val_loss": math.nan, "val_accuracy": math.nan}
     with shell.progress(len(batches), f"epoch {epoch}", "batches") as bar:
         for step, batch in enumerate(ahead(batches.of(epoch)), start=1):
-            figures = _step(network, batch)
+            for name, value in _step(network, batch).items():
+                total[name] += value
+            figures = {name: value / step for name, value in total.items()}
             waiting = ahead.waited_s / (time.perf_counter() - started)
             bar.set_postfix_str(f"loss {figures['loss']:.4f}, waiting {waiting:.0%}")
             bar.update()
@@ -207,7 +209,7 @@ def _epoch(
 
 
 def _step(network: keras.Model, batch: Batch) -> dict[str, float]:
-    """Train on one batch; give the means over the epoch so far.
+    """Train on one batch; give its own loss and accuracy.
 
     `Model.fit` is not used: what it reads ahead depends on chance, and a run could not be taken up in the middle.
     """

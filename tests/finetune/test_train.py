@@ -82,6 +82,24 @@ def test_training_learns_logs_and_keeps_the_best(start: Callable[..., tuple]) ->
     assert training.trouble == ""
 
 
+def test_training_figures_are_means_over_the_epoch(
+    start: Callable[..., tuple], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[dict[str, float]] = []
+    original = train_module._step
+
+    def watched(*args: object) -> dict[str, float]:
+        seen.append(original(*args))  # type: ignore[arg-type]  # passed on
+        return seen[-1]
+
+    monkeypatch.setattr(train_module, "_step", watched)
+    _, training, _, _ = start(dataclasses.replace(QUICK, epochs=2), "run")
+    for epoch in (1, 2):
+        for name in ("loss", "accuracy"):
+            expected = np.mean([step[name] for step in seen[3 * (epoch - 1) : 3 * epoch]])
+            assert training.log[epoch][name] == pytest.approx(expected)
+
+
 def test_a_seed_repeats_the_run_and_another_does_not(start: Callable[..., tuple]) -> None:
     _, _, one, _ = start(QUICK, "one")
     _, _, again, _ = start(QUICK, "again")
