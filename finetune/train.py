@@ -123,7 +123,7 @@ def train(
     log = read_log(folder / CHECKPOINT) or []
     resumed_at = max(len(log) - 1, 0)
     if log:
-        _compile(network, settings, max(resumed_at, 1))
+        make_ready(network, settings, max(resumed_at, 1))
         restore(folder / CHECKPOINT, network, optimizer=True)
         shell.say(f"an interrupted run goes on after epoch {resumed_at}")
     else:
@@ -133,14 +133,14 @@ def train(
         if settings.batch_norm == "recalibrate" and settings.epochs:
             shell.say("estimating the statistics of normalisation on training photographs")
             recalibrate(network, partial(batches.plain, _CALIBRATING))
-        _compile(network, settings, 1)
+        make_ready(network, settings, 1)
         _record(log, folder, network)
     shell.say(_told(log[-1], settings))
     trouble = ""
     while not is_over(log, settings) and not trouble:
         epoch = len(log)
         if epoch > 1 and warming_up(epoch, settings) != warming_up(epoch - 1, settings):
-            _compile(network, settings, epoch)
+            make_ready(network, settings, epoch)
         rate = rate_of(epoch, log, settings)
         network.optimizer.learning_rate = rate
         row, trouble = _epoch(network, batches, valid, epoch, rate)
@@ -159,8 +159,8 @@ def train(
     return Training(tuple(log), best_epoch(log), trouble, resumed_at)
 
 
-def _compile(network: keras.Model, settings: TrainSettings, epoch: int) -> None:
-    """Make ready for an epoch: what learns, how, and with no momentum."""
+def make_ready(network: keras.Model, settings: TrainSettings, epoch: int) -> None:
+    """Compile for an epoch: what learns, how, and with no momentum."""
     set_trainable(network, settings, head_only=warming_up(epoch, settings))
     network.compile(
         optimizer=make_optimizer(network, settings, settings.rate),
@@ -185,11 +185,41 @@ def _before(network: keras.Model, valid: Validation, settings: TrainSettings) ->
 def _epoch(
     network: keras.Model, batches: TrainingBatches, valid: Validation, epoch: int, rate: float
 ) -> tuple[dict[str, float], str]:
-    """Train for one epoch; give its row and what went wrong."""
-    ahead, started = ReadAhead(), time.perf_counter()
-    waiting, trouble, figures = 0.0, "", {"loss": math.nan, "accuracy": math.nan}
-    total = dict.fromkeys(figures, 0.0)
+    """Train for one epoch and judge; give its row and what went wrong."""
+    started = time.perf_counter()
+    figures, waiting, trouble = run_steps(network, batches, epoch)
     found = {"val_loss": math.nan, "val_accuracy": math.nan}
+    if not trouble:
+        found = valid.judge(network)
+        if not math.isfinite(found["val_loss"]):
+            trouble = f"the validation loss became {found['val_loss']} in epoch {epoch}"
+    return _row(epoch, figures, found, rate, time.perf_counter() - started, waiting), trouble
+
+
+def run_steps(network: keras.Model, batches: TrainingBatches, epoch: int) -> tuple[dict[str, float], float, str]:
+    """Take the steps of one epoch.
+
+    Parameters
+    ----------
+    network
+        Compiled.
+    batches
+        What is trained on.
+    epoch
+        Counted from 1.
+
+    Returns
+    -------
+    figures : dict[str, float]
+        Mean loss and accuracy over the steps.
+    waiting : float
+        Share of the time in which the network waited for photographs.
+    trouble : str
+        Why the steps ended early, "" if they did not.
+    """
+    ahead, started = ReadAhead(), time.perf_counter()
+    waiting, figures = 0.0, {"loss": math.nan, "accuracy": math.nan}
+    total = dict.fromkeys(figures, 0.0)
     with shell.progress(len(batches), f"epoch {epoch}", "batches") as bar:
         for step, batch in enumerate(ahead(batches.of(epoch)), start=1):
             for name, value in _step(network, batch).items():
@@ -200,12 +230,8 @@ def _epoch(
             bar.update()
             if not math.isfinite(figures["loss"]):
                 trouble = f"the training loss became {figures['loss']} in step {step} of epoch {epoch}"
-                break
-    if not trouble:
-        found = valid.judge(network)
-        if not math.isfinite(found["val_loss"]):
-            trouble = f"the validation loss became {found['val_loss']} in epoch {epoch}"
-    return _row(epoch, figures, found, rate, time.perf_counter() - started, waiting), trouble
+                return figures, waiting, trouble
+    return figures, waiting, ""
 
 
 def _step(network: keras.Model, batch: Batch) -> dict[str, float]:

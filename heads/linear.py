@@ -71,7 +71,7 @@ class LogisticHead(Head):
         self._map = standardisation.then(weights, offset)
 
     def _work(self, size: Size) -> Work:
-        # As long as some 25 steps (more, but most of them cheaper), each two products of the features with one column per class, in float64.
+        # As if 25 steps, each two products of the features with one column per class, in float64: what was measured.
         steps = min(25, self.max_iterations)
         n_cells, n_scores = float(size.n_images) * size.n_features, float(size.n_images) * size.n_classes
         return Work(steps * (4 * 2.5 * n_cells * size.n_classes + 1000 * n_scores), 16 * n_cells + 32 * n_scores)
