@@ -88,7 +88,9 @@ def run(
     """
     from featstore.engine import load_engine
     from featstore.errors import TrainingError
+    from finetune.memory import keep_freed_memory
 
+    keep_freed_memory()
     load_engine()
     from evaluation.scores import scores_to_json
     from finetune.config import load_settings

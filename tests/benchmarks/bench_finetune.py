@@ -34,6 +34,7 @@ from featstore.shell import print_table, say
 from featstore.synth import SynthSettings, synthesise
 from finetune.batches import TrainingBatches
 from finetune.crops import Crops
+from finetune.memory import keep_freed_memory
 from finetune.model import join
 from finetune.settings import TrainSettings
 from finetune.train import make_ready, run_steps
@@ -144,6 +145,8 @@ def main() -> int:
     parser.add_argument("--peak-of", type=int, help=argparse.SUPPRESS)
     options = parser.parse_args()
     side_px = options.side or BACKBONES[options.backbone].side_px
+    # As the command does; for both contenders.
+    keep_freed_memory()
     keras.config.set_dtype_policy(options.precision)
     settings = TrainSettings(batch_size=options.batch_size, side_px=side_px, precision=options.precision)
     if options.peak_of:
