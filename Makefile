@@ -17,7 +17,7 @@ REAL_WEIGHTS ?= ../shared/weights
 BENCH ?= bench
 PHOTOS_OPTION = $(if $(wildcard $(PHOTOS)),--photos $(PHOTOS))
 
-.PHONY: help install lint test demo bench-store bench-recipes bench-doctor bench-heads lock clean
+.PHONY: help install lint test demo bench-store bench-recipes bench-doctor bench-heads bench-finetune lock clean
 
 help:
 	@echo "make demo     set up, then photographs -> features -> heads -> fine-tuning -> fused scores, offline"
@@ -29,6 +29,7 @@ help:
 	@echo "make bench-recipes  what each region-of-interest recipe does to accuracy, on PHOTOS with REAL_WEIGHTS, and boxes beside those of scikit-image"
 	@echo "make bench-doctor   what the data doctor finds of trouble planted in PHOTOS, with REAL_WEIGHTS"
 	@echo "make bench-heads    heads at the size of PlantCLEF 2014 and how they grow: time, memory, distance from the best possible (an hour)"
+	@echo "make bench-finetune fine-tuning beside Keras' fit on arrays in memory, cost of augmentation, memory"
 	@echo "make lock     renew requirements.lock"
 
 install: $(READY)
@@ -84,6 +85,11 @@ bench-heads: install
 	mkdir -p $(BENCH)
 	$(BIN)/python tests/benchmarks/bench_heads.py --json $(BENCH)/heads.json --plain
 	$(BIN)/python tests/benchmarks/bench_heads_growth.py --json $(BENCH)/heads-growth.json --picture $(BENCH)/heads-growth.png
+
+bench-finetune: install
+	mkdir -p $(BENCH)
+	$(BIN)/python tests/benchmarks/bench_augment.py --json $(BENCH)/augment.json $(PHOTOS_OPTION)
+	$(BIN)/python tests/benchmarks/bench_finetune.py --json $(BENCH)/finetune.json $(PHOTOS_OPTION)
 
 lock:
 	$(PYTHON) -m venv .venv-lock
