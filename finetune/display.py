@@ -31,6 +31,7 @@ def show_reports(reports: Sequence[Report], rows: Sequence[Judged], failed: Mapp
         lines = [[*row.line.cells(), "" if row is base else told(row.less(base))] for row in of_split]
         title = f"Scores on {split}, all views together"
         shell.print_table(title, (*COLUMNS, f"S less {base.line.run}"), lines)
+    shell.say("*: better or worse beyond its 95 % interval; runs without it cannot be told from the first.")
     shell.say(SPEED_NOTE)
     for report in reports:
         kept = f"epoch {report.best_epoch}" if report.best_epoch else "the start (no epoch was better on valid)"
@@ -74,11 +75,11 @@ def show_run(folder: Path, card: RunCard, rows: Sequence[Judged]) -> None:
 
 
 def told(less: Difference) -> str:
-    """Write a difference and its interval, and say where it is none."""
+    """Write a difference and its interval, with a star where the interval leaves out 0."""
     if math.isnan(less.low):
         return "-" if math.isnan(less.value) else f"{less.value:+.4f}"
-    doubt = "" if less.distinguishable else ", not distinguishable"
-    return f"{less.value:+.4f} ({less.low:+.3f} to {less.high:+.3f}{doubt})"
+    mark = " *" if less.distinguishable else ""
+    return f"{less.value:+.4f} ({less.low:+.3f} to {less.high:+.3f}){mark}"
 
 
 def _cell(value: float) -> str:

@@ -67,6 +67,8 @@ def finetune_all(request: Request, backbones: Sequence[str]) -> tuple[list[Repor
             failed[str(name)] = error
         kept = cache_of((request.out or request.runs) / f"{name}-finetuned")
         cache = kept if kept.is_dir() and name not in failed else cache
+    for report in reports:
+        shutil.rmtree(cache_of(report.folder), ignore_errors=True)
     return reports, failed
 
 
