@@ -388,6 +388,7 @@ def test_the_model_card_says_what_a_stranger_needs(finished: House) -> None:
     assert "weights were random" in text
     assert "| test |" in text
     assert "`rate=0.0001`" in text
+    assert "keras 3." in text
     assert str(finished.photos.parent) not in text, "no path of this machine"
 
 
