@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from featstore.errors import ImageError
+from featstore.provenance import open_at_once
 from featstore.roi import Box, ViewRecipe, cut
 
 WORKING_SIDE_PX = 1024
@@ -161,7 +162,7 @@ def read_bytes(path: Path) -> bytes:
     """Read a photograph's file; one that cannot be read, or is a pipe or a device, is an `ImageError`."""
     try:
         # Path.open takes no opener.
-        with open(path, "rb", buffering=0, opener=_open_at_once) as file:
+        with open(path, "rb", buffering=0, opener=open_at_once) as file:
             if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
                 return file.readall()
     except OSError as error:
@@ -176,11 +177,6 @@ def stamp(path: str | Path) -> tuple[int, int]:
     except OSError:
         return -1, -1
     return status.st_size, status.st_mtime_ns
-
-
-def _open_at_once(path: str, flags: int) -> int:
-    # A pipe that nobody writes to would be waited for without end.
-    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 def resize(image: NDArray[np.uint8], side_px: int) -> NDArray[np.uint8]:

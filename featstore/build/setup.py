@@ -29,10 +29,6 @@ class Moves:
     gone: tuple[str, ...] = ()
     renamed: tuple[tuple[str, str], ...] = ()
 
-    def __add__(self, other: Moves) -> Moves:
-        """Both together."""
-        return Moves(self.new + other.new, self.gone + other.gone, self.renamed + other.renamed)
-
 
 def refuse_other_features(
     store: Store, specs: Sequence[NetworkSpec], recipe: Recipe, views: Sequence[str], *, replacing: bool

@@ -12,6 +12,7 @@ from xml.parsers import expat
 
 from featstore.catalog import Catalog, make_catalog, number_of, view_of
 from featstore.errors import DatasetError, listed
+from featstore.provenance import open_at_once
 from featstore.readers.reader import Reader, hidden_warning, is_photograph, walk, walk_folders
 
 # Ours -> theirs, first present wins. 2013 calls the plant `IndividualPlantId` and the place `Locality`.
@@ -73,8 +74,9 @@ def parse_record(path: str | Path) -> tuple[dict[str, str], str]:
     except that a record needs ObservationId.
     """
     try:
-        with open(path, "rb", buffering=0) as file:  # noqa: PTH123  # a Path costs as much as the reading
-            tag, texts = _texts(file.read())
+        # A Path costs as much as the reading.
+        with open(path, "rb", buffering=0, opener=open_at_once) as file:  # a Path has no opener
+            tag, texts = _texts(file.read() or b"")
     except (expat.ExpatError, ValueError, LookupError, OSError) as error:
         return {}, f"its XML cannot be read: {error}"
     if tag != "Image":

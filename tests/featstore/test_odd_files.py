@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import threading
@@ -15,7 +16,9 @@ from featstore.build.build import build_store
 from featstore.build.settings import BuildSettings
 from featstore.errors import ImageError
 from featstore.images import read_bytes
+from featstore.provenance import sha256_of_file
 from featstore.readers import read_dataset
+from featstore.readers.plantclef import parse_record
 
 SETTINGS = BuildSettings(("mobilenet",), "random", side_px=32, batch_size=4, n_workers=0)
 
@@ -70,3 +73,14 @@ def test_hidden_photographs_are_counted(tmp_path: Path, dataset: Path, write_pho
     catalog = read_dataset(tmp_path / "folders")
     assert catalog.frame["image_id"].tolist() == ["rose/a.jpg"]
     assert catalog.warnings == ("2 photographs are hidden by their names and were passed over: ._a.jpg, ._b.JPG",)
+
+
+@needs_pipes
+def test_a_pipe_in_place_of_a_record_or_weights_is_no_end_of_waiting(tmp_path: Path, dataset: Path) -> None:
+    record = dataset / "train" / "5.xml"
+    record.unlink()
+    os.mkfifo(record)
+    fields, wrong = soon(lambda: parse_record(record))
+    assert fields == {}
+    assert "cannot be read" in wrong
+    assert soon(lambda: sha256_of_file(record)) == hashlib.sha256().hexdigest()
