@@ -23,7 +23,7 @@ from evaluation.invariants import (
     check_strings,
 )
 from featstore.errors import PredictionsError
-from featstore.provenance import Json, replacing
+from featstore.provenance import Json, replacing, require_room
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -169,7 +169,11 @@ class Predictions:
         ------
         PredictionsError
             If an id cannot be written as UTF-8.
+        OSError
+            If the disk has no room.
         """
+        n_bytes = self.probability.nbytes + sum(getattr(self, name).nbytes for name in STRINGS)
+        require_room(path.parent, int(1.1 * n_bytes))
         text = h5py.string_dtype("utf-8")
         try:
             with replacing(path) as temporary, h5py.File(temporary, "w") as file:

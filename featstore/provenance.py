@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
 import platform
+import shutil
 import sys
 import uuid
 from collections.abc import Iterator, Mapping
@@ -16,6 +18,8 @@ from pathlib import Path
 from typing import TypeAlias
 
 Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
+
+_MARGIN_BYTES = 1 << 20
 
 LIBRARIES = ("keras", "tensorflow", "numpy", "zarr", "scikit-learn", "scipy", "lightgbm", "pillow")
 
@@ -67,6 +71,16 @@ def sha256_of_file(path: Path) -> str:
 def open_at_once(path: str, flags: int) -> int:
     """Open a file as `open` asks its `opener` to; a pipe that nobody writes to is empty, not waited for without end."""
     return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+
+
+def require_room(folder: Path, n_bytes: int) -> None:
+    """Raise what a full disk would raise if a folder has no room for so many bytes.
+
+    For HDF5, which crashes the process on its way out when a disk fills up under it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    if shutil.disk_usage(folder).free < n_bytes + _MARGIN_BYTES:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder))
 
 
 @contextmanager

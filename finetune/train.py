@@ -26,6 +26,7 @@ from finetune.optimizer import make_optimizer
 from finetune.predict import Viewing, predict
 from finetune.schedule import best_epoch, is_over, rate_of, warming_up
 from finetune.settings import TrainSettings
+from heads.mlp import save_weights
 
 WEIGHTS, LOG, CURVE, CHECKPOINT = "model.weights.h5", "log.csv", "curve.png", "checkpoint.npz"
 """Files that training writes into the run folder; the checkpoint is for going on and removed in the end."""
@@ -129,7 +130,7 @@ def train(
     else:
         seed_dropout(network, settings.seed)
         log.append(_before(network, valid, settings))
-        _save(bare, folder)
+        save_weights(bare, folder / WEIGHTS)
         if settings.batch_norm == "recalibrate" and settings.epochs:
             shell.say("estimating the statistics of normalisation on training photographs")
             recalibrate(network, partial(batches.plain, _CALIBRATING))
@@ -149,7 +150,7 @@ def train(
             _write(log, folder, network.name)
             break
         if best_epoch(log) == epoch:
-            _save(bare, folder)
+            save_weights(bare, folder / WEIGHTS)
         # Last: whatever ends the process before, the epoch is done again, to the same end.
         _record(log, folder, network)
         shell.say(_told(row, settings))
@@ -260,11 +261,6 @@ def _row(
         "seconds": seconds,
         "waiting": waiting,
     }
-
-
-def _save(bare: keras.Model, folder: Path) -> None:
-    with replacing(folder / WEIGHTS) as temporary:
-        bare.save_weights(temporary)
 
 
 def _record(log: Sequence[Mapping[str, float]], folder: Path, network: keras.Model) -> None:

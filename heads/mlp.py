@@ -15,7 +15,7 @@ from keras import ops
 from numpy.typing import NDArray
 
 from featstore.errors import SettingsError
-from featstore.provenance import replacing
+from featstore.provenance import replacing, require_room
 from heads.effort import Size, Work
 from heads.examples import Examples, Features, HeadError
 from heads.head import Head, Tell, require_setting
@@ -175,12 +175,18 @@ class MlpHead(Head):
         return np.concatenate([ops.convert_to_numpy(self.network(block, training=False)) for block in blocks])
 
     def _save(self, folder: Path) -> None:
-        with replacing(folder / FILE) as temporary:
-            self.network.save_weights(temporary)
+        save_weights(self.network, folder / FILE)
 
     def _load(self, folder: Path) -> None:
         self.network = self._build()
         self.network.load_weights(folder / FILE)
+
+
+def save_weights(network: keras.Model, path: Path) -> None:
+    """Write the weights of a network as HDF5, whole or not at all; `OSError` if the disk has no room."""
+    require_room(path.parent, int(1.1 * sum(4 * math.prod(variable.shape) for variable in network.weights)))
+    with replacing(path) as temporary:
+        network.save_weights(temporary)
 
 
 def set_statistics(layer: keras.layers.Normalization, statistics: Standardisation) -> None:
