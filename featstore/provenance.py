@@ -74,9 +74,9 @@ def open_at_once(path: str, flags: int) -> int:
 
 
 def require_room(folder: Path, n_bytes: int) -> None:
-    """Raise what a full disk would raise if a folder has no room for so many bytes.
+    """Raise what a full disk would raise, with a name to it, if a folder has no room for so many bytes.
 
-    For HDF5, which crashes the process on its way out when a disk fills up under it.
+    Above all for HDF5, which crashes the process on its way out when a disk fills up under it.
     """
     folder.mkdir(parents=True, exist_ok=True)
     if shutil.disk_usage(folder).free < n_bytes + _MARGIN_BYTES:

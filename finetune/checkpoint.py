@@ -12,7 +12,7 @@ import numpy as np
 from keras import ops
 
 from featstore.errors import TrainingError
-from featstore.provenance import replacing
+from featstore.provenance import replacing, require_room
 from finetune.model import random_states, use_stored_statistics
 
 _LOG = "log"
@@ -34,6 +34,7 @@ def write_checkpoint(path: Path, network: keras.Model, log: Sequence[Mapping[str
         f"{number:05d}": ops.convert_to_numpy(variable.value) for number, variable in enumerate(_variables(network))
     }
     arrays[_LOG] = np.frombuffer(json.dumps([dict(row) for row in log]).encode(), dtype=np.uint8)
+    require_room(path.parent, int(1.1 * sum(array.nbytes for array in arrays.values())))
     with replacing(path) as temporary, temporary.open("wb") as file:
         np.savez(file, **arrays)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 from featstore import shell
 from featstore.errors import ImageError, TrainingError, listed
 from featstore.images import load_crop, load_photograph, resize
-from featstore.provenance import sha256_of_file, write_text
+from featstore.provenance import require_room, sha256_of_file, write_text
 from featstore.roi import Recipe, cut, find_box
 from finetune.transforms import white_ground
 
@@ -143,6 +144,7 @@ def _opened(cache: Path, shape: tuple[int, ...], digest: str) -> tuple[Map, Map]
         pass  # absent or cut short: written anew below
     cache.mkdir(parents=True, exist_ok=True)
     (cache / CONTENT).unlink(missing_ok=True)
+    require_room(cache, math.prod(shape))
     pixels = open_memmap(cache / PIXELS, mode="w+", dtype=np.uint8, shape=shape)
     _reserve(cache / PIXELS)
     done = open_memmap(cache / DONE, mode="w+", dtype=np.uint8, shape=shape[:1])
