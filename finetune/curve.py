@@ -17,6 +17,7 @@ from finetune.schedule import best_epoch
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+_MOST_RATES = 6
 # Blue and orange keep apart for colour-blind readers and in grey print (Okabe and Ito).
 _TRAIN, _VALID, _MARK = "#0072B2", "#D55E00", "#555555"
 
@@ -62,12 +63,17 @@ def draw_curve(log: Sequence[Mapping[str, float]], path: Path, title: str) -> No
 
 
 def _label_rates(axes: Axes, rates: Sequence[float]) -> None:
-    """Write the rates that occurred beside the axis instead of powers of ten, few enough to be read."""
-    step = math.ceil(len(rates) / 4)
-    chosen = rates[::-1][::step]
+    """Write the rates that occurred beside the axis instead of powers of ten, few enough and apart to be read."""
+    low, high = rates[0] / 1.5, rates[-1] * 1.5
+    # Labels need some room each; the highest and the lowest come first.
+    apart = (high / low) ** (1 / _MOST_RATES)
+    chosen: list[float] = []
+    for rate in (rates[-1], rates[0], *rates[-2:0:-1]):
+        if all(max(rate, other) >= apart * min(rate, other) for other in chosen):
+            chosen.append(rate)
     axes.set_yticks(chosen, [f"{rate:.2g}" for rate in chosen])
     axes.set_yticks([], minor=True)
-    axes.set_ylim(rates[0] / 1.5, rates[-1] * 1.5)
+    axes.set_ylim(low, high)
 
 
 def _line(axes: Axes, log: Sequence[Mapping[str, float]], name: str, color: str, label: str) -> None:
