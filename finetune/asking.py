@@ -3,28 +3,30 @@
 from __future__ import annotations
 
 import shutil
+import tempfile
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from evaluation.predictions import Predictions
 from evaluation.runs import RunCard, read_run_card
 from featstore import shell
 from featstore.backbones import preprocess
-from featstore.errors import PredictionsError, StoreError, TrainingError
+from featstore.catalog import Catalog, make_catalog
+from featstore.errors import PredictionsError, StoreError, TrainingError, listed
 from featstore.provenance import provenance
 from featstore.readers import read_dataset
+from featstore.readers.reader import is_photograph
 from featstore.roi import Recipe
-from featstore.splits import read_split
 from featstore.store import Store
 from featstore.table import load_table
 from finetune.crops import Crops, cut_photographs
 from finetune.predict import Viewing, predict
-from finetune.saved import load_network
+from finetune.saved import load_network, read_learnt
 from heads.asking import SPLIT, Asked, answered, require_no_run
-
-_CACHE = ".photographs"
 
 
 def ask(
@@ -51,7 +53,7 @@ def ask(
     tta
         Variants averaged with each photograph; 0 for none.
     unseen
-        Leave out the photographs of the split beside the run that it has learnt or chosen from.
+        Leave out the photographs that the run has learnt or chosen from.
     photos
         Where the photographs of a store are now; None for where it was built from.
     batch_size
@@ -75,14 +77,17 @@ def ask(
         raise PredictionsError("a run of `finetune run`", f"{card.kind} in {run}", "Ask it by its own command.")
     network = load_network(run)
     out.mkdir(parents=True, exist_ok=True)
-    seen = _seen(run) if unseen else frozenset()
-    crops = crops_of(card, source, out / _CACHE, photos, without=seen)
-    rows = np.arange(len(crops.papers))
-    viewing = Viewing(partial(preprocess, card.backbones[0]), batch_size, tta)
-    probability, speed = predict(network, crops, rows, viewing, "predicting")
-    shutil.rmtree(out / _CACHE, ignore_errors=True)
+    seen = frozenset(read_learnt(run)["image_id"]) if unseen else frozenset()
+    cache = Path(tempfile.mkdtemp(prefix=".photographs-", dir=out))
+    try:
+        crops = crops_of(card, source, cache, photos, without=seen)
+        viewing = Viewing(partial(preprocess, card.backbones[0]), batch_size, tta, seed_of(card))
+        probability, speed = predict(network, crops, np.arange(len(crops.papers)), viewing, "predicting")
+    finally:
+        shutil.rmtree(cache, ignore_errors=True)
+    papers = _known_classes(crops.papers, card)
     predictions = Predictions.from_papers(
-        crops.papers, model=card.model, split=SPLIT, classes=np.array(sorted(card.classes)), probability=probability,
+        papers, model=card.model, split=SPLIT, classes=np.array(sorted(card.classes)), probability=probability,
         images_per_second=speed, provenance=provenance(run=str(run.resolve()), source=source, tta=tta),
     )  # fmt: skip
     return answered(card, predictions, out), dict(crops.failures)
@@ -113,7 +118,7 @@ def crops_of(
             )
         papers, root = load_table(store, names[:1]).papers, photos or store.root
     else:
-        catalog = read_dataset(Path(source))
+        catalog = _read(Path(source))
         for text in catalog.warnings:
             shell.warn(text)
         papers, root = catalog.frame, catalog.root
@@ -123,6 +128,36 @@ def crops_of(
     return cut_photographs(papers, root, side_px, recipe, cache)
 
 
-def _seen(run: Path) -> frozenset[str]:
-    split = read_split(run.parent / "split.csv").frame
-    return frozenset(split.loc[split["split"] != "test", "image_id"])
+def seed_of(card: RunCard) -> int:
+    """Seed of a run, of which its variants at test time depend."""
+    settings = card.details.get("settings")
+    return int(str(settings.get("seed", 0))) if isinstance(settings, dict) else 0
+
+
+def _read(source: Path) -> Catalog:
+    """A data set in any known form; also one photograph, or a folder of photographs that nobody has named yet."""
+    if source.is_file() and is_photograph(source):
+        return _unnamed([source], source.parent)
+    loose = sorted(path for path in source.iterdir() if is_photograph(path)) if source.is_dir() else []
+    if loose and not any(path.is_dir() or path.suffix.casefold() == ".xml" for path in source.iterdir()):
+        return _unnamed(loose, source)
+    return read_dataset(source)
+
+
+def _unnamed(photographs: Sequence[Path], root: Path) -> Catalog:
+    """Photographs of unknown class, view and author, each a plant of its own."""
+    records = [
+        {"image_id": path.name, "observation_id": path.name, "path": path.name, "view": "Unknown", "split": "test"}
+        for path in photographs
+    ]
+    return make_catalog(records, root, root.resolve().name)
+
+
+def _known_classes(papers: pd.DataFrame, card: RunCard) -> pd.DataFrame:
+    """Classes that the network does not know are no truth that it could be judged by."""
+    classes = papers["class_id"].astype(str)
+    strange = (classes != "") & ~classes.isin(list(card.classes))
+    if strange.any():
+        names = sorted(classes[strange].unique().tolist())
+        shell.warn(f"{strange.sum()} photographs are of classes that {card.model} does not know: {listed(names)}")
+    return papers.assign(class_id=classes.where(~strange, ""))

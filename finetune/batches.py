@@ -94,22 +94,25 @@ class TrainingBatches:
         """Give for each batch of an epoch, counted from 1, a call that makes it."""
         key = (self._settings.seed, epoch)
         rng, n_images = np.random.default_rng(key), len(self._rows)
-        drawn = rng.permutation(n_images) if self._chance is None else rng.choice(n_images, n_images, p=self._chance)
+        every: NDArray[np.intp] = np.arange(n_images)
+        drawn = rng.permutation(every) if self._chance is None else rng.choice(every, n_images, p=self._chance)
+        # A photograph that is drawn again in an epoch is varied anew.
+        repeat = np.asarray(pd.Series(drawn).groupby(drawn).cumcount(), dtype=np.int64)
         for number in range(len(self)):
-            chosen = drawn[number * self._batch_size :][: self._batch_size]
-            yield partial(self._made, chosen, key)
+            part = slice(number * self._batch_size, (number + 1) * self._batch_size)
+            yield partial(self._made, drawn[part], repeat[part], key)
 
     def plain(self, n_most: int) -> Iterator[NDArray[np.float32]]:
         """Give `n_most` photographs at most, evenly spread and unvaried, (b, s, s, 3), all batches of one size."""
-        n_chosen = min(n_most, len(self._rows)) // self._batch_size * self._batch_size
+        n_chosen = max(min(n_most, len(self._rows)) // self._batch_size, 1) * self._batch_size
         chosen = self._rows[np.linspace(0, len(self._rows) - 1, n_chosen).astype(np.intp)]
         for rows in chosen.reshape(-1, self._batch_size):
             yield self._preprocess(self._crops.read(rows))
 
-    def _made(self, chosen: NDArray[np.intp], key: tuple[int, int]) -> Batch:
+    def _made(self, chosen: NDArray[np.intp], repeat: NDArray[np.int64], key: tuple[int, int]) -> Batch:
         rows = self._rows[chosen]
         images = augment(
-            self._crops.read(rows), self._settings.augment, key, self._crops.place[rows], self._crops.white[rows]
+            self._crops.read(rows), self._settings.augment, key, self._crops.key[rows] + repeat, self._crops.white[rows]
         )
         return Batch(
             self._preprocess(images), self._target[chosen], None if self._weight is None else self._weight[chosen]

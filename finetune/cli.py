@@ -158,7 +158,7 @@ def predict(
         str,
         typer.Argument(help="Feature store, folder of photographs or table that lists them.", show_default=False),
     ],
-    tta: Annotated[int, typer.Option("--tta", help="Variants averaged with each photograph; 0 for none.")] = 0,
+    tta: Annotated[int, typer.Option("--tta", help="Variants averaged with each photograph; 0 for none.", min=0)] = 0,
     unseen: Annotated[
         bool, typer.Option("--unseen", help="Leave out photographs that the run has learnt or chosen from.")
     ] = False,

@@ -9,6 +9,7 @@ import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TypeAlias
 
@@ -58,6 +59,12 @@ class Crops:
     place: NDArray[np.intp]
     white: NDArray[np.bool_]
     failures: dict[str, str] = field(default_factory=dict)
+
+    @cached_property
+    def key(self) -> NDArray[np.int64]:
+        """(n,) a number that belongs to the photograph's image_id, whatever else there is, 0 or more."""
+        digests = (hashlib.sha256(str(image_id).encode()).digest() for image_id in self.papers["image_id"])
+        return np.array([int.from_bytes(digest[:8], "big") >> 2 for digest in digests], dtype=np.int64)
 
     def read(self, rows: NDArray[np.intp]) -> NDArray[np.uint8]:
         """Read the pixels of some photographs, (b, s, s, 3) uint8, into memory."""
@@ -144,6 +151,8 @@ def _opened(cache: Path, shape: tuple[int, ...], digest: str) -> tuple[Map, Map]
         pass  # absent or cut short: written anew below
     cache.mkdir(parents=True, exist_ok=True)
     (cache / CONTENT).unlink(missing_ok=True)
+    # Another process may still read the old file; it keeps it.
+    (cache / PIXELS).unlink(missing_ok=True)
     require_room(cache, math.prod(shape))
     pixels = open_memmap(cache / PIXELS, mode="w+", dtype=np.uint8, shape=shape)
     _reserve(cache / PIXELS)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from evaluation.intervals import Difference
@@ -47,8 +47,8 @@ def show_reports(reports: Sequence[Report], rows: Sequence[Judged], failed: Mapp
 
 
 def write_comparison(rows: Sequence[Judged], path: Path) -> None:
-    """Write the same table as CSV."""
-    lines = []
+    """Write the same table as CSV, and keep the lines of networks that an earlier call trained into the folder."""
+    lines = _earlier(path, {row.line.run for row in rows})
     for row in rows:
         less, figures = row.less(first_of(rows, row.split)), row.line.figures
         numbers = [
@@ -58,6 +58,20 @@ def write_comparison(rows: Sequence[Judged], path: Path) -> None:
         counts = [str(row.line.n_images), str(row.line.n_observations)]
         lines.append([row.line.run, row.split, *map(_cell, numbers), *counts, _cell(row.line.images_per_second)])
     write_csv(path, CSV_COLUMNS, lines)
+
+
+def _earlier(path: Path, new: Collection[str]) -> list[list[str]]:
+    """Lines of runs whose folders are still there and which are not told anew; no fusions."""
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            header, *lines = csv.reader(file)
+    except (OSError, ValueError):
+        return []
+    if tuple(header) != CSV_COLUMNS:
+        return []
+    backbones = {line[0].removesuffix("-finetuned") for line in lines if line[0].endswith("-finetuned")}
+    there = {name for name in backbones if (path.parent / f"{name}-finetuned").is_dir()}
+    return [line for line in lines if line[0] not in new and line[0].split("-")[0] in there]
 
 
 def show_run(folder: Path, card: RunCard, rows: Sequence[Judged]) -> None:

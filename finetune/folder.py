@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import ClassVar
@@ -17,8 +18,8 @@ from finetune.settings import TrainSettings
 from finetune.start import Start
 from finetune.train import CHECKPOINT, WEIGHTS
 
-CONTENT = "content.json"
-"""What an unfinished run is made from, inside the hidden folder for as long as the run lasts."""
+CONTENT, IMAGES = "content.json", "photographs.txt"
+"""What an unfinished run is made from, and a digest of the photographs that could be read, in the hidden folder."""
 
 
 class InterruptedTrainingError(TrainingError):
@@ -82,6 +83,8 @@ def in_place_of(folder: Path, content: Mapping[str, Json], *, restart: bool = Fa
     ------
     InterruptedTrainingError
         If the user interrupts.
+    TrainingError
+        If an interrupted run of other content lies there, and `restart` was not asked for.
     """
     work = folder.with_name(f".{folder.name}.partial")
     _begin(work, json.dumps(content, sort_keys=True), restart=restart)
@@ -99,7 +102,7 @@ def in_place_of(folder: Path, content: Mapping[str, Json], *, restart: bool = Fa
         if has_state:
             shell.warn(f"{kept}: the best weights so far are {WEIGHTS}; the same command goes on.")
         raise
-    for name in (CHECKPOINT, CONTENT):
+    for name in (CHECKPOINT, CONTENT, IMAGES):
         (work / name).unlink(missing_ok=True)
     old = folder.with_name(f".{folder.name}.old")
     shutil.rmtree(old, ignore_errors=True)
@@ -115,13 +118,34 @@ def _begin(work: Path, content: str, *, restart: bool) -> None:
         same = (work / CONTENT).read_text(encoding="utf-8") == content
     except OSError:
         same = False
+    for orphan in work.glob(".*.partial.*"):
+        # Left by a process that was killed while it wrote.
+        orphan.unlink()
     if same and not restart:
         return
-    if (work / CHECKPOINT).is_file():
-        shell.warn(f"{work} holds an interrupted run of other settings, photographs or versions; it is begun anew.")
+    if (work / CHECKPOINT).is_file() and not restart:
+        raise TrainingError(
+            f"the settings, photographs and backend of the interrupted run in {work}",
+            "others",
+            "Give the same ones to go on; --restart to throw its epochs away; or another --out.",
+        )
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir(parents=True)
     write_text(work / CONTENT, content)
+
+
+def begin_with_the_same(work: Path, image_ids: Sequence[str]) -> None:
+    """Note which photographs can be used; a state that was reached with others is thrown away, and the user told.
+
+    Photographs may be lost or come back between the parts of an interrupted run, and no undisturbed run would have
+    learnt from one set first and from another then.
+    """
+    digest = hashlib.sha256("\n".join(image_ids).encode()).hexdigest()
+    path = work / IMAGES
+    if (work / CHECKPOINT).is_file() and (not path.is_file() or path.read_text(encoding="utf-8") != digest):
+        shell.warn("other photographs can be read than when this run was interrupted: it begins anew.")
+        (work / CHECKPOINT).unlink()
+    write_text(path, digest)
 
 
 def cache_of(folder: Path) -> Path:

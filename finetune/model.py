@@ -14,8 +14,11 @@ from finetune.settings import TrainSettings
 from heads.mlp import set_statistics
 from heads.standardise import Standardisation
 
-TOLERANCE = 1e-4
-"""Largest difference in probability between the whole network and the head on stored features before training."""
+TOLERANCE = 1e-3
+"""Largest difference in probability between the whole network and the head on stored features before training.
+
+Random weights, which amplify every rounding, reach 3e-4; other photographs or weights differ by tenths.
+"""
 
 
 def join(backbone: keras.Model, head: keras.Model, name: str = "whole_network") -> keras.Model:

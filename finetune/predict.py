@@ -102,5 +102,5 @@ def _look(network: keras.Model, crops: Crops, rows: NDArray[np.intp], viewing: V
 
 def _inputs(crops: Crops, rows: NDArray[np.intp], viewing: Viewing) -> Iterator[NDArray[np.float32]]:
     pixels = crops.read(rows)
-    for varied in variants(pixels, viewing.n_variants, viewing.seed, crops.place[rows], crops.white[rows]):
+    for varied in variants(pixels, viewing.n_variants, viewing.seed, crops.key[rows], crops.white[rows]):
         yield viewing.preprocess(varied)

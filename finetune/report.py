@@ -18,6 +18,7 @@ from evaluation.predictions import Predictions
 from evaluation.runs import predictions_path
 from evaluation.scores import SCHEMA, Score, rank_predictions, score_predictions, scores_to_json
 from evaluation.table import Line
+from featstore import shell
 from featstore.provenance import Json
 from finetune.settings import TrainSettings
 from finetune.start import SPLITS, Start
@@ -184,6 +185,24 @@ def results_of(folder: Path, settings: TrainSettings) -> list[Judged]:
     return rows
 
 
+def comparable(rows: Sequence[Judged]) -> list[Judged]:
+    """Judge all rows of a split on the photographs that every one of them has seen, and say so where some had more."""
+    found = []
+    for row in rows:
+        shared = set.intersection(
+            *(set(other.predictions.image_id.tolist()) for other in rows if other.split == row.split)
+        )
+        mask = np.isin(row.predictions.image_id, list(shared))
+        if mask.all():
+            found.append(row)
+            continue
+        shell.warn(
+            f"{row.line.run} is judged on the {mask.sum()} of {len(mask)} {row.split} photographs that all have seen"
+        )
+        found.append(judge(row.predictions.select(mask), row.line.run))
+    return found
+
+
 def fused_rows(reports: Sequence[Report]) -> list[Judged]:
     """Judge what several networks say together: the mean of their starting heads, of the networks, and with TTA.
 
@@ -195,7 +214,10 @@ def fused_rows(reports: Sequence[Report]) -> list[Judged]:
         for ending, name in (("(start)", "starting heads"), ("-finetuned", "fine-tuned"), ("TTA", "fine-tuned + TTA")):
             members = [_ending(members, ending) for members in of_split]
             predictions = [row.predictions for row in members if row is not None]
-            if len(predictions) < max(2, len(reports)) or not _same_images(predictions):
+            if len(predictions) < max(2, len(reports)):
+                continue
+            if not _same_images(predictions):
+                shell.warn(f"{name} are not fused on {split}: they have not seen the same photographs")
                 continue
             aligned = align(predictions).members
             stacked = np.stack([member.probability for member in aligned]).astype(np.float64)

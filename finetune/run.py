@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -19,15 +20,16 @@ from featstore import shell
 from featstore.backbones import preprocess, random_seed
 from featstore.errors import PhytobenchError, TrainingError, listed
 from featstore.provenance import Json
-from featstore.store.lease import only_writer
+from featstore.store.lease import LockedError, only_writer
 from finetune.assemble import assemble, prove, use_all_devices
 from finetune.batches import TrainingBatches
 from finetune.crops import Crops, cut_photographs
-from finetune.folder import CONTENT, cache_of, finished_card, in_place_of
+from finetune.folder import CONTENT, IMAGES, begin_with_the_same, cache_of, finished_card, in_place_of
+from finetune.model import set_trainable
 from finetune.model_card import write_model_card
 from finetune.predict import Viewing, predict
-from finetune.report import Report, results_of, starting_rows
-from finetune.saved import HEAD, recipe_of
+from finetune.report import Report, comparable, results_of, starting_rows
+from finetune.saved import HEAD, recipe_of, write_learnt
 from finetune.settings import TrainSettings
 from finetune.start import SPLITS, Request, Start, open_start
 from finetune.train import CHECKPOINT, WEIGHTS, Training, Validation, train
@@ -55,8 +57,9 @@ def finetune_all(request: Request, backbones: Sequence[str]) -> tuple[list[Repor
     """
     reports: list[Report] = []
     failed: dict[str, PhytobenchError] = {}
-    cache: Path | None = None
     names: list[str | None] = [*dict.fromkeys(backbones)] or [None]
+    # One cache for all, called after the first: the same command finds it again.
+    cache = None if names[0] is None else cache_of((request.out or request.runs) / f"{names[0]}-finetuned")
     for name in names:
         try:
             reports.append(finetune(replace(request, backbone=name), cache, keep_cache=name != names[-1]))
@@ -65,10 +68,10 @@ def finetune_all(request: Request, backbones: Sequence[str]) -> tuple[list[Repor
                 raise
             shell.warn(f"{name} was not fine-tuned: {error}")
             failed[str(name)] = error
-        kept = cache_of((request.out or request.runs) / f"{name}-finetuned")
-        cache = kept if kept.is_dir() and name not in failed else cache
-    for report in reports:
-        shutil.rmtree(cache_of(report.folder), ignore_errors=True)
+    if cache is not None and not failed:
+        # Another process that still cuts into it keeps it.
+        with suppress(LockedError), only_writer(cache.parent, cache.name):
+            shutil.rmtree(cache, ignore_errors=True)
     return reports, failed
 
 
@@ -83,7 +86,7 @@ def finetune(request: Request, cache: Path | None = None, *, keep_cache: bool = 
     request
         What is asked for.
     cache
-        Cut photographs that another run has left, used if they are the same.
+        Folder for the cut photographs, used as it is if it holds the same ones; None for one of the run's own.
     keep_cache
         Leave the cut photographs for another run.
 
@@ -103,34 +106,39 @@ def finetune(request: Request, cache: Path | None = None, *, keep_cache: bool = 
         if folder.exists():
             shell.warn(f"{folder} holds a run of other settings; this one takes its place. Pass --out to keep both.")
         content: dict[str, Json] = {
-            "settings": settings.as_json(), "made_from": start.made_from, "backend": keras.backend.backend()
-        }  # fmt: skip
-        with only_writer(folder.parent, folder.name):
-            if cache is not None and not cache_of(folder).exists():
-                cache.rename(cache_of(folder))
+            # What is done at test time does not touch the training.
+            "settings": replace(settings, tta=0).as_json(),
+            "made_from": start.made_from,
+            "backend": keras.backend.backend(),
+        }
+        cache = cache or cache_of(folder)
+        with only_writer(folder.parent, folder.name), only_writer(cache.parent, cache.name):
             with in_place_of(folder, content, restart=request.restart) as work:
-                card = _compute(start, settings, folder, work)
-                rows += results_of(work, settings)
+                card = _compute(start, settings, cache, work)
+                rows = comparable(rows + results_of(work, settings))
                 write_scores([score for row in rows for score in row.scores], work)
             if not keep_cache:
-                shutil.rmtree(cache_of(folder), ignore_errors=True)
+                shutil.rmtree(cache, ignore_errors=True)
     else:
-        rows += results_of(folder, settings)
+        rows = comparable(rows + results_of(folder, settings))
     rows.sort(key=lambda row: SPLITS.index(row.split))
     random_weights = random_seed(start.identity.weights) is not None
     return Report.of(folder, rows, card.details, reused=reused, random_weights=random_weights)
 
 
-def _compute(start: Start, settings: TrainSettings, folder: Path, work: Path) -> RunCard:
+def _compute(start: Start, settings: TrainSettings, cache: Path, work: Path) -> RunCard:
     """Train, predict and write everything into `work`, the card last."""
-    identity, name = start.identity, folder.name
-    side_px = settings.side_px or identity.side_px
-    use_all_devices(settings.batch_size)
+    identity = start.identity
+    name, side_px = f"{identity.backbone}-finetuned", settings.side_px or identity.side_px
+    use_all_devices(min(settings.batch_size, int(start.parts(settings)["train"].sum())))
     shell.say(f"loading {identity.backbone} ({start.weights})")
     network = assemble(start, name, identity.side_px)
-    crops = cut_photographs(start.table.papers, start.root, side_px, start.recipe, cache_of(folder))
+    # Now, not when everything is decoded: the settings may name a layer that is not there.
+    set_trainable(network, settings)
+    crops = cut_photographs(start.table.papers, start.root, side_px, start.recipe, cache)
     for image_id, reason in crops.failures.items():
         shell.warn(f"{image_id} is left out: {reason}")
+    begin_with_the_same(work, crops.papers["image_id"].tolist())
     difference = prove(network, start, crops)
     usual = settings.precision == "float32" and side_px == identity.side_px
     trained = network if usual else assemble(start, name, side_px, settings.precision)
@@ -144,9 +152,10 @@ def _compute(start: Start, settings: TrainSettings, folder: Path, work: Path) ->
     else:
         network = trained
     _predict(network, start, crops, settings, work)
+    write_learnt(work, crops.papers, start.split[crops.place])
     start.head.network = network.layers[-1]
     start.head.save(work / HEAD)
-    files: list[Json] = [path.name for path in sorted(work.iterdir()) if path.name not in {CHECKPOINT, CONTENT}]
+    files: list[Json] = [path.name for path in sorted(work.iterdir()) if path.name not in {CHECKPOINT, CONTENT, IMAGES}]
     card = RunCard(
         model=name,
         kind="finetuned",

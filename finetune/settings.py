@@ -147,6 +147,7 @@ class TrainSettings:
     def __post_init__(self) -> None:
         for name in ("epochs", "tta", "seed", "head_warmup"):
             _require(getattr(self, name) >= 0, name, "0 or more", getattr(self, name))
+        _require(self.seed < 2**63, "seed", "below 2**63", self.seed)
         for name in ("batch_size", "accumulate", "plateau_patience", "patience"):
             _require(getattr(self, name) >= 1, name, "at least 1", getattr(self, name))
         for name in ("rate", "head_warmup_rate"):

@@ -121,6 +121,12 @@ def train(
     """
     # The same layers without an optimizer, whose variables would be saved with the weights.
     bare = keras.Model(network.input, network.output, name=network.name)
+    if settings.accumulate > len(batches):
+        raise TrainingError(
+            f"`accumulate` of at most the {len(batches)} batches of an epoch",
+            str(settings.accumulate),
+            "An epoch would end without a step: lower it, or `batch_size`.",
+        )
     log = read_log(folder / CHECKPOINT) or []
     resumed_at = max(len(log) - 1, 0)
     if log:

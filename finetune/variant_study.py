@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
@@ -21,11 +22,11 @@ from evaluation.scores import write_csv
 from featstore.backbones import preprocess
 from featstore.errors import PredictionsError
 from featstore.provenance import Json, replacing
-from finetune.asking import crops_of
+from finetune.asking import crops_of, seed_of
 from finetune.augment import VARIANTS
 from finetune.predict import Viewing, each_variant
 from finetune.report import Judged, judge
-from finetune.saved import load_network
+from finetune.saved import load_network, read_learnt
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -100,13 +101,12 @@ def study(run: Path, store: str, photos: Path | None = None) -> list[Variant]:
     """
     card, valid = read_run_card(run), Predictions.read(predictions_path(run, "valid"))
     network = load_network(run)
-    settings = card.details.get("settings")
-    seed = int(str(settings["seed"])) if isinstance(settings, dict) else 0
     cache = Path(tempfile.mkdtemp(prefix=".photographs-", dir=run))
     try:
         crops = crops_of(card, store, cache, photos)
         rows = np.flatnonzero(crops.papers["image_id"].isin(valid.image_id.tolist()))
-        viewing = Viewing(partial(preprocess, card.backbones[0]), 32, len(VARIANTS), seed)
+        _require_the_same(crops.papers.iloc[rows], run, len(valid.image_id))
+        viewing = Viewing(partial(preprocess, card.backbones[0]), 32, len(VARIANTS), seed_of(card))
         seen = each_variant(network, crops, rows, viewing, "every variant of valid")
     finally:
         shutil.rmtree(cache, ignore_errors=True)
@@ -162,6 +162,18 @@ def draw(found: list[Variant], path: Path, title: str) -> None:
     figure.suptitle(f"{title}: which variants help at test time")
     with replacing(path) as temporary:
         figure.savefig(temporary, dpi=110, format="png")
+
+
+def _require_the_same(papers: pd.DataFrame, run: Path, n_valid: int) -> None:
+    """Refuse photographs that are not those that the run chose by."""
+    learnt = read_learnt(run).set_index("image_id")["sha256"]
+    same = papers["sha256"].astype(str).to_numpy() == learnt.reindex(papers["image_id"]).to_numpy(str)
+    if len(papers) < n_valid or not same.all():
+        raise PredictionsError(
+            f"the {n_valid} valid photographs of {run.name}",
+            f"{same.sum()} of them",
+            "Name the store that the run was trained on, and --photos if its photographs have moved.",
+        )
 
 
 def _told(less: Difference) -> str:

@@ -24,18 +24,16 @@ SMALL = {
 """Settings with which the many small fits of the checks stay short, and one without an estimate."""
 
 _WEIGHTS = "check_sample_weight_equivalence_on_dense_data"
-_ROUNDING = "float32 products round by the number of rows; the checks allow 1e-7 and less"
 EXPECTED: dict[str, dict[str, str]] = {
-    "mlp": {
-        _WEIGHTS: "steps are taken in a random order of rows",
-        "check_methods_sample_order_invariance": _ROUNDING,
-    },
+    "mlp": {_WEIGHTS: "steps are taken in a random order of rows"},
     "lightgbm": {_WEIGHTS: "leaves count rows, and thresholds are drawn at random"},
     "svm": {_WEIGHTS: "liblinear ends its iterations within a tolerance, in a random order of rows"},
     "knn": {_WEIGHTS: "the ten nearest rows vote; a row twice takes two places"},
     "dummy": {"check_classifiers_train": "it looks at nothing"},
 }
 """By head: checks that cannot hold, and why."""
+UNSURE = {("mlp", "check_methods_sample_order_invariance")}
+"""Checks that allow 1e-7, while float32 products round by the number of rows and threads: they hold on some machines."""
 
 
 def expected_failures(estimator: HeadClassifier) -> dict[str, str]:
@@ -46,7 +44,12 @@ def expected_failures(estimator: HeadClassifier) -> dict[str, str]:
     [HeadClassifier(name, SMALL.get(name)) for name in HEADS], expected_failed_checks=expected_failures
 )
 def test_scikit_learns_checks(estimator: HeadClassifier, check: Callable[[HeadClassifier], None]) -> None:
-    check(estimator)
+    try:
+        check(estimator)
+    except AssertionError:
+        if (estimator.head, getattr(check, "func", check).__name__) not in UNSURE:
+            raise
+        pytest.xfail("float32 products round by the number of rows and threads; the check allows 1e-7")
 
 
 def test_it_serves_cross_validation_between_plants() -> None:

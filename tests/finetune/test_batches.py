@@ -93,7 +93,8 @@ def test_an_unreadable_neighbour_does_not_change_the_draws(
     settings = TrainSettings(batch_size=1, augment=AugmentSettings(probability=1))
     whole = batch(TrainingBatches(crops, np.array([7]), target[[7]], scale, settings)).images
     kept = np.delete(np.arange(36), 3)
-    fewer = dataclasses.replace(crops, place=kept, white=crops.white[kept])
+    papers = crops.papers.iloc[kept].reset_index(drop=True)
+    fewer = dataclasses.replace(crops, papers=papers, place=kept, white=crops.white[kept])
     found = batch(TrainingBatches(fewer, np.array([6]), target[[7]], scale, settings)).images
     np.testing.assert_array_equal(found, whole)
 
@@ -106,6 +107,16 @@ def test_balanced_sampling_shows_every_class_equally_often(crops: Crops, scale: 
     # 7,200 draws: four standard deviations are 0.022.
     np.testing.assert_allclose(share, 1 / 3, atol=0.022)
     assert batch(batches).weight is None
+
+
+def test_a_photograph_that_is_drawn_again_is_varied_anew(crops: Crops, scale: Scale) -> None:
+    classes = np.array([0] * 35 + [1])
+    settings = TrainSettings(batch_size=36, sampling="balanced", augment=AugmentSettings(probability=1, noise=1))
+    batches = TrainingBatches(crops, np.arange(36), np.eye(2, dtype=np.float32)[classes], scale, settings)
+    images, target, _ = batch(batches)
+    rare = images[target[:, 1] == 1]
+    assert len(rare) > 10
+    assert len({image.tobytes() for image in rare}) == len(rare)
 
 
 def test_plain_photographs_are_spread_and_unvaried(crops: Crops, target: NDArray[np.float32], scale: Scale) -> None:

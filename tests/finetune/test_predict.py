@@ -33,7 +33,7 @@ def test_variants_are_averaged_with_the_image(parts: Parts, crops: Crops, scale:
     network = join(*parts())
     rows = np.arange(10)
     probability, _ = predict(network, crops, rows, Viewing(scale, 4, n_variants=3, seed=2), "test")
-    seen = variants(crops.pixels[rows], 3, 2, rows, crops.white[rows])
+    seen = variants(crops.pixels[rows], 3, 2, crops.key[rows], crops.white[rows])
     each = [network.predict_on_batch(scale(v)) for v in seen]
     assert len(each) == 4
     np.testing.assert_allclose(probability, np.mean(each, axis=0), atol=1e-6)

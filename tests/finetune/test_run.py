@@ -82,8 +82,9 @@ def finished(built: House, tmp_path_factory: pytest.TempPathFactory) -> House:
 def test_a_run_folder_is_whole(finished: House) -> None:
     folder = finished.runs / f"{BACKBONE}-finetuned"
     assert sorted(path.name for path in folder.iterdir()) == [
-        "README.md", "curve.png", "head", "log.csv", "model.weights.h5", "run.json", "scores.csv", "scores.json",
-        "test.predictions.h5", "test.tta2.predictions.h5", "valid.predictions.h5", "valid.tta2.predictions.h5",
+        "README.md", "curve.png", "head", "learnt.csv", "log.csv", "model.weights.h5", "run.json", "scores.csv",
+        "scores.json", "test.predictions.h5", "test.tta2.predictions.h5", "valid.predictions.h5",
+        "valid.tta2.predictions.h5",
     ]  # fmt: skip
     assert not list(finished.runs.glob(".*.partial"))
     assert not list(finished.runs.glob(".*.old"))
@@ -213,14 +214,13 @@ def test_an_interrupt_keeps_the_best_so_far_and_the_earlier_run(
     assert {path.name: path.stat().st_mtime_ns for path in (runs / f"{BACKBONE}-finetuned").iterdir()} == before
     work = runs / f".{BACKBONE}-finetuned.partial"
     assert (work / "model.weights.h5").is_file()
-    # Other settings begin anew, and say so; the same ones go on and leave nothing behind.
-    with monkeypatch.context() as patched:
-        patched.setattr(run_module, "predict", interrupted)
-        with pytest.raises(InterruptedTrainingError):
-            finetune(Request(finished.store, runs, replace(settings, tta=1)))
-    assert "holds an interrupted run of other settings" in capsys.readouterr().err
+    (work / ".0123.partial.checkpoint.npz").write_bytes(b"of a killed process")
+    # Other settings do not throw its epochs away unasked; the same ones, whatever happens at test time, go on.
+    with pytest.raises(TrainingError, match="--restart to throw its epochs away"):
+        finetune(Request(finished.store, runs, replace(settings, rate=0.5)))
     assert finetune(Request(finished.store, runs, replace(settings, tta=1))).epochs_run == 0
     assert "goes on after epoch 0" in capsys.readouterr().err
+    assert not list((runs / f"{BACKBONE}-finetuned").glob(".*"))
     assert not [path for path in runs.iterdir() if path.name.startswith(f".{BACKBONE}-finetuned") and path.is_dir()]
 
 
@@ -336,18 +336,92 @@ def test_a_run_answers_for_photographs_of_a_folder_as_for_those_of_a_store(finis
     np.testing.assert_array_equal(np.sort(stored.predictions.image_id), np.sort(free.predictions.image_id))
     order = [list(free.predictions.image_id).index(key) for key in stored.predictions.image_id]
     np.testing.assert_array_equal(free.predictions.true_class[order], stored.predictions.true_class)
-    # Variants are drawn by the number of a photograph, which is another one: plain ones must agree.
-    plain = [
-        ask(run, str(source), tmp_path / f"plain-{number}")[0].predictions
-        for number, source in enumerate((finished.store, finished.photos))
-    ]
-    order = [list(plain[1].image_id).index(key) for key in plain[0].image_id]
-    np.testing.assert_allclose(plain[1].probability[order], plain[0].probability, atol=1e-5)
+    np.testing.assert_allclose(free.predictions.probability[order], stored.predictions.probability, atol=1e-5)
+    # Neither do variants depend on who else is asked about, and they are those of the run.
+    unseen, _ = ask(run, str(finished.store), tmp_path / "unseen", tta=2, unseen=True)
+    own = Predictions.read(predictions_path(run, "test", "tta2"))
+    np.testing.assert_array_equal(unseen.predictions.image_id, own.image_id)
+    np.testing.assert_allclose(unseen.predictions.probability, own.probability, atol=1e-5)
     assert not list((tmp_path / "free").glob(".*"))
     with pytest.raises(PredictionsError, match="--out"):
         ask(run, str(finished.store), run)
     with pytest.raises(PredictionsError, match="finetune run"):
         ask(finished.runs / f"{BACKBONE}-mlp", str(finished.store), tmp_path / "head")
+
+
+def test_photographs_that_nobody_has_named_get_answers(
+    finished: House, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = finished.runs / f"{BACKBONE}-finetuned"
+    (tmp_path / "new" / "unknown").mkdir(parents=True)
+    for number, path in enumerate(sorted((finished.photos / "train").glob("*.jpg"))[:3]):
+        shutil.copy(path, tmp_path / "new" / f"{number}.jpg")
+        shutil.copy(path, tmp_path / "new" / "unknown" / f"{number}.jpg")
+    single, _ = ask(run, str(tmp_path / "new" / "1.jpg"), tmp_path / "single")
+    assert list(single.predictions.image_id) == ["1.jpg"]
+    named, _ = ask(run, str(tmp_path / "new"), tmp_path / "named")
+    assert named.scores == (), "a class that the network does not know is no truth"
+    assert "does not know: unknown" in capsys.readouterr().err
+    shutil.rmtree(tmp_path / "new" / "unknown")
+    flat, _ = ask(run, str(tmp_path / "new"), tmp_path / "flat")
+    assert (flat.scores, len(flat.fused.observation_id)) == ((), 3)
+    assert set(flat.predictions.true_class) == {""}
+    # Another photograph of the same name gets an answer of its own.
+    shutil.copy(tmp_path / "new" / "2.jpg", tmp_path / "new" / "0.jpg")
+    again, _ = ask(run, str(tmp_path / "new"), tmp_path / "flat")
+    np.testing.assert_array_equal(again.predictions.probability[0], flat.predictions.probability[2])
+
+
+def test_photographs_that_come_back_into_an_interrupted_run_begin_it_anew(
+    house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    photos = tmp_path / "photos"
+    shutil.copytree(house.photos, photos)
+    start = open_start(Request(house.store, house.runs, QUICK))
+    path = photos / str(start.table.papers.loc[start.parts(QUICK)["train"], "path"].iloc[0])
+    held = path.read_bytes()
+    path.unlink()
+
+    def interrupted(*args: object) -> None:
+        raise KeyboardInterrupt
+
+    request = Request(house.store, house.runs, replace(QUICK, tta=0), photos=photos)
+    with monkeypatch.context() as patched:
+        patched.setattr(run_module, "predict", interrupted)
+        with pytest.raises(InterruptedTrainingError):
+            finetune(request)
+    path.write_bytes(held)
+    report = finetune(request)
+    assert "other photographs can be read than when this run was interrupted" in capsys.readouterr().err
+    undisturbed = finetune(replace(request, out=tmp_path / "out"))
+    logs = [
+        [line.split(",")[:6] for line in (r.folder / "log.csv").read_text().splitlines()] for r in (report, undisturbed)
+    ]
+    assert logs[0] == logs[1]
+
+
+def test_all_rows_are_judged_on_the_photographs_that_all_have_seen(
+    house: House, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    photos = tmp_path / "moved"
+    shutil.copytree(house.photos, photos)
+    split = read_split(house.runs / "split.csv").frame
+    papers = Store.open(house.store).papers.set_index("image_id")
+    test = [key for key in split.loc[split["split"] == "test", "image_id"] if papers.loc[key, "status"] == "done"]
+    (photos / papers.loc[test[0], "path"]).unlink()
+    report = finetune(Request(house.store, house.runs, replace(QUICK, epochs=0, tta=0), photos=photos))
+    rows = [row for row in report.rows if row.split == "test"]
+    assert {row.line.n_images for row in rows} == {len(test) - 1}
+    assert all(np.isfinite(row.less(rows[0]).value) for row in rows)
+    assert "photographs that all have seen" in capsys.readouterr().err
+
+
+def test_variants_of_other_photographs_are_refused(finished: House, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    synthesise(other, SynthSettings(n_species=3, n_observations=4, side_px=96, n_corrupt=1, seed=5))
+    build_store(other, tmp_path / "other.zarr", BuildSettings((BACKBONE,), "random", side_px=32, n_workers=0))
+    with pytest.raises(PredictionsError, match="store that the run was trained on"):
+        study(finished.runs / f"{BACKBONE}-finetuned", str(tmp_path / "other.zarr"))
 
 
 def test_several_networks_share_their_photographs_and_are_fused(
@@ -364,7 +438,7 @@ def test_several_networks_share_their_photographs_and_are_fused(
 
     monkeypatch.setattr(crops_module, "load_crop", counted)
     request = Request(store, runs, replace(QUICK, tta=1))
-    reports, failed = finetune_all(request, ["mobilenet", BACKBONE, "vgg16"])
+    reports, failed = finetune_all(request, ["mobilenet", "vgg16", BACKBONE])
     assert len(decoded) == len(set(decoded)), "each photograph is decoded once"
     assert [report.folder.name for report in reports] == ["mobilenet-finetuned", f"{BACKBONE}-finetuned"]
     assert list(failed) == ["vgg16"]

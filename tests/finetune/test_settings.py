@@ -87,6 +87,7 @@ def test_an_absent_file_is_refused(tmp_path: Path) -> None:
         ("class_weight", "even"),
         ("tta", -1),
         ("seed", -1),
+        ("seed", 2**63),
         ("accumulate", 0),
         ("head_warmup", -1),
         ("head_warmup_rate", 0.0),

@@ -250,6 +250,11 @@ def test_an_interrupted_run_goes_on_to_the_same_end(
         np.testing.assert_array_equal(one, other)
 
 
+def test_more_steps_to_gather_than_an_epoch_has_are_refused(start: Callable[..., tuple]) -> None:
+    with pytest.raises(TrainingError, match="the 3 batches of an epoch"):
+        start(dataclasses.replace(QUICK, accumulate=4), "run")
+
+
 def test_a_damaged_checkpoint_is_refused_with_a_way_out(start: Callable[..., tuple]) -> None:
     _, _, folder, _ = start(dataclasses.replace(QUICK, epochs=1), "run")
     whole = (folder / CHECKPOINT).read_bytes()
