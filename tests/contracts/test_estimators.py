@@ -33,7 +33,7 @@ EXPECTED: dict[str, dict[str, str]] = {
 }
 """By head: checks that cannot hold, and why."""
 UNSURE = {("mlp", "check_methods_sample_order_invariance")}
-"""Checks that allow 1e-7, where float32 products round by the number of rows and threads: they hold on some machines."""
+"""Checks that allow 1e-7, where float32 products round by the number of rows and threads: not all machines pass."""
 
 
 def expected_failures(estimator: HeadClassifier) -> dict[str, str]:
