@@ -13,12 +13,12 @@ from evaluation.scores import write_csv
 from evaluation.table import COLUMNS, SPEED_NOTE
 from featstore import shell
 from featstore.errors import PhytobenchError, listed
-from finetune.report import Judged, Report, first_of
+from finetune.report import Judged, Report, base_of
 from finetune.train import LOG
 from heads.display import value_in_words
 
 CSV_COLUMNS = (
-    "run", "split", "S", "low", "high", "less_first", "less_first_low", "less_first_high", "top_1", "top_3", "top_5",
+    "run", "split", "S", "low", "high", "less_start", "less_start_low", "less_start_high", "top_1", "top_3", "top_5",
     "images", "observations", "images_per_second",
 )  # fmt: skip
 
@@ -27,11 +27,12 @@ def show_reports(reports: Sequence[Report], rows: Sequence[Judged], failed: Mapp
     """Tables of all networks, split by split, and what became of each."""
     for split in dict.fromkeys(row.split for row in rows):
         of_split = [row for row in rows if row.split == split]
-        base = first_of(rows, split)
-        lines = [[*row.line.cells(), "" if row is base else told(row.less(base))] for row in of_split]
-        title = f"Scores on {split}, all views together"
-        shell.print_table(title, (*COLUMNS, f"S less {base.line.run}"), lines)
-    shell.say("*: better or worse beyond its 95 % interval; runs without it cannot be told from the first.")
+        lines = []
+        for row in of_split:
+            base = base_of(rows, row)
+            lines.append([*row.line.cells(), "" if row is base else told(row.less(base))])
+        shell.print_table(f"Scores on {split}, all views together", (*COLUMNS, "S less its start"), lines)
+    shell.say("*: better or worse beyond its 95 % interval; runs without it cannot be told from their start.")
     shell.say(SPEED_NOTE)
     for report in reports:
         kept = f"epoch {report.best_epoch}" if report.best_epoch else "the start (no epoch was better on valid)"
@@ -50,7 +51,7 @@ def write_comparison(rows: Sequence[Judged], path: Path) -> None:
     """Write the same table as CSV, and keep the lines of networks that an earlier call trained into the folder."""
     lines = _earlier(path, {row.line.run for row in rows})
     for row in rows:
-        less, figures = row.less(first_of(rows, row.split)), row.line.figures
+        less, figures = row.less(base_of(rows, row)), row.line.figures
         numbers = [
             figures.get("S", math.nan), row.line.low, row.line.high, less.value, less.low, less.high,
             *(figures.get(name, math.nan) for name in ("top_1", "top_3", "top_5")),

@@ -134,18 +134,25 @@ def judge(predictions: Predictions, name: str) -> Judged:
 
 
 def rows_to_json(rows: Sequence[Judged]) -> list[Json]:
-    """Describe rows, each with its difference from the first of its split; NaN becomes null."""
+    """Describe rows, each with its difference from its start; NaN becomes null."""
     found: list[Json] = []
     for row in rows:
-        told = row.less(first_of(rows, row.split))
+        told = row.less(base_of(rows, row))
         less: dict[str, Json] = {key: value if math.isfinite(value) else None for key, value in asdict(told).items()}
-        found.append({"split": row.split, **row.line.to_json(), "S_less_first": less})
+        found.append({"split": row.split, **row.line.to_json(), "S_less_start": less})
     return found
 
 
-def first_of(rows: Sequence[Judged], split: str) -> Judged:
-    """What the rows of a split are compared with."""
-    return next(row for row in rows if row.split == split)
+def base_of(rows: Sequence[Judged], row: Judged) -> Judged:
+    """What a row is compared with: the head that its network started from, for a fusion those heads fused."""
+    network = row.line.run.split("-")[0]
+    for other in rows:
+        name = other.line.run
+        same = name.endswith("fused") if row.line.run.endswith("fused") else name.startswith(f"{network}-")
+        if same and other.split == row.split:
+            # The first of its kind: `starting_rows` and `fused_rows` begin with the start.
+            return other
+    return row
 
 
 def starting_rows(start: Start) -> list[Judged]:

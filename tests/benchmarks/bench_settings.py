@@ -24,7 +24,7 @@ from featstore.provenance import replacing
 from featstore.shell import print_table, say
 from finetune.display import told
 from finetune.memory import keep_freed_memory
-from finetune.report import Report, first_of
+from finetune.report import Report, base_of
 from finetune.run import finetune
 from finetune.settings import AugmentSettings, TrainSettings
 from finetune.start import Request
@@ -56,7 +56,7 @@ def settings_for(name: str, backbone: str) -> TrainSettings:
 def tuned(report: Report, split: str) -> tuple[str, str]:
     """S of the network itself, and how much it is above the start."""
     row = next(row for row in report.rows if row.split == split and row.line.run.endswith("-finetuned"))
-    return f"{row.line.figures['S']:.4f}", told(row.less(first_of(report.rows, split)))
+    return f"{row.line.figures['S']:.4f}", told(row.less(base_of(report.rows, row)))
 
 
 def curve_of(report: Report) -> list[float]:

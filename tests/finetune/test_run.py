@@ -31,7 +31,7 @@ from finetune import run as run_module
 from finetune.asking import ask
 from finetune.augment import VARIANTS
 from finetune.folder import InterruptedTrainingError
-from finetune.report import fused_rows
+from finetune.report import base_of, fused_rows
 from finetune.run import finetune, finetune_all
 from finetune.saved import load_network
 from finetune.settings import TrainSettings
@@ -448,6 +448,12 @@ def test_several_networks_share_their_photographs_and_are_fused(
         for split in ("valid", "test")
         for name in ("starting heads", "fine-tuned", "fine-tuned + TTA")
     ]
+    rows = [row for report in reports for row in report.rows] + rows
+    for row in rows:
+        base = base_of(rows, row)
+        assert base.split == row.split
+        expected = "2 starting heads, fused" if "fused" in row.line.run else f"{row.line.run.split('-')[0]}-mlp (start)"
+        assert base.line.run == expected
     members = [Predictions.read(predictions_path(report.folder, "test")) for report in reports]
     fused = next(row for row in rows if (row.split, row.line.run) == ("test", "2 fine-tuned, fused"))
     np.testing.assert_array_equal(members[0].image_id, members[1].image_id)
