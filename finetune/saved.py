@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from evaluation.runs import RunCard, read_run_card
 from featstore.backbones import Pooling, build_backbone
-from featstore.errors import PredictionsError, TrainingError, WeightsError
+from featstore.errors import PredictionsError, TrainingError, WeightsError, listed
 from featstore.provenance import Json, replacing
 from finetune.model import join
 from finetune.report import Judged, results_of
@@ -101,6 +101,11 @@ def load_network(folder: Path) -> keras.Model:
     head = load_head(folder / HEAD)
     if card.kind != "finetuned" or not isinstance(recipe, dict) or not isinstance(head, MlpHead):
         raise TrainingError("a run of `finetune run`", f"one of kind {card.kind}: {folder}", "Name another folder.")
+    lacking = [name for name in ("backbone", "side_px", "pooling", "roi") if name not in recipe]
+    if lacking:
+        raise PredictionsError(
+            "a recipe of the network in run.json", f"one without {listed(lacking)}", "Train it again: finetune run."
+        )
     backbone = build_backbone(
         str(recipe["backbone"]), "random", int(str(recipe["side_px"])), cast("Pooling", recipe["pooling"])
     )

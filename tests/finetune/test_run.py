@@ -472,6 +472,16 @@ def test_the_model_card_says_what_a_stranger_needs(finished: House) -> None:
     assert str(finished.photos.parent) not in text, "no path of this machine"
 
 
+def test_a_damaged_card_is_refused(finished: House, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(finished.runs / f"{BACKBONE}-finetuned", run)
+    content = json.loads((run / "run.json").read_text())
+    del content["details"]["recipe"]["pooling"]
+    (run / "run.json").write_text(json.dumps(content))
+    with pytest.raises(PredictionsError, match="without pooling"):
+        load_network(run)
+
+
 def test_every_variant_is_judged_on_valid(finished: House) -> None:
     run = finished.runs / f"{BACKBONE}-finetuned"
     found = study(run, str(finished.store))
