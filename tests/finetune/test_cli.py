@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from evaluation.predictions import Predictions
 from evaluation.scores import Score
 from evaluation.table import Line
 from finetune.cli import main
+from finetune.display import write_comparison
 from finetune.report import Judged, Report
 from finetune.settings import TrainSettings
 from finetune.start import Request
@@ -140,3 +142,20 @@ def test_help_names_the_true_defaults_and_loads_nothing_heavy() -> None:
         flag = f'"--{option.replace("_", "-")}", help='
         line = source[source.index(flag) :].split("\n")[0]
         assert f"[default: {shown}]" in line, option
+
+
+def test_the_table_keeps_the_networks_of_earlier_calls(tmp_path: Path) -> None:
+    def row(run: str) -> Judged:
+        return Judged("valid", Line.of(run, [SCORE], 6, 4, 12.5), (SCORE,), PREDICTIONS)
+
+    for name in ("a_1", "b", "c"):
+        (tmp_path / f"{name}-finetuned").mkdir()
+    path = tmp_path / "finetuned.csv"
+    write_comparison(
+        [row("a_1-mlp (start)"), row("a_1-finetuned"), row("b-finetuned"), row("2 fine-tuned, fused")], path
+    )
+    (tmp_path / "b-finetuned").rmdir()
+    write_comparison([row("c-mlp (start)"), row("c-finetuned")], path)
+    with path.open(newline="", encoding="utf-8") as file:
+        names = [line["run"] for line in csv.DictReader(file)]
+    assert names == ["a_1-mlp (start)", "a_1-finetuned", "c-mlp (start)", "c-finetuned"]
