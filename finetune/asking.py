@@ -100,13 +100,18 @@ def crops_of(
 
     Raises
     ------
+    PredictionsError
+        If the run does not say how to cut.
     StoreError
-        If a store does not cut as the run's photographs were cut, or no photograph is left.
+        If a store does not cut as the run's photographs were cut.
+    TrainingError
+        If no photograph is left.
     """
     made = card.details.get("recipe")
-    if not isinstance(made, dict) or not isinstance(made.get("roi"), dict):
+    roi = made.get("roi") if isinstance(made, dict) else None
+    if not isinstance(made, dict) or not isinstance(roi, dict):
         raise PredictionsError("a run that says how to cut", f"none in {card.model}", "Train it again: finetune run.")
-    recipe, side_px = Recipe.from_json(made["roi"]), int(str(made["side_px"]))  # type: ignore[arg-type]  # looked at
+    recipe, side_px = Recipe.from_json(roi), int(str(made["side_px"]))
     if "://" in source or (Path(source) / "zarr.json").is_file():
         store = Store.open(source)
         names = [name for name in store.backbones if store.column(name).recipe.identity == recipe.identity]

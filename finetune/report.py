@@ -48,10 +48,11 @@ class Judged:
 
     def less(self, other: Judged) -> Difference:
         """How much S is above another's on the same observations; NaN where they differ or no class is known."""
-        if (
-            self.per_author is None or other.per_author is None or not np.array_equal(self.plants, other.plants)  # type: ignore[arg-type]  # both are there with per_author
-        ):
-            return Difference(math.nan, math.nan, math.nan)
+        nothing = Difference(math.nan, math.nan, math.nan)
+        if self.per_author is None or other.per_author is None or self.plants is None or other.plants is None:
+            return nothing
+        if not np.array_equal(self.plants, other.plants):
+            return nothing
         return difference(self.per_author, other.per_author)
 
 

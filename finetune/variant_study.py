@@ -24,6 +24,7 @@ from featstore.errors import PredictionsError
 from featstore.provenance import Json, replacing
 from finetune.asking import crops_of, seed_of
 from finetune.augment import VARIANTS
+from finetune.display import told
 from finetune.predict import Viewing, each_variant
 from finetune.report import Judged, judge
 from finetune.saved import load_network, read_learnt
@@ -67,8 +68,8 @@ class Variant:
         if self.name == "plain":
             return [self.name, f"{self.alone:.4f}", "", f"{self.alone_loss:.4f}", "", "", ""]
         return [
-            self.name, f"{self.alone:.4f}", _told(self.alone_less), f"{self.alone_loss:.4f}",
-            f"{self.together:.4f}", _told(self.together_less), f"{self.together_loss:.4f}",
+            self.name, f"{self.alone:.4f}", told(self.alone_less), f"{self.alone_loss:.4f}",
+            f"{self.together:.4f}", told(self.together_less), f"{self.together_loss:.4f}",
         ]  # fmt: skip
 
     def to_json(self) -> dict[str, Json]:
@@ -78,8 +79,8 @@ class Variant:
             self.alone, first.value, first.low, first.high, self.alone_loss,
             self.together, second.value, second.low, second.high, self.together_loss,
         )  # fmt: skip
-        told = [None if math.isnan(number) else number for number in numbers]
-        return dict(zip(CSV_COLUMNS, (self.name, *told), strict=True))
+        cells = [None if math.isnan(number) else number for number in numbers]
+        return dict(zip(CSV_COLUMNS, (self.name, *cells), strict=True))
 
 
 def study(run: Path, store: str, photos: Path | None = None) -> list[Variant]:
@@ -174,10 +175,6 @@ def _require_the_same(papers: pd.DataFrame, run: Path, n_valid: int) -> None:
             f"{same.sum()} of them",
             "Name the store that the run was trained on, and --photos if its photographs have moved.",
         )
-
-
-def _told(less: Difference) -> str:
-    return f"{less.value:+.4f} ({less.low:+.3f} to {less.high:+.3f})"
 
 
 def _s(judged: Judged) -> float:

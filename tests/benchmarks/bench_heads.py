@@ -215,7 +215,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def _ratios(rows: Sequence[dict[str, Json]]) -> dict[str, float]:
     per_step = {
-        (row["kind"], row["name"]): float(row["fit_s"]) / float(row["steps"])  # type: ignore[arg-type]  # a number of a JSON row
+        (row["kind"], row["name"]): float(str(row["fit_s"])) / float(str(row["steps"]))
         for row in rows
         if "fit_s" in row
     }

@@ -64,7 +64,7 @@ def draw(rows: Sequence[dict[str, Json]], heads: Sequence[str], path: Path) -> N
                 found = [row for row in rows if (row["varied"], row["head"]) == (varied, head) and key in row]
                 axes.plot(
                     [row[varied] for row in found],
-                    [max(float(row[key]), 0.05) for row in found],  # type: ignore[arg-type]  # a number of a JSON row
+                    [max(float(str(row[key])), 0.05) for row in found],
                     color=colour, marker=mark, markersize=5, linewidth=1.4, label=head,
                 )  # fmt: skip
             axes.set(xscale="log", yscale="log")
@@ -94,7 +94,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     rows = measured(options.heads)
     for row in rows:
         if "peak_mib" in row:
-            row["own_mib"] = float(row["peak_mib"]) - float(row["before_mib"])  # type: ignore[arg-type]  # a number of a JSON row
+            row["own_mib"] = float(str(row["peak_mib"])) - float(str(row["before_mib"]))
     columns = ("varied", "images", "features", "species", "head", "fit_s", "estimated_s", "peak_mib", "top_1")
     print_table("Growth of heads", columns, [
         [f"{row[key]:.2f}" if isinstance(row.get(key), float) else str(row.get(key, row.get("error")))
