@@ -92,6 +92,6 @@ def test_a_trained_network_beats_its_frozen_random_features_by_far(
     settings = dataclasses.replace(HEAD_ALONE, head_warmup=0, epochs=9, rate=0.05, batch_norm=policy, patience=9)
     training, tuned = learn(network, settings)
     assert training.best_epoch > 0
-    # Chance is 0.25. Seen: 0.2 to 0.4 frozen, above 0.9 trained.
+    # Chance is 0.25. Seen on valid: 0.31 frozen, 0.97 trained, in longer runs.
     assert tuned >= frozen + 0.25
     assert tuned >= 0.8
