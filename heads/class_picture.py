@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from heads.canvas import save
+from evaluation.canvas import save
 from heads.entry import Entry
 
 if TYPE_CHECKING:

@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from evaluation.canvas import BLUE as _VALID
+from evaluation.canvas import COLOURS, MARKS, save
+from evaluation.canvas import GREY as _GREY
+from evaluation.canvas import RED as _TEST
 from evaluation.invariants import ALL_VIEWS
-from heads.canvas import BLUE as _VALID
-from heads.canvas import COLOURS, MARKS, save
-from heads.canvas import GREY as _GREY
-from heads.canvas import RED as _TEST
 from heads.class_picture import draw_classes
 from heads.entry import DECISIVE, Entry
 from heads.reliability_picture import draw_reliability

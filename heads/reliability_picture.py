@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
+from evaluation.canvas import BLUE, GREY, RED, save
 from featstore.provenance import Json
-from heads.canvas import BLUE, GREY, RED, save
 from heads.entry import Entry
 
 if TYPE_CHECKING:

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING
 
 from bench_heads import in_a_process
 
+from evaluation.canvas import COLOURS, MARKS
 from featstore.provenance import Json, provenance, replacing, write_text
 from featstore.shell import print_table, say
-from heads.canvas import COLOURS, MARKS
 from heads.registry import HEADS
 
 if TYPE_CHECKING:

@@ -1,8 +1,7 @@
-"""The command `evaluate`: what fused predictions are worth, observation by observation."""
+"""`evaluate fuse`: all images of a plant and several models become one answer."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -10,10 +9,7 @@ import typer
 
 from featstore import shell
 
-app = shell.new_app("Fuse the predictions of several images and models, and score them per observation.")
 
-
-@app.command()
 def fuse(
     runs: Annotated[list[Path], typer.Argument(metavar="RUN", help="Run folders or *.predictions.h5 files.")],
     rule: Annotated[
@@ -61,8 +57,3 @@ def fuse(
     shell.say(SPEED_NOTE)
     for folder in report.folders:
         shell.say(f"{folder}: answers in observations.csv, scores (also per view) in scores.csv and scores.json")
-
-
-def main(argv: Sequence[str] | None = None) -> None:
-    """Run `evaluate` and leave the process."""
-    shell.run(app, argv)

@@ -1,0 +1,20 @@
+"""The command line `evaluate`: what predictions are worth, observation by observation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from evaluation.cli.fusing import fuse
+from featstore import shell
+
+app = shell.new_app("Fuse the predictions of several images and models, and score them per observation.")
+for command in (fuse,):
+    app.command()(command)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run `evaluate` and leave the process."""
+    shell.run(app, argv)
+
+
+__all__ = ["app", "main"]
