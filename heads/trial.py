@@ -22,12 +22,14 @@ from featstore.provenance import Json, phytobench_version, provenance
 from featstore.splits import SPARE
 from featstore.table import FeatureTable
 from heads.calibrating import calibrate
+from heads.candidates import Tuned
 from heads.choice import HeadChoice
 from heads.head import Head, Tell
+from heads.journal import JOURNALS
 from heads.luck import write_seeds
 from heads.material import Material, examples_of
 from heads.protocol import Protocol
-from heads.tuning import JOURNALS, Tuned, Tuning, tune
+from heads.tuning import Tuning, tune
 
 FITTED, REFITTED = "fitted", "refitted"
 OUT_OF_FOLD = "oof"

@@ -19,6 +19,7 @@ from featstore.errors import SettingsError, SplitError
 from featstore.splits import SPARE, make_split, read_split
 from featstore.store import Store
 from featstore.table import load_table
+from heads.candidates import Candidate, Tuned
 from heads.choice import HeadChoice, parse_choices
 from heads.compare import CompareSettings, Crew, compare_heads
 from heads.examples import Examples
@@ -30,7 +31,7 @@ from heads.lists import Lists
 from heads.margin import RidgeHead
 from heads.material import examples_of
 from heads.protocol import Protocol
-from heads.tuning import Candidate, Tuned, Tuning
+from heads.tuning import Tuning
 from heads.weights import vote_weights
 from heads.work import Source, folds_of, is_assembled, learnable
 
