@@ -61,8 +61,8 @@ class Predictions:
     provenance
         What made the predictions.
     unseen
-        (n,) whether neither fitting, tuning nor early stopping looked at the image, so that what is learnt on these rows
-        is learnt honestly; None where nobody said.
+        (n,) whether neither fitting, tuning nor early stopping looked at the image, so that more may be learnt on it;
+        None where nobody said.
 
     Raises
     ------
@@ -109,6 +109,7 @@ class Predictions:
         probability: NDArray[np.float32],
         images_per_second: float = math.nan,
         provenance: Mapping[str, Json] | None = None,
+        unseen: NDArray[np.bool_] | None = None,
     ) -> Predictions:
         """Join probabilities to the papers of their images, row by row.
 
@@ -117,7 +118,7 @@ class Predictions:
         papers
             n rows with the columns image_id, observation_id, author, view and class_id; missing
             values count as unknown.
-        model, split, classes, probability, images_per_second, provenance
+        model, split, classes, probability, images_per_second, provenance, unseen
             As in `Predictions`; row i of `probability` belongs to row i of `papers`.
 
         Raises
@@ -145,6 +146,7 @@ class Predictions:
             probability=probability,
             images_per_second=images_per_second,
             provenance=dict(provenance or {}),
+            unseen=unseen,
         )
 
     def select(self, mask: NDArray[np.bool_]) -> Predictions:
