@@ -66,6 +66,13 @@ def check_classes(classes: NDArray[np.str_]) -> None:
         raise PredictionsError("`classes` sorted as strings, each once", got, "Sort them, and the columns with them.")
 
 
+def check_flags(name: str, values: NDArray[np.bool_], n_images: int) -> None:
+    """Require one yes or no per image."""
+    if values.dtype != np.bool_ or values.shape != (n_images,):
+        got = f"{values.dtype} of shape {values.shape}"
+        raise PredictionsError(f"`{name}` as one yes or no for each of {n_images} images", got, REBUILD)
+
+
 def check_probability(probability: NDArray[np.float32], image_id: NDArray[np.str_], classes: NDArray[np.str_]) -> None:
     """Require a float32 matrix of images x classes whose rows are distributions."""
     shape = (len(image_id), len(classes))

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from evaluation.invariants import (
     REBUILD,
     check_classes,
+    check_flags,
     check_images,
     check_labels,
     check_probability,
@@ -59,6 +60,9 @@ class Predictions:
         Speed that was measured when the predictions were made; NaN when unknown.
     provenance
         What made the predictions.
+    unseen
+        (n,) whether neither fitting, tuning nor early stopping looked at the image, so that more may be learnt on it;
+        None where nobody said.
 
     Raises
     ------
@@ -77,6 +81,7 @@ class Predictions:
     probability: NDArray[np.float32]
     images_per_second: float = math.nan
     provenance: Mapping[str, Json] = field(default_factory=dict)
+    unseen: NDArray[np.bool_] | None = None
 
     def __post_init__(self) -> None:
         check_labels(self.model, self.split, self.images_per_second)
@@ -85,6 +90,8 @@ class Predictions:
         check_images(self.image_id, {name: getattr(self, name) for name in STRINGS})
         check_classes(self.classes)
         check_probability(self.probability, self.image_id, self.classes)
+        if self.unseen is not None:
+            check_flags("unseen", self.unseen, len(self.image_id))
         for name in (*STRINGS, "classes", "probability"):
             # A view: the caller's own array stays writeable.
             frozen = getattr(self, name).view()
@@ -102,6 +109,7 @@ class Predictions:
         probability: NDArray[np.float32],
         images_per_second: float = math.nan,
         provenance: Mapping[str, Json] | None = None,
+        unseen: NDArray[np.bool_] | None = None,
     ) -> Predictions:
         """Join probabilities to the papers of their images, row by row.
 
@@ -110,7 +118,7 @@ class Predictions:
         papers
             n rows with the columns image_id, observation_id, author, view and class_id; missing
             values count as unknown.
-        model, split, classes, probability, images_per_second, provenance
+        model, split, classes, probability, images_per_second, provenance, unseen
             As in `Predictions`; row i of `probability` belongs to row i of `papers`.
 
         Raises
@@ -138,6 +146,7 @@ class Predictions:
             probability=probability,
             images_per_second=images_per_second,
             provenance=dict(provenance or {}),
+            unseen=unseen,
         )
 
     def select(self, mask: NDArray[np.bool_]) -> Predictions:
@@ -158,6 +167,7 @@ class Predictions:
             probability=self.probability[rows],
             images_per_second=self.images_per_second,
             provenance=self.provenance,
+            unseen=None if self.unseen is None else self.unseen[rows],
         )
 
     def write(self, path: Path) -> None:
@@ -187,6 +197,8 @@ class Predictions:
                 for name in (*STRINGS, "classes"):
                     file.create_dataset(name, data=getattr(self, name).astype(object), dtype=text)
                 file.create_dataset("probability", data=self.probability)
+                if self.unseen is not None:
+                    file.create_dataset("unseen", data=self.unseen)
         except ValueError as error:
             raise PredictionsError(
                 "ids and names that are UTF-8 text without NUL",
@@ -212,6 +224,7 @@ class Predictions:
                     probability=_probability(file),
                     images_per_second=float(file.attrs.get("images_per_second", math.nan)),
                     provenance=json.loads(file.attrs.get("provenance", "{}")),
+                    unseen=file["unseen"][...] if "unseen" in file else None,
                 )
             except PredictionsError as error:
                 raise PredictionsError(error.expected, f"{error.got} in {path}", error.remedy) from error

@@ -6,7 +6,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar, cast
 
@@ -131,6 +131,8 @@ def run_trial(trial: Trial, material: Material, folder: Path, fingerprint: dict[
             said, aside, by_view=protocol.calibrate == "view", apply=protocol.calibrates_on_valid, seed=protocol.seed
         )
         calibrated.write(temporary)
+        if aside is not None:
+            final = {**final, "valid": replace(final["valid"], unseen=aside)}
         for split, predictions in final.items():
             predictions.write(predictions_path(temporary, split))
             if protocol.calibrates_out_of_fold:

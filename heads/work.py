@@ -191,6 +191,8 @@ def assemble(trial: Trial, material: Material, out: Path) -> None:
         classes=classes,
         probability=(total / trial.protocol.n_repeats).astype(np.float32),
         provenance=provenance(conditions=_conditions(trial, material, folds)),
+        # Settings that were tuned have met each photograph to learn from in some fold.
+        unseen=np.full(len(total), trial.tuning is None),
     )
     if trial.protocol.calibrates_out_of_fold:
         predictions = _calibrate(trial, predictions, out / trial.name)

@@ -151,6 +151,11 @@ def test_calibration_keeps_rankings_and_lowers_the_loss(make_store: MakeStore, t
     assert told.calibration.temperatures[""] != 1
     assert (before.argmax(axis=1) == after.argmax(axis=1)).all()
     assert set(told.reliability) == {"valid", "test"}
+    unseen = Predictions.read(predictions_path(tmp_path / "calibrated" / "net_b-logistic", "valid")).unseen
+    assert unseen is not None
+    assert unseen.any()
+    assert not unseen.all()
+    assert Predictions.read(predictions_path(tmp_path / "plain" / "net_b-logistic", "valid")).unseen is None
 
 
 def test_a_cross_validation_calibrates(make_store: MakeStore, tmp_path: Path) -> None:
@@ -163,6 +168,8 @@ def test_a_cross_validation_calibrates(make_store: MakeStore, tmp_path: Path) ->
     plain, run = tmp_path / "plain" / "net_b-logistic", tmp_path / "runs" / "net_b-logistic"
 
     said = Predictions.read(predictions_path(plain, "train", "oof"))
+    assert said.unseen is not None
+    assert said.unseen.all()
     temperatures = fit_calibration(said)
     assert entry.calibrated.calibration == temperatures
     assert temperatures.temperatures[""] > 1.2
