@@ -17,11 +17,12 @@ from numpy.typing import NDArray
 from evaluation.invariants import (
     REBUILD,
     check_classes,
-    check_flags,
     check_images,
     check_labels,
+    check_log_sum_exp,
     check_probability,
     check_strings,
+    check_unseen,
 )
 from featstore.errors import PredictionsError
 from featstore.provenance import Json, replacing, require_room
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 SCHEMA = "predictions/1"
 SUFFIX = ".predictions.h5"
 STRINGS = ("image_id", "observation_id", "author", "view", "true_class")
+OPTIONAL = ("unseen", "log_sum_exp")
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,6 +65,9 @@ class Predictions:
     unseen
         (n,) whether neither fitting, tuning nor early stopping looked at the image, so that more may be learnt on it;
         None where nobody said.
+    log_sum_exp
+        (n,) float32, finite: logarithm of the summed exponentials of the model's logits, before any temperature; None
+        for a model without logits.
 
     Raises
     ------
@@ -82,6 +87,7 @@ class Predictions:
     images_per_second: float = math.nan
     provenance: Mapping[str, Json] = field(default_factory=dict)
     unseen: NDArray[np.bool_] | None = None
+    log_sum_exp: NDArray[np.float32] | None = None
 
     def __post_init__(self) -> None:
         check_labels(self.model, self.split, self.images_per_second)
@@ -90,9 +96,10 @@ class Predictions:
         check_images(self.image_id, {name: getattr(self, name) for name in STRINGS})
         check_classes(self.classes)
         check_probability(self.probability, self.image_id, self.classes)
-        if self.unseen is not None:
-            check_flags("unseen", self.unseen, len(self.image_id))
-        for name in (*STRINGS, "classes", "probability"):
+        check_unseen(self.unseen, self.image_id)
+        check_log_sum_exp(self.log_sum_exp, self.image_id)
+        told = [name for name in OPTIONAL if getattr(self, name) is not None]
+        for name in (*STRINGS, "classes", "probability", *told):
             # A view: the caller's own array stays writeable.
             frozen = getattr(self, name).view()
             frozen.flags.writeable = False
@@ -109,7 +116,7 @@ class Predictions:
         probability: NDArray[np.float32],
         images_per_second: float = math.nan,
         provenance: Mapping[str, Json] | None = None,
-        unseen: NDArray[np.bool_] | None = None,
+        log_sum_exp: NDArray[np.float32] | None = None,
     ) -> Predictions:
         """Join probabilities to the papers of their images, row by row.
 
@@ -118,7 +125,7 @@ class Predictions:
         papers
             n rows with the columns image_id, observation_id, author, view and class_id; missing
             values count as unknown.
-        model, split, classes, probability, images_per_second, provenance, unseen
+        model, split, classes, probability, images_per_second, provenance, log_sum_exp
             As in `Predictions`; row i of `probability` belongs to row i of `papers`.
 
         Raises
@@ -146,7 +153,7 @@ class Predictions:
             probability=probability,
             images_per_second=images_per_second,
             provenance=dict(provenance or {}),
-            unseen=unseen,
+            log_sum_exp=log_sum_exp,
         )
 
     def select(self, mask: NDArray[np.bool_]) -> Predictions:
@@ -168,6 +175,7 @@ class Predictions:
             images_per_second=self.images_per_second,
             provenance=self.provenance,
             unseen=None if self.unseen is None else self.unseen[rows],
+            log_sum_exp=None if self.log_sum_exp is None else self.log_sum_exp[rows],
         )
 
     def write(self, path: Path) -> None:
@@ -197,8 +205,9 @@ class Predictions:
                 for name in (*STRINGS, "classes"):
                     file.create_dataset(name, data=getattr(self, name).astype(object), dtype=text)
                 file.create_dataset("probability", data=self.probability)
-                if self.unseen is not None:
-                    file.create_dataset("unseen", data=self.unseen)
+                for name in OPTIONAL:
+                    if getattr(self, name) is not None:
+                        file.create_dataset(name, data=getattr(self, name))
         except ValueError as error:
             raise PredictionsError(
                 "ids and names that are UTF-8 text without NUL",
@@ -208,7 +217,7 @@ class Predictions:
 
     @classmethod
     def read(cls, path: Path) -> Predictions:
-        """Read a file of schema predictions/1; `log_sum_exp` and other additions are left aside.
+        """Read a file of schema predictions/1; additions to it are left aside.
 
         Raises
         ------
@@ -225,6 +234,7 @@ class Predictions:
                     images_per_second=float(file.attrs.get("images_per_second", math.nan)),
                     provenance=json.loads(file.attrs.get("provenance", "{}")),
                     unseen=file["unseen"][...] if "unseen" in file else None,
+                    log_sum_exp=np.array(file["log_sum_exp"], np.float32) if "log_sum_exp" in file else None,
                 )
             except PredictionsError as error:
                 raise PredictionsError(error.expected, f"{error.got} in {path}", error.remedy) from error

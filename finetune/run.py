@@ -27,7 +27,7 @@ from finetune.crops import Crops, cut_photographs
 from finetune.folder import CONTENT, IMAGES, begin_with_the_same, cache_of, finished_card, in_place_of
 from finetune.model import set_trainable
 from finetune.model_card import write_model_card
-from finetune.predict import Viewing, predict
+from finetune.predict import Viewing, predict, with_log_sum_exp
 from finetune.report import Report, comparable, results_of, starting_rows
 from finetune.saved import HEAD, recipe_of, write_learnt
 from finetune.settings import TrainSettings
@@ -208,6 +208,7 @@ def _train(
 def _predict(network: keras.Model, start: Start, crops: Crops, settings: TrainSettings, work: Path) -> None:
     """Write the predictions of every split that has photographs, plain and with variants."""
     scale = partial(preprocess, start.identity.backbone)
+    whole = with_log_sum_exp(network)
     for split in SPLITS:
         rows = crops.rows_of(start.split == split)
         if not rows.size:
@@ -215,13 +216,14 @@ def _predict(network: keras.Model, start: Start, crops: Crops, settings: TrainSe
         for variant, n_variants in settings.variants.items():
             viewing = Viewing(scale, settings.batch_size, n_variants, settings.seed)
             label = f"predicting {split}{' ' if variant else ''}{variant}"
-            probability, images_per_second = predict(network, crops, rows, viewing, label)
+            seen, images_per_second = predict(whole, crops, rows, viewing, label)
             Predictions.from_papers(
                 crops.papers.iloc[rows],
                 model=network.name,
                 split=split,
                 classes=start.classes,
-                probability=probability,
+                probability=seen[:, :-1],
+                log_sum_exp=seen[:, -1],
                 images_per_second=images_per_second,
                 provenance={"settings": settings.as_json(), "made_from": start.made_from},
             ).write(predictions_path(work, split, variant))

@@ -174,12 +174,26 @@ class MlpHead(Head):
         blocks = (features[start : start + _PREDICT_BATCH] for start in range(0, len(features), _PREDICT_BATCH))
         return np.concatenate([ops.convert_to_numpy(self.network(block, training=False)) for block in blocks])
 
+    def _logits(self, features: Features) -> NDArray[np.floating]:
+        logits = logits_of(self.network)
+        blocks = (features[start : start + _PREDICT_BATCH] for start in range(0, len(features), _PREDICT_BATCH))
+        return np.concatenate([ops.convert_to_numpy(logits(block, training=False)) for block in blocks])
+
     def _save(self, folder: Path) -> None:
         save_weights(self.network, folder / FILE)
 
     def _load(self, folder: Path) -> None:
         self.network = self._build()
         self.network.load_weights(folder / FILE)
+
+
+def logits_of(network: keras.Model) -> keras.Model:
+    """Give the network as far as its logits; it shares all weights but those of the last layer, which are copied."""
+    last = network.layers[-1]
+    linear = keras.layers.Dense(last.units, dtype="float32")
+    logits = keras.Model(network.inputs[0], linear(network.layers[-2].output))
+    linear.set_weights(last.get_weights())
+    return logits
 
 
 def save_weights(network: keras.Model, path: Path) -> None:

@@ -224,6 +224,7 @@ def _predict(head: Head, trial: Trial, table: FeatureTable, split: str) -> Predi
         probability=probability,
         images_per_second=len(table) / max(seconds, 1e-9),
         provenance=provenance(head=head.settings()),
+        log_sum_exp=head.log_sum_exp(table.features),
     )
 
 
