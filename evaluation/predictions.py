@@ -149,6 +149,7 @@ class Predictions:
             model=model,
             split=split,
             **strings,
+            unseen=None,
             classes=np.asarray(classes, dtype=np.str_),
             probability=probability,
             images_per_second=images_per_second,
