@@ -68,9 +68,9 @@ class Ordered:
         return np.asarray(self.of(self.lines.number), dtype=np.int64)
 
     @cached_property
-    def rank(self) -> NDArray[np.int64]:
+    def rank(self) -> NDArray[np.int32]:
         """(n,) rank."""
-        return np.asarray(self.of(self.lines.rank), dtype=np.int64)
+        return np.asarray(self.of(self.lines.rank), dtype=np.int32)
 
     @cached_property
     def score(self) -> NDArray[np.float64]:
@@ -85,14 +85,17 @@ class Ordered:
 
     @cached_property
     def whole(self) -> NDArray[np.bool_] | None:
-        """(n,) whether a line's query lost no line in reading, None when none did."""
-        if not self.lines.torn:
+        """(n,) whether all ranks of a line's query could be read, None when all of the file could."""
+        lines = self.lines
+        below = lines.rank < 1
+        if not lines.torn and not below.any():
             return None
-        intact = ~np.isin(self.lines.queries, sorted(self.lines.torn))
-        return np.asarray(intact[np.asarray(self.of(self.lines.query), dtype=np.intp)], dtype=np.bool_)
+        intact = ~np.isin(lines.queries, sorted(lines.torn))
+        intact[lines.query[below]] = False
+        return np.asarray(intact[np.asarray(self.of(lines.query), dtype=np.intp)], dtype=np.bool_)
 
     def of_whole_queries(self, wrong: NDArray[np.bool_]) -> NDArray[np.intp]:
-        """Positions of wrong lines, without those of queries that lost lines in reading."""
+        """Positions of wrong lines, without those of queries with ranks that are none."""
         return np.flatnonzero(wrong if self.whole is None else wrong & self.whole)
 
 
@@ -122,7 +125,8 @@ def _texts(ordered: Ordered, _: Known) -> Iterator[Fault]:
 
 def _ranks(ordered: Ordered, _: Known) -> Iterator[Fault]:
     rank, first = ordered.rank, ordered.first
-    before = np.concatenate([[0], rank[:-1]])
+    before = np.zeros_like(rank)
+    before[1:] = rank[:-1]
     before[first] = 0
     step = rank - before
     if np.all(step == 1):
@@ -131,7 +135,7 @@ def _ranks(ordered: Ordered, _: Known) -> Iterator[Fault]:
         yield Fault(int(ordered.number[at]), "rank", f"{rank[at]}")
     for at in np.flatnonzero((step == 0) & (rank > 0)).tolist():
         yield Fault(int(ordered.number[at]), "rank-twice", f"rank {rank[at]} again in {_query(ordered, at)}")
-    for at in ordered.of_whole_queries((step > 1) & (before >= 0)).tolist():
+    for at in ordered.of_whole_queries(step > 1).tolist():
         after = f"after {before[at]}" if before[at] else "as the first"
         yield Fault(int(ordered.number[at]), "rank-gap", f"rank {rank[at]} {after} of {_query(ordered, at)}")
 
@@ -145,7 +149,7 @@ def _scores(ordered: Ordered, _: Known) -> Iterator[Fault]:
         for at in np.flatnonzero(finite & ((lines.score < 0) | (lines.score > 1))).tolist():
             yield Fault(int(lines.number[at]), "outside", f"{lines.score[at]:g}")
     kind = "order" if lines.layout.probabilities else "order-2014"
-    rises = np.concatenate([[False], score[1:] > score[:-1]]) & ~ordered.first
+    rises = np.concatenate([[False], score[1:] > score[:-1]]) & ~ordered.first & np.isfinite(score)
     for at in ordered.of_whole_queries(rises).tolist():
         got = f"{score[at]:g} at rank {ordered.rank[at]}, {score[at - 1]:g} before, in {_query(ordered, at)}"
         yield Fault(int(ordered.number[at]), kind, got)

@@ -6,6 +6,7 @@ is read again line by line, as columns of text, so that every fault has its line
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,7 +58,7 @@ class Lines:
     classes: NDArray[np.str_]
     query: NDArray[np.int32]
     class_index: NDArray[np.int32]
-    rank: NDArray[np.int64]
+    rank: NDArray[np.int32]
     score: NDArray[np.float64]
     number: NDArray[np.int64]
     faults: tuple[Fault, ...] = ()
@@ -123,19 +124,18 @@ def _header_faults(line: str, layout: Layout) -> list[Fault]:
 
 def _nothing(path: Path, layout: str, fault: Fault) -> Lines:
     names, codes = np.empty(0, dtype=np.str_), np.empty(0, dtype=np.int32)
-    whole = np.empty(0, dtype=np.int64)
     chosen = layout_of("2014" if layout == AUTO else layout)
-    return Lines(path, chosen, names, names, codes, codes, whole, np.empty(0), whole, (fault,))
+    return Lines(path, chosen, names, names, codes, codes, codes, np.empty(0), np.empty(0, dtype=np.int64), (fault,))
 
 
-_Columns = tuple[pa.DictionaryArray, pa.DictionaryArray, NDArray[np.int64], NDArray[np.float64]]
+_Columns = tuple[pa.DictionaryArray, pa.DictionaryArray, NDArray[np.int32], NDArray[np.float64]]
 """Query, class, rank, score."""
 
 
 def _at_once(data: bytes, layout: Layout, n_head: int) -> _Columns | None:
     """Parse all lines, or give None if any of them needs a closer look."""
     coded = pa.dictionary(pa.int32(), pa.string())
-    numeric = (pa.int64(), pa.float64())
+    numeric = (pa.int32(), pa.float64())
     third, fourth = numeric if layout.rank_column == 2 else numeric[::-1]
     try:
         table = csv.read_csv(
@@ -179,25 +179,29 @@ def _carefully(path: Path, data: bytes, layout: Layout, n_head: int, faults: lis
     fields = pc.split_pattern(lines, SEPARATOR).flatten()
     column = [fields.take(np.arange(position, len(fields), 4)) for position in range(4)]
     rank, score = column[layout.rank_column], column[5 - layout.rank_column]
-    bad_rank = ~_mask(pc.match_substring_regex(rank, _WHOLE))
-    bad_score = ~_mask(pc.match_substring_regex(score, _NUMBER))
-    comma = _mask(pc.match_substring_regex(score, _COMMA))
-    for kind, texts_, bad in (
-        ("rank", rank, bad_rank),
-        ("decimal-comma", score, comma),
-        ("score", score, bad_score & ~comma),
-    ):
-        found += [
-            Fault(line, kind, repr(text))
-            for line, text in zip(number[bad].tolist(), texts_.filter(bad).to_pylist(), strict=True)
-        ]
-    bad = bad_rank | bad_score
+    bad = np.zeros(len(number), dtype=np.bool_)
+    for kind, text, wrong in _bad_numbers(rank, score):
+        found += _told(kind, number, text, wrong)
+        bad |= wrong
     torn += column[0].filter(bad).unique().to_pylist()
     query, class_ = (names.filter(~bad).cast(pa.string()).dictionary_encode() for names in column[:2])
-    ranks = pc.utf8_trim_whitespace(rank.filter(~bad)).cast(pa.int64()).to_numpy(zero_copy_only=False)
-    numbers = pc.utf8_ltrim(pc.utf8_trim_whitespace(score.filter(~bad)), "+")
-    scores = numbers.cast(pa.float64()).to_numpy(zero_copy_only=False)
+    ranks = pc.utf8_trim_whitespace(rank.filter(~bad)).cast(pa.int32()).to_numpy(zero_copy_only=False)
+    unsigned = pc.utf8_ltrim(pc.utf8_trim_whitespace(score.filter(~bad)), "+")
+    scores = unsigned.cast(pa.float64()).to_numpy(zero_copy_only=False)
     return _lines(path, layout, (query, class_, ranks, scores), number[~bad], found, torn)
+
+
+def _bad_numbers(rank: pa.Array, score: pa.Array) -> Iterator[tuple[str, pa.Array, NDArray[np.bool_]]]:
+    """Kinds of fault, the texts that may have them, and which do."""
+    comma = _mask(pc.match_substring_regex(score, _COMMA))
+    yield "rank", rank, ~_mask(pc.match_substring_regex(rank, _WHOLE))
+    yield "decimal-comma", score, comma
+    yield "score", score, ~_mask(pc.match_substring_regex(score, _NUMBER)) & ~comma
+
+
+def _told(kind: str, number: NDArray[np.int64], text: pa.Array, wrong: NDArray[np.bool_]) -> list[Fault]:
+    pairs = zip(number[wrong].tolist(), text.filter(wrong).to_pylist(), strict=True)
+    return [Fault(line, kind, repr(what)) for line, what in pairs]
 
 
 def _decoded(data: bytes, faults: list[Fault]) -> list[str]:

@@ -137,7 +137,17 @@ class Comparison:
     @property
     def place(self) -> int:
         """Where it would have stood in the contest, from 1: runs that are not the contest's do not count."""
-        return 1 + sum(row.value(self.metric) >= self.own.value(self.metric) for row in self.rows if not row.label)
+        return 1 + len(self._above)
+
+    @property
+    def place_text(self) -> str:
+        """The place, "or later" where some of the runs before it are known as a range alone."""
+        return f"{self.place}{' or later' if any(not math.isnan(row.lowest) for row in self._above) else ''}"
+
+    @property
+    def _above(self) -> list[Standing]:
+        own = self.own.value(self.metric)
+        return [row for row in self.rows if not row.label and row.value(self.metric) >= own]
 
     @property
     def sentence(self) -> str:
@@ -145,14 +155,16 @@ class Comparison:
         value = self.own.value(self.metric)
         near = [row.run for row in self.rows if row.read_off and abs(row.value(self.metric) - value) <= READ_OFF]
         doubt = f" (within reading error of {', '.join(near)})" if near else ""
-        return f"{self.metric} {value:.4f} would have been place {self.place} in 2014{doubt}; it is {self.own.label}."
+        return (
+            f"{self.metric} {value:.4f} would have been place {self.place_text} in 2014{doubt}; it is {self.own.label}."
+        )
 
     def table(self) -> list[list[str]]:
         """Cells under `COLUMNS`; only the contest's own runs have places, the run's own place is in brackets."""
         cells, place = [], 0
         for row in self.rows:
             place += not row.label
-            shown = f"({self.place})" if row is self.own else "" if row.label else str(place)
+            shown = f"({self.place_text})" if row is self.own else "" if row.label else str(place)
             cells.append(row.cells(shown))
         return cells
 
@@ -160,7 +172,7 @@ class Comparison:
         """Give the place and all rows."""
         return {
             "metric": self.metric,
-            "place": self.place,
+            "place": self.place_text,
             "label": self.own.label,
             "rows": [{**row.to_json(), "own": row is self.own} for row in self.rows],
         }

@@ -15,7 +15,7 @@ from evaluation.papers import read_papers
 from featstore.catalog import make_catalog, number_of, view_of
 from featstore.errors import DatasetError, SettingsError, listed
 from featstore.readers.plantclef import TAXA, parse_record
-from featstore.readers.reader import is_photograph, walk
+from featstore.readers.reader import PHOTOGRAPH_SUFFIXES, is_photograph, walk
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -66,8 +66,9 @@ class Truth:
 
 def image_queries(image_id: NDArray[np.str_]) -> NDArray[np.str_]:
     """Names of photographs in an image run: ``<MediaId>.jpg``; an id that is a file's name stays as it is."""
+    suffixes = tuple(PHOTOGRAPH_SUFFIXES)
     ids = image_id.tolist()
-    return np.array([name if is_photograph(name) else f"{name}.jpg" for name in ids], dtype=np.str_)
+    return np.array([name if name.casefold().endswith(suffixes) else f"{name}.jpg" for name in ids], dtype=np.str_)
 
 
 def read_truth(source: str | Path, split: str | None = None) -> Truth:
