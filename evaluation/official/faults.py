@@ -132,8 +132,8 @@ class Faults:
         shown = "".join(f"\n  {fault}" for fault in self.refused[:N_SHOWN])
         n_more = len(self.refused) - N_SHOWN
         more = f"\n  and {n_more:,} more" if n_more > 0 else ""
-        got = f"{len(self.refused):,} faults in {self.path}:{shown}{more}\n"
-        remedy = "Correct them; `evaluate check-run RUN --out faults.csv` writes all of them."
+        got = f"{len(self.refused):,} faults in {self.path}:{shown}{more}"
+        remedy = "\nCorrect them; `evaluate check-run RUN --out faults.csv` writes all of them."
         raise RunFileError("a run file without a fault", got, remedy)
 
     def table(self) -> list[list[str]]:

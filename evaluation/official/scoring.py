@@ -29,6 +29,7 @@ TITLES = {
     "S": "S",
     "S_image": "S_image",
     **dict.fromkeys(("mrr", "mrr_image"), "MRR"),
+    "ma_mrr": "MA-MRR",
     **{f"top_{k}{unit}": f"Top-{k}" for k in (1, 3, 5) for unit in ("", "_image")},
 }
 
@@ -171,6 +172,20 @@ def _mean_reciprocal_rank(rank: NDArray[np.float64], author: NDArray[np.str_]) -
     return PerAuthor(of_user.total * n_queries, n_queries)
 
 
+def _macro_mean_reciprocal_rank(
+    rank: NDArray[np.float64], author: NDArray[np.str_], true_class: NDArray[np.str_]
+) -> PerAuthor:
+    """Mean over species of their mean of 1 / rank, as in PlantCLEF 2022, over the species that the truth shows.
+
+    Other draws of users keep the weight that each plant has by the size of its species.
+    """
+    _, species, n_plants = np.unique(true_class, return_inverse=True, return_counts=True)
+    weight = 1.0 / n_plants[species]
+    n_queries = top_k_score(rank, 1, author).weight
+    sums = (observation_score(values, author).total * n_queries for values in (weight * reciprocal_rank(rank), weight))
+    return PerAuthor(*sums)
+
+
 def _observation_score(rank: NDArray[np.float64], author: NDArray[np.str_]) -> PerAuthor:
     return observation_score(reciprocal_rank(rank), author)
 
@@ -193,6 +208,7 @@ PER_QUERY: Mapping[str, Callable[[NDArray[np.float64], NDArray[np.str_]], PerAut
 def _observation_scores(rank: NDArray[np.float64], truth: Truth, run: str) -> list[Score]:
     figures = {"S": _observation_score(rank, truth.author)}
     figures |= {name: metric(rank, truth.author) for name, metric in PER_QUERY.items()}
+    figures["ma_mrr"] = _macro_mean_reciprocal_rank(rank, truth.author, truth.true_class)
     return _with_intervals(figures, (run, truth.split, ALL_VIEWS), len(rank))
 
 

@@ -84,7 +84,13 @@ def by_hand(rows: list[list[str]], papers: pd.DataFrame, layout: str) -> dict[st
         score = mean([mean([values[0] for values in owned.values()]) for owned in users.values()])
         suffix, name = "", "S"
     tops = {f"top_{k}{suffix}": mean([float(one > 0 and 1 / one <= k + 1e-9) for one in everything]) for k in (1, 3, 5)}
-    return {name: score, f"mrr{suffix}": mean(everything), **tops}
+    found = {name: score, f"mrr{suffix}": mean(everything), **tops}
+    if not LAYOUTS[layout].by_image:
+        of_species: dict[str, list[float]] = defaultdict(list)
+        for plant, class_id in set(zip(papers["observation_id"], papers["class_id"], strict=True)):
+            of_species[class_id].append(1 / rank.get((plant, class_id), math.inf))
+        found["ma_mrr"] = mean([mean(values) for values in of_species.values()])
+    return found
 
 
 @settings(max_examples=60, deadline=None)
