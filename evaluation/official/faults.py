@@ -133,7 +133,7 @@ class Faults:
         n_more = len(self.refused) - N_SHOWN
         more = f"\n  and {n_more:,} more" if n_more > 0 else ""
         got = f"{len(self.refused):,} faults in {self.path}:{shown}{more}"
-        remedy = "\nCorrect them; `evaluate check-run RUN --out faults.csv` writes all of them."
+        remedy = "Correct them; `evaluate check-run RUN --out faults.csv` writes all of them."
         raise RunFileError("a run file without a fault", got, remedy)
 
     def table(self) -> list[list[str]]:
