@@ -153,11 +153,14 @@ class Comparison:
     def sentence(self) -> str:
         """The place in words, with what is uncertain about it."""
         value = self.own.value(self.metric)
-        near = [row.run for row in self.rows if row.read_off and abs(row.value(self.metric) - value) <= READ_OFF]
+        # Figures have three digits: at just this distance a run may be equal.
+        reach = READ_OFF + 1e-9
+        near = [row.run for row in self.rows if row.read_off and abs(row.value(self.metric) - value) <= reach]
         doubt = f" (within reading error of {', '.join(near)})" if near else ""
-        return (
-            f"{self.metric} {value:.4f} would have been place {self.place_text} in 2014{doubt}; it is {self.own.label}."
-        )
+        # Not every run of the contest has an S_image.
+        among = " among those whose S_image is known" if self.metric == "S_image" else ""
+        place = f"place {self.place_text} in 2014{among}{doubt}"
+        return f"{self.metric} {value:.4f} would have been {place}; it is {self.own.label}."
 
     def table(self) -> list[list[str]]:
         """Cells under `COLUMNS`; only the contest's own runs have places, the run's own place is in brackets."""
