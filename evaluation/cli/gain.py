@@ -78,7 +78,7 @@ def article(
         return
     title = f"{table.n_observations:,} observations of {table.split}, all views together"
     shell.print_table(title, COLUMNS, [row.cells() for row in table.rows])
-    shell.say(f"Best single: {table.best}, chosen on {table.chosen_on}.")
+    shell.say(table.choice)
     shell.say(table.note)
     shell.say(SPEED_NOTE)
     shell.say("Written: " + ", ".join(str(path) for path in files))
@@ -97,7 +97,7 @@ def _print_gain(report: GainReport) -> None:
 
     first = report.images[0]
     if first.curves:
-        title = f"By images per observation, the same observations at every number ({first.split})"
+        title = f"With 1 and with K images, for the observations that have at least K ({first.split})"
         shell.print_table(title, IMAGE_COLUMNS, image_rows(report.images))
     else:
         shell.say(NO_CURVE)

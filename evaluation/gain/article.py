@@ -115,7 +115,7 @@ class ArticleTable:
     best
         Name of the best single.
     chosen_on
-        Split on which it was the best, and on which members were chosen.
+        Split on which it was the best, and on which members were chosen; ``""`` for the only one.
     rows
         Ours, then the article's.
     """
@@ -125,6 +125,11 @@ class ArticleTable:
     best: str
     chosen_on: str
     rows: tuple[ArticleRow, ...]
+
+    @property
+    def choice(self) -> str:
+        """Name the best single, and say how it was chosen."""
+        return f"Best single: {self.best}, {f'chosen on {self.chosen_on}' if self.chosen_on else 'the only one'}."
 
     @property
     def note(self) -> str:
@@ -143,7 +148,7 @@ class ArticleTable:
             "split": self.split,
             "n_observations": self.n_observations,
             "best_single": self.best,
-            "chosen_on": self.chosen_on,
+            "chosen_on": self.chosen_on or None,
             "rows": [row.to_json() for row in self.rows],
             "note": self.note,
         }
@@ -152,7 +157,7 @@ class ArticleTable:
         """Write the table as Markdown, with its note below."""
         lines = [COLUMNS, ["---"] * 2 + ["---:"] * (len(COLUMNS) - 2), *(row.cells() for row in self.rows)]
         table = "\n".join(f"| {' | '.join(cell.replace('|', '/') for cell in line)} |" for line in lines)
-        return f"{table}\n\nBest single: {self.best} (chosen on {self.chosen_on}). {self.note}\n"
+        return f"{table}\n\n{self.choice} {self.note}\n"
 
 
 def entrants(

@@ -10,7 +10,7 @@ from evaluation.gain.contest import Contest, contest_of
 from evaluation.gain.models import greedy_order, greedy_scores
 from evaluation.members import AUGMENTED, Members, load_members
 from evaluation.predictions import SUFFIX
-from evaluation.runs import CARD, read_run_card, splits_of
+from evaluation.runs import CARD, find_predictions, read_run_card, split_and_variant, splits_of
 
 LEARNED_ON = "valid"
 
@@ -30,7 +30,7 @@ class Entries:
     order
         The positions of `fused`, best first as valid says, or as named.
     chosen_on
-        ``"valid"``, or ``""`` when a run has no valid predictions.
+        ``"valid"``, or ``""`` when there is one run alone, or one without valid predictions.
     n_worth
         How many of the first of `order` have the highest S on valid; 1 when nothing was learned.
     warnings
@@ -99,17 +99,27 @@ def _learned(
     runs: Sequence[Path], fused: tuple[int, ...], rule: str, split: str, augmented: bool
 ) -> tuple[tuple[int, ...], int, str, list[str]]:
     """Order of the fused, how many of them valid would merge, where this was learned, and what is doubtful about it."""
+    if len(fused) == 1:
+        return fused, 1, "", []
     without = [str(run) for run in runs if LEARNED_ON not in splits_of(run)]
     if without:
         text = f"No {LEARNED_ON} predictions of {', '.join(without)}: models are taken in the order they were named."
         return fused, 1, "", [text]
-    valid = load_members(runs, LEARNED_ON, augmented=augmented).fused
+    copies = augmented and _any_augmented(runs)
+    valid = load_members(runs, LEARNED_ON, augmented=copies).fused
     contest = contest_of([member.predictions for member in valid], [member.run for member in valid])
     order = greedy_order(contest, range(len(valid)), rule)
     scores = greedy_scores(contest, order, rule)
     doubt = f"The order of the models was learned on {LEARNED_ON}, which is also what is reported: S is too high."
-    warnings = [doubt] if split == LEARNED_ON and len(fused) > 1 else []
+    warnings = [doubt] if split == LEARNED_ON else []
+    if augmented and not copies:
+        warnings.append(f"No augmented {LEARNED_ON} predictions: the order was learned on the plain ones.")
     return tuple(fused[number] for number in order), scores.index(max(scores)) + 1, LEARNED_ON, warnings
+
+
+def _any_augmented(runs: Sequence[Path]) -> bool:
+    files = [path for run in runs for path in find_predictions(run, LEARNED_ON)]
+    return any(split_and_variant(path)[1].startswith(AUGMENTED) for path in files)
 
 
 def _augmented(members: Members, place: dict[Path, int]) -> dict[int, int]:

@@ -62,9 +62,10 @@ def _image_panel(axes: Axes, gains: Sequence[ImageGain], view: str) -> None:
     _label_ends(axes, len(shown.points), labels)
     what = "All views" if view == ALL_VIEWS else view
     last = shown.points[-1]
+    gained = "gain in S" if len(gains) == 1 else f"gain in S of {gains[-1].run}"
     axes.set_title(
         f"{what}: the {shown.n_observations:,} observations with {shown.population} images\n"
-        f"gain in S {last.gain.value:+.3f}{_ends(last.gain.low, last.gain.high)}",
+        f"{gained}: {last.gain.value:+.3f}{_ends(last.gain.low, last.gain.high)}",
         fontsize=FONT + 1,
         loc="left",
     )
@@ -104,6 +105,7 @@ def draw_models(gain: ModelGain, path: Path) -> Path:
         _size_panel(left, gain)
         for axes in right:
             _cost_panel(axes, gain)
+            figure.legend(*axes.get_legend_handles_labels(), loc="outside lower right", ncols=3, fontsize=FONT)
 
     return save(path, (10.5 if with_cost else 5.4, 4.2), draw)
 
@@ -133,23 +135,25 @@ def _cost_panel(axes: Axes, gain: ModelGain) -> None:
     singles = [found for found in gain.singles if not math.isnan(found.seconds)]
     steps = [found for found in gain.steps[1:] if not math.isnan(found.seconds)]
     axes.set_xscale("log")
-    axes.plot(*_places(singles), "o", color=GREY, markersize=6)
-    axes.plot(*_places(steps), "D", color=BLUE, markersize=6)
+    axes.plot(*_places(singles), "o", color=GREY, markersize=6, label="one model")
+    axes.plot(*_places(steps), "D", color=BLUE, markersize=6, label="several, by the order on the left")
     front = sorted({(found.seconds, found.score.value) for found in (*singles, *steps) if found.on_front})
     axes.step(*zip(*front, strict=True), where="post", color=RED, linewidth=1.2, zorder=0)
-    axes.plot(*zip(*front, strict=True), "o", color=RED, markersize=11, fillstyle="none")
-    for found in [*singles, *steps] if len(singles) <= MOST_COLOURED + 1 else [*_on_front(singles), *steps]:
+    axes.plot(
+        *zip(*front, strict=True),
+        "o",
+        color=RED,
+        markersize=11,
+        fillstyle="none",
+        label="none as good is cheaper",
+    )
+    for found in {found.models: found for found in (*singles, *steps) if found.on_front}.values():
         text = found.models[0] if len(found.models) == 1 else f"{len(found.models)} models"
-        axes.annotate(
-            text,
-            (found.seconds, found.score.value),
-            xytext=(0, 8),
-            textcoords="offset points",
-            ha="center",
-            fontsize=FONT - 1,
-        )
+        place = (found.seconds, found.score.value)
+        axes.annotate(text, place, (-8, 6), textcoords="offset points", ha="right", fontsize=FONT)
+    axes.margins(x=0.4, y=0.08)
     axes.margins(x=0.2)
-    axes.set_title("S by cost: ring = none is both as good and as cheap", fontsize=FONT + 1, loc="left")
+    axes.set_title("S by cost", fontsize=FONT + 1, loc="left")
     axes.set_xlabel("seconds per image, all models one after another")
     _bare(axes)
 
@@ -158,15 +162,12 @@ def _places(sets: Sequence[ModelSet]) -> tuple[list[float], list[float]]:
     return [found.seconds for found in sets], [found.score.value for found in sets]
 
 
-def _on_front(sets: Sequence[ModelSet]) -> list[ModelSet]:
-    return [found for found in sets if found.on_front]
-
-
 def _label_ends(axes: Axes, x: float, labels: Sequence[tuple[float, str, str]]) -> None:
     """Write labels beside the last point, pushed apart where they would cover each other."""
     low, high = axes.get_ylim()
     for (_, text, colour), y in zip(labels, spread([y for y, _, _ in labels], (high - low) * 0.075), strict=True):
-        axes.annotate(text, (x, y), xytext=(8, 0), textcoords="offset points", va="center", color=colour, fontsize=FONT)
+        label = axes.annotate(text, (x, y), (8, 0), textcoords="offset points", va="center", annotation_clip=False)
+        label.set(color=colour, fontsize=FONT)
 
 
 def spread(values: Sequence[float], gap: float) -> list[float]:

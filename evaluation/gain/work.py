@@ -92,11 +92,13 @@ def make_article(paths: Sequence[Path], split: str | None, rule: str = "mean") -
     entries = read_entries(paths, split, rule)
     contest, best = entries.contest, entries.order[0]
     warnings = list(entries.warnings)
-    if not entries.chosen_on:
+    chosen_on = entries.chosen_on
+    if not chosen_on and len(entries.fused) > 1:
+        chosen_on = contest.split
         best = max(entries.fused, key=lambda number: _value(contest, number, rule))
         warnings.append(f"The best single was chosen on {contest.split} itself: gains over it are too small.")
     rows = entrants(contest, entries.fused, entries.augmented, entries.order[: entries.n_worth])
-    table = article_table(contest, rows, best, entries.chosen_on or contest.split, rule)
+    table = article_table(contest, rows, best, chosen_on, rule)
     return table, tuple(warnings)
 
 
