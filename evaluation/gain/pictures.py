@@ -59,6 +59,7 @@ def _image_panel(axes: Axes, gains: Sequence[ImageGain], view: str) -> None:
         labels += [_line(axes, shown, "Top-1", RED, "s", band=True)]
     else:
         labels += _several(axes, curves)
+    axes.margins(y=0.12)
     _label_ends(axes, len(shown.points), labels)
     what = "All views" if view == ALL_VIEWS else view
     last = shown.points[-1]
@@ -150,7 +151,9 @@ def _cost_panel(axes: Axes, gain: ModelGain) -> None:
     for found in {found.models: found for found in (*singles, *steps) if found.on_front}.values():
         text = found.models[0] if len(found.models) == 1 else f"{len(found.models)} models"
         place = (found.seconds, found.score.value)
-        axes.annotate(text, place, (-8, 6), textcoords="offset points", ha="right", fontsize=FONT)
+        # Below a single lies what it beats; steps stand close together.
+        offset = (8, -12) if len(found.models) == 1 else (0, 9)
+        axes.annotate(text, place, offset, textcoords="offset points", fontsize=FONT)
     axes.margins(x=0.4, y=0.08)
     axes.margins(x=0.2)
     axes.set_title("S by cost", fontsize=FONT + 1, loc="left")

@@ -106,14 +106,14 @@ def test_with_all_images_it_is_the_ordinary_fusion(plant: list[int], seed: int) 
 def test_independent_images_follow_the_closed_form() -> None:
     """Each image says "right" with probability 2/3 and else "wrong"; the mean of three is right with 20/27."""
     rng = np.random.default_rng(5)
-    plant = np.repeat(np.arange(4000), 3)
+    plant = np.repeat(np.arange(2000), 3)
     right = np.where(rng.random(len(plant)) < 2 / 3, 0.9, 0.1)
     own = (plant % 2)[:, np.newaxis] == np.arange(2)
     member = predictions(plant, np.where(own, right[:, np.newaxis], 1 - right[:, np.newaxis]).astype(np.float32))
     points = curve_of(image_gain(contest_of([member], ["net"]), "net"), 3).points
     # One of two species is always in place 1, 2 or, tied, 1.5; two images disagree with probability 4/9.
     expected = {1: 2 / 3, 2: 4 / 9, 3: 20 / 27}
-    assert [point.top_1.value for point in points] == pytest.approx(list(expected.values()), abs=0.02)
+    assert [point.top_1.value for point in points] == pytest.approx(list(expected.values()), abs=0.03)
     assert points[0].top_1.low < 2 / 3 < points[0].top_1.high
 
 
