@@ -23,6 +23,7 @@ POINT_COLUMNS = tuple(
 )
 IMAGE_COLUMNS = ("run", "split", "view", "population", "n_observations", "n_images", *POINT_COLUMNS)
 MODEL_COLUMNS = ("set", "models", "n_models", *POINT_COLUMNS[:9], "seconds_per_image", "on_front")
+MAY_BE_ABSENT = ("gain.png", "gain_models.csv", "gain_models.png")
 ARTICLE_COLUMNS = (
     "kind",
     "run",
@@ -107,6 +108,9 @@ def write_gain(report: GainReport, folder: Path) -> list[Path]:
     from evaluation.gain.pictures import draw_images, draw_models
 
     folder.mkdir(parents=True, exist_ok=True)
+    for name in MAY_BE_ABSENT:
+        # Of an earlier call on other runs.
+        (folder / name).unlink(missing_ok=True)
     files = [folder / "gain.csv", folder / "gain.json"]
     lines = [row_of(entry, IMAGE_COLUMNS) for gain in report.images for entry in _entries(gain)]
     write_csv(files[0], IMAGE_COLUMNS, lines)

@@ -185,6 +185,8 @@ def test_one_run_needs_no_choice(runs: Path, tmp_path: Path, capsys: pytest.Capt
 
 def test_one_image_per_plant_is_said_and_no_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = write_run(tmp_path / "runs" / "single", 1.0, ("valid", "test"), n_images=1)
+    (tmp_path / "gain").mkdir()
+    (tmp_path / "gain" / "gain.png").write_text("of an earlier call", encoding="utf-8")
     evaluate(["gain", run, "--out", tmp_path])
     assert "no curve" in capsys.readouterr().err
     assert not (tmp_path / "gain" / "gain.png").exists()

@@ -196,7 +196,7 @@ def test_plants_of_unknown_class_are_left_out() -> None:
     assert gains[0].curves == gains[1].curves
 
 
-@pytest.mark.parametrize("wrong", [{"max_images": 0}, {"n_draws": 0}, {"rule": "medium"}])
+@pytest.mark.parametrize("wrong", [{"max_images": 1}, {"n_draws": 0}, {"rule": "medium"}])
 def test_a_plan_that_makes_no_sense_is_refused(wrong: dict[str, int]) -> None:
     with pytest.raises(SettingsError):
         GainPlan(**wrong)  # type: ignore[arg-type]  # wrong on purpose
