@@ -5,17 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from evaluation.cli.fusing import fuse
+from evaluation.cli.gain import article, gain
 from evaluation.cli.official import check_run, score, write_run
 from featstore import shell
 
 app = shell.new_app("Fuse the predictions of several images and models, and score them per observation.")
-for command in (fuse, score, check_run, write_run):
+for command in (fuse, article, gain, score, check_run, write_run):
     app.command()(command)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run `evaluate` and leave the process."""
     shell.run(app, argv)
-
-
-__all__ = ["app", "main"]
