@@ -1,18 +1,21 @@
 """Intervals: how far a score would move with other authors, by drawing authors anew.
 
 Photographs of one author are alike in place, day, camera and habit, so authors are what is drawn, with everything that
-they photographed; an observation of unknown author is drawn by itself. Both ends are percentiles of the drawn scores.
+they photographed; an observation of unknown author is drawn by itself. Both ends are percentiles of the drawn scores,
+for an error made of distances (calibration) mirrored at the score itself.
 
 References
 ----------
 .. [1] B. Efron, R. Tibshirani, "An Introduction to the Bootstrap", Chapman & Hall 1993, chapter 13: percentile
-   intervals.
+   intervals; chapter 15: permutation tests.
+.. [2] A. Davison, D. Hinkley, "Bootstrap Methods and their Application", Cambridge 1997, section 5.2: basic intervals,
+   the mirrored ones.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -22,6 +25,7 @@ from numpy.typing import NDArray
 from evaluation.metrics import PerAuthor
 
 N_DRAWS = 2000
+N_SWAPS = 9999
 LEVEL = 0.95
 _SEED = 2014
 _BLOCK = 250
@@ -60,9 +64,14 @@ def intervals(scores: Sequence[PerAuthor]) -> list[tuple[float, float]]:
     Returns
     -------
     list[tuple[float, float]]
-        (low, high), the `LEVEL` percentile interval of `N_DRAWS` draws; NaN with fewer than two authors.
+        (low, high), the `LEVEL` percentile interval of `N_DRAWS` draws; NaN with fewer than two authors. Where noise
+        adds to a score, drawn scores lie too high by as much as the score itself, and the interval is mirrored at it
+        and cut at 0: ``2 score - high, 2 score - low``; the score may then lie above it.
     """
-    return [_ends(column) for column in _drawn(scores).T]
+    found = [_ends(column) for column in _drawn(scores).T]
+    return [
+        _mirrored(ends, score.value) if score.noise_adds else ends for ends, score in zip(found, scores, strict=True)
+    ]
 
 
 def difference(first: PerAuthor, second: PerAuthor) -> Difference:
@@ -71,28 +80,63 @@ def difference(first: PerAuthor, second: PerAuthor) -> Difference:
     return Difference(first.value - second.value, *_ends(drawn[:, 0] - drawn[:, 1]))
 
 
+def swap_p_value(first: PerAuthor, second: PerAuthor) -> float:
+    """Probability of so great a difference, in either direction, if it were chance which run is which.
+
+    For every author a coin decides whether the two runs change places, with everything that the author photographed.
+    That is a fair test of the hypothesis that the runs are alike for every author; it asks for no distribution, and it
+    is not corrected for the number of runs that are compared.
+
+    Returns
+    -------
+    float
+        In [1 / (`N_SWAPS` + 1), 1]; NaN with fewer than two authors.
+    """
+    if first.n_authors < 2:
+        return math.nan
+    change = second.sums - first.sums
+    all_first: NDArray[np.float64] = np.asarray(first.sums.sum(axis=0))[np.newaxis]
+    all_second: NDArray[np.float64] = np.asarray(second.sums.sum(axis=0))[np.newaxis]
+    rng = np.random.default_rng([_SEED, first.n_authors])
+    # Rounding must not tell equal differences apart.
+    threshold = abs(first.value - second.value) - 1e-12
+    n_greater = 0
+    for start in range(0, N_SWAPS, _BLOCK):
+        swapped = rng.integers(0, 2, (first.n_authors, min(_BLOCK, N_SWAPS - start))).astype(np.float64)
+        moved = np.asarray(change.T @ swapped).T
+        apart = np.abs(first.of(all_first + moved) - second.of(all_second - moved))
+        n_greater += int(np.count_nonzero(apart >= threshold))
+    return (n_greater + 1) / (N_SWAPS + 1)
+
+
 def _drawn(scores: Sequence[PerAuthor]) -> NDArray[np.float64]:
     """(`N_DRAWS`, number of scores), or no rows with fewer than two authors."""
-    (n_authors,) = {len(score.total) for score in scores}
+    (n_authors,) = {score.n_authors for score in scores}
     if n_authors < 2:
         return np.empty((0, len(scores)))
-    totals = np.stack([score.total for score in scores], axis=1)
-    weights = np.stack([score.weight for score in scores], axis=1)
-    blocks = [(block @ totals) / (block @ weights) for block in _blocks(n_authors)]
+    times = _times_drawn(n_authors)
+    blocks = [_redrawn(scores, times[start : start + _BLOCK]) for start in range(0, N_DRAWS, _BLOCK)]
     return np.concatenate(blocks)
 
 
+def _mirrored(ends: tuple[float, float], value: float) -> tuple[float, float]:
+    low, high = ends
+    return (low, high) if math.isnan(low) else (max(0.0, 2 * value - high), max(0.0, 2 * value - low))
+
+
+def _redrawn(scores: Sequence[PerAuthor], times: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """(b, number of scores) for (b, n_authors) counts of how often each author is drawn."""
+    by_author = times.T.astype(np.float64)
+    return np.stack([score.of(np.asarray(score.sums.T @ by_author).T) for score in scores], axis=1)
+
+
 def _ends(drawn: NDArray[np.float64]) -> tuple[float, float]:
+    # A draw in which no author has anything that the metric looks at has no score.
+    drawn = drawn[np.isfinite(drawn)]
     if not len(drawn):
         return math.nan, math.nan
     low, high = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return float(low), float(high)
-
-
-def _blocks(n_authors: int) -> Iterator[NDArray[np.float64]]:
-    times = _times_drawn(n_authors)
-    for start in range(0, N_DRAWS, _BLOCK):
-        yield times[start : start + _BLOCK].astype(np.float64)
 
 
 @lru_cache(maxsize=16)
@@ -100,6 +144,9 @@ def _times_drawn(n_authors: int) -> NDArray[np.uint8]:
     """(`N_DRAWS`, n_authors) how often each author is drawn; the same for all runs, so that they can be compared."""
     rng = np.random.default_rng([_SEED, n_authors])
     times = np.empty((N_DRAWS, n_authors), dtype=np.uint8)
-    for row in times:
-        row[:] = np.bincount(rng.integers(n_authors, size=n_authors), minlength=n_authors)
+    for start in range(0, N_DRAWS, _BLOCK):
+        block = times[start : start + _BLOCK]
+        # Draws are counted together: each has numbers of its own.
+        drawn = rng.integers(n_authors, size=block.shape) + n_authors * np.arange(len(block))[:, np.newaxis]
+        block[:] = np.bincount(drawn.ravel(), minlength=block.size).reshape(block.shape)
     return times
