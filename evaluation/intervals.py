@@ -21,6 +21,7 @@ from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import hstack
 
 from evaluation.metrics import PerAuthor
 
@@ -29,6 +30,8 @@ N_SWAPS = 9999
 LEVEL = 0.95
 _SEED = 2014
 _BLOCK = 250
+_CELLS = 500_000
+"""Numbers held at once: few enough for the processor's cache and for any memory."""
 
 
 @dataclass(frozen=True)
@@ -114,20 +117,20 @@ def _drawn(scores: Sequence[PerAuthor]) -> NDArray[np.float64]:
     (n_authors,) = {score.n_authors for score in scores}
     if n_authors < 2:
         return np.empty((0, len(scores)))
-    times = _times_drawn(n_authors)
-    blocks = [_redrawn(scores, times[start : start + _BLOCK]) for start in range(0, N_DRAWS, _BLOCK)]
-    return np.concatenate(blocks)
+    sums = hstack([score.sums for score in scores], format="csr").T
+    ends = np.cumsum([score.n_columns for score in scores])[:-1]
+    found = np.empty((N_DRAWS, len(scores)))
+    step = max(1, _CELLS // max(sums.shape))
+    for start in range(0, N_DRAWS, step):
+        times = _times_drawn(n_authors)[start : start + step].T.astype(np.float64)
+        parts = np.split(np.asarray(sums @ times).T, ends, axis=1)
+        found[start : start + step] = np.stack([score.of(part) for score, part in zip(scores, parts, strict=True)], 1)
+    return found
 
 
 def _mirrored(ends: tuple[float, float], value: float) -> tuple[float, float]:
     low, high = ends
     return (low, high) if math.isnan(low) else (max(0.0, 2 * value - high), max(0.0, 2 * value - low))
-
-
-def _redrawn(scores: Sequence[PerAuthor], times: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """(b, number of scores) for (b, n_authors) counts of how often each author is drawn."""
-    by_author = times.T.astype(np.float64)
-    return np.stack([score.of(np.asarray(score.sums.T @ by_author).T) for score in scores], axis=1)
 
 
 def _ends(drawn: NDArray[np.float64]) -> tuple[float, float]:

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -152,7 +153,7 @@ class PerAuthor:
     @property
     def value(self) -> float:
         """The score, in the range and direction of its metric."""
-        everyone = np.asarray(self.sums.sum(axis=0), dtype=np.float64)
+        everyone = np.hstack([self.total.sum(axis=0), self.weight.sum(axis=0)]).astype(np.float64)
         return float(self.of(everyone[np.newaxis])[0])
 
     @property
@@ -161,8 +162,15 @@ class PerAuthor:
         return int(self.total.shape[0])
 
     @property
+    def n_columns(self) -> int:
+        """Number of sums that the score is made of."""
+        return _width(self.total) + _width(self.weight)
+
+    @cached_property
     def sums(self) -> csr_array[np.float64]:
         """(u, columns) totals, then weights; sparse, because few users have plants of one species."""
+        if isinstance(self.total, np.ndarray) and isinstance(self.weight, np.ndarray):
+            return csr_array(np.column_stack([self.total, self.weight]))
         return hstack([_columns(self.total), _columns(self.weight)], format="csr")
 
     @property
@@ -172,8 +180,12 @@ class PerAuthor:
 
     def of(self, sums: NDArray[np.float64]) -> NDArray[np.float64]:
         """Score (b, columns) sums over users, in the order of `sums`: (b,)."""
-        n_totals = 1 if self.total.ndim == 1 else int(self.total.shape[1])
+        n_totals = _width(self.total)
         return self.combine(sums[:, :n_totals], sums[:, n_totals:])
+
+
+def _width(sums: Sums) -> int:
+    return 1 if sums.ndim == 1 else int(sums.shape[1])
 
 
 def _columns(sums: Sums) -> csr_array[np.float64]:

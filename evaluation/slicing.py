@@ -234,7 +234,8 @@ def read_taxa(papers: Path | None, names: Mapping[str, str]) -> tuple[Taxa, list
 
 
 def _first_names(frame: pd.DataFrame, rank: str) -> tuple[dict[str, str], list[str]]:
-    known = frame[(frame["class_id"] != "") & (frame[rank] != "")]
+    # Readers name a species without a name after its class.
+    known = frame[(frame["class_id"] != "") & (frame[rank] != "") & (frame[rank] != frame["class_id"])]
     pairs = known[["class_id", rank]].drop_duplicates()
     several = pairs.loc[pairs["class_id"].duplicated(), "class_id"].astype(str).unique().tolist()
     firsts = pairs.drop_duplicates("class_id")
