@@ -21,9 +21,9 @@ from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import hstack
+from scipy.sparse import csr_array
 
-from evaluation.metrics import PerAuthor
+from evaluation.metrics import PerAuthor, side_by_side
 
 N_DRAWS = 2000
 N_SWAPS = 9999
@@ -97,7 +97,7 @@ def swap_p_value(first: PerAuthor, second: PerAuthor) -> float:
     """
     if first.n_authors < 2:
         return math.nan
-    change = second.sums - first.sums
+    change = csr_array(second.sums) - csr_array(first.sums)
     all_first: NDArray[np.float64] = np.asarray(first.sums.sum(axis=0))[np.newaxis]
     all_second: NDArray[np.float64] = np.asarray(second.sums.sum(axis=0))[np.newaxis]
     rng = np.random.default_rng([_SEED, first.n_authors])
@@ -117,7 +117,8 @@ def _drawn(scores: Sequence[PerAuthor]) -> NDArray[np.float64]:
     (n_authors,) = {score.n_authors for score in scores}
     if n_authors < 2:
         return np.empty((0, len(scores)))
-    sums = hstack([score.sums for score in scores], format="csr").T
+    # A sparse product adds up every column alike, wherever it stands: equal scores stay equal to the last bit.
+    sums = csr_array(side_by_side([score.sums for score in scores])).T
     ends = np.cumsum([score.n_columns for score in scores])[:-1]
     found = np.empty((N_DRAWS, len(scores)))
     step = max(1, _CELLS // max(sums.shape))

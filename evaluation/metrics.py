@@ -14,7 +14,7 @@ References
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal, TypeAlias
@@ -34,10 +34,12 @@ N_BINS = 15
 """Equal parts of [0, 1] in which confidence and accuracy are compared."""
 SMALLEST = float(np.finfo(np.float64).eps)
 """2.2e-16, at which scikit-learn clips 64-bit probabilities: no plant costs more than 36.04 of log loss."""
+_MOST_CELLS = 20_000
 
 Users: TypeAlias = NDArray[np.str_] | NDArray[np.intp]
 """User of each plant: an author's name, with ``""`` for a user of its own, or a number as `users` gives it."""
 Sums: TypeAlias = "NDArray[np.float64] | csr_array[np.float64]"
+"""What users add: (u,) or (u, q); sparse where there are many species, of which each user has few."""
 
 
 def true_indices(true_class: NDArray[np.str_], classes: NDArray[np.str_]) -> NDArray[np.intp]:
@@ -167,16 +169,14 @@ class PerAuthor:
         return _width(self.total) + _width(self.weight)
 
     @cached_property
-    def sums(self) -> csr_array[np.float64]:
-        """(u, columns) totals, then weights; sparse, because few users have plants of one species."""
-        if isinstance(self.total, np.ndarray) and isinstance(self.weight, np.ndarray):
-            return csr_array(np.column_stack([self.total, self.weight]))
-        return hstack([_columns(self.total), _columns(self.weight)], format="csr")
+    def sums(self) -> Sums:
+        """(u, columns) totals, then weights."""
+        return side_by_side([self.total, self.weight])
 
     @property
     def alone(self) -> NDArray[np.float64]:
         """(u,) the score of each user's plants alone."""
-        return self.of(self.sums.toarray())
+        return self.of(self.sums if isinstance(self.sums, np.ndarray) else self.sums.toarray())
 
     def of(self, sums: NDArray[np.float64]) -> NDArray[np.float64]:
         """Score (b, columns) sums over users, in the order of `sums`: (b,)."""
@@ -188,8 +188,23 @@ def _width(sums: Sums) -> int:
     return 1 if sums.ndim == 1 else int(sums.shape[1])
 
 
-def _columns(sums: Sums) -> csr_array[np.float64]:
-    return csr_array(sums[:, np.newaxis] if isinstance(sums, np.ndarray) and sums.ndim == 1 else sums)
+def side_by_side(parts: Sequence[Sums]) -> Sums:
+    """Join sums of the same users; sparse as soon as one of them is."""
+    dense = [part for part in parts if isinstance(part, np.ndarray)]
+    if len(dense) == len(parts):
+        return np.column_stack(dense)
+    columns = [csr_array(np.atleast_2d(part.T).T) if isinstance(part, np.ndarray) else part for part in parts]
+    joined: csr_array[np.float64] = hstack(columns, format="csr")
+    return joined
+
+
+def _cells(user: NDArray[np.intp], column: NDArray[np.intp], value: NDArray[np.float64], n_columns: int) -> Sums:
+    """Add up values by user and column; sparse where most of many cells would be empty."""
+    shape = (int(user.max()) + 1, n_columns)
+    if shape[0] * shape[1] > _MOST_CELLS:
+        return csr_array((value, (user, column)), shape=shape)
+    flat = np.bincount(user * n_columns + column, weights=value, minlength=shape[0] * shape[1])
+    return flat.astype(np.float64).reshape(shape)
 
 
 def observation_score(reciprocal: NDArray[np.float64], author: Users) -> PerAuthor:
@@ -263,10 +278,9 @@ def class_mean(value: NDArray[np.float64], true_class: NDArray[np.str_], author:
     """
     user = users(author)
     species = np.unique(true_class, return_inverse=True)[1]
-    shape = (int(user.max()) + 1, int(species.max()) + 1)
-    # Plants of one user and species share a cell, and are added up.
-    total = csr_array((value, (user, species)), shape=shape)
-    return PerAuthor(total, csr_array((np.ones_like(value), (user, species)), shape=shape), mean_of_ratios)
+    n_species = int(species.max()) + 1
+    total, weight = (_cells(user, species, each, n_species) for each in (value, np.ones_like(value)))
+    return PerAuthor(total, weight, mean_of_ratios)
 
 
 def log_loss(own: NDArray[np.float64], listed: NDArray[np.bool_], author: Users) -> PerAuthor:
@@ -293,9 +307,7 @@ def calibration_error(
         the classes (a plant counts only then: no temperature could mend the others), and user per plant.
     """
     user = users(author)
-    n_users = int(user.max()) + 1
-    cells = (user[listed], part_of(confidence[listed]))
-    distance = csr_array(((confidence - right)[listed], cells), shape=(n_users, N_BINS))
+    distance = _cells(user, part_of(confidence), np.where(listed, confidence - right, 0.0), N_BINS)
     return PerAuthor(distance, _per_user(user, listed.astype(np.float64)), sum_of_distances, noise_adds=True)
 
 

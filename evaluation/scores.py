@@ -6,7 +6,7 @@ import csv
 import io
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import astuple, dataclass, fields
+from dataclasses import dataclass, fields
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
@@ -111,6 +111,9 @@ def _calibration_error(ranked: Ranked) -> PerAuthor | None:
     if not len(ranked.own) or not ranked.listed.any():
         return None
     return calibration_error(ranked.confidence, ranked.right, ranked.listed, ranked.user)
+
+
+SCORE_COLUMNS = tuple(column.name for column in fields(Score))
 
 
 @dataclass(frozen=True)
@@ -266,8 +269,12 @@ def score_ranked(ranked: Ranked, run: str, split: str, view: str, scoring: Scori
 
 def score_to_json(score: Score) -> dict[str, Json]:
     """A score as a JSON object; NaN becomes null."""
-    names = [column.name for column in fields(Score)]
-    return {name: _finite(cell) for name, cell in zip(names, astuple(score), strict=True)}
+    return {name: _finite(getattr(score, name)) for name in SCORE_COLUMNS}
+
+
+def score_cells(score: Score) -> list[str]:
+    """Cells of a score under `SCORE_COLUMNS`; NaN is empty."""
+    return ["" if cell is None else str(cell) for cell in score_to_json(score).values()]
 
 
 def scores_to_json(scores: Iterable[Score]) -> list[Json]:
@@ -284,8 +291,7 @@ def write_scores(scores: Sequence[Score], folder: Path) -> tuple[Path, Path]:
         The two files.
     """
     table, document = folder / "scores.csv", folder / "scores.json"
-    rows = [["" if _finite(cell) is None else str(cell) for cell in astuple(score)] for score in scores]
-    write_csv(table, [column.name for column in fields(Score)], rows)
+    write_csv(table, SCORE_COLUMNS, [score_cells(score) for score in scores])
     write_json(document, {"schema": SCHEMA, "scores": scores_to_json(scores)})
     return table, document
 

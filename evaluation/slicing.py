@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import astuple, dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +14,7 @@ from evaluation.members import load_members, species_names
 from evaluation.papers import read_papers
 from evaluation.predictions import Predictions
 from evaluation.runs import CARD, RunCard, choose_split, read_run_card
-from evaluation.scores import USUAL, Score, Scoring, score_to_json, write_csv
+from evaluation.scores import SCORE_COLUMNS, USUAL, Scoring, score_cells, score_to_json, write_csv
 from evaluation.slices import TAXA, Answers, SliceScore, Taxa, require_slices, score_slices
 from evaluation.table import TITLES
 from featstore import shell
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 SCHEMA = "slices/1"
-CSV_COLUMNS = ("by", "group", "name", "n_images", *(column.name for column in fields(Score)))
+CSV_COLUMNS = ("by", "group", "name", "n_images", *SCORE_COLUMNS)
 ON_SCREEN = 20
 """Groups of one kind that a terminal shows."""
 _HEADERS = {"views": "views together", "images": "images each"}
@@ -257,8 +257,7 @@ def _to_json(slices: Sequence[SliceScore]) -> list[Json]:
 
 
 def _csv_row(one: SliceScore) -> list[str]:
-    figures = ["" if isinstance(cell, float) and math.isnan(cell) else str(cell) for cell in astuple(one.score)]
-    return [one.by, one.group, one.name, str(one.n_images), *figures]
+    return [one.by, one.group, one.name, str(one.n_images), *score_cells(one.score)]
 
 
 def _text_or_none(value: Json) -> str | None:
