@@ -2,7 +2,8 @@
 
 Photographs of one author are alike in place, day, camera and habit, so authors are what is drawn, with everything that
 they photographed; an observation of unknown author is drawn by itself. Both ends are percentiles of the drawn scores,
-for an error made of distances (calibration) mirrored at the score itself.
+for an error made of distances (calibration) mirrored at the score itself, for a mean over species, of which draws lack
+some, moved so that the drawn scores lie around it.
 
 References
 ----------
@@ -71,15 +72,16 @@ def intervals(scores: Sequence[PerAuthor]) -> list[tuple[float, float]]:
         adds to a score, drawn scores lie too high by as much as the score itself, and the interval is mirrored at it
         and cut at 0: ``2 score - high, 2 score - low``; the score may then lie above it.
     """
-    found = [_ends(column) for column in _drawn(scores).T]
-    return [
-        _mirrored(ends, score.value) if score.noise_adds else ends for ends, score in zip(found, scores, strict=True)
-    ]
+    ends = (_ends(column) for column in _centred(scores).T)
+    return [_within(score, found) for score, found in zip(scores, ends, strict=True)]
 
 
 def difference(first: PerAuthor, second: PerAuthor) -> Difference:
-    """Compare two runs on the same authors; both are drawn with the same ones."""
-    drawn = _drawn([first, second])
+    """Compare two runs on the same authors; both are drawn with the same ones.
+
+    The ends are percentiles, for errors too: what noise adds to both of them it does not add to their difference.
+    """
+    drawn = _centred([first, second])
     return Difference(first.value - second.value, *_ends(drawn[:, 0] - drawn[:, 1]))
 
 
@@ -129,9 +131,23 @@ def _drawn(scores: Sequence[PerAuthor]) -> NDArray[np.float64]:
     return found
 
 
-def _mirrored(ends: tuple[float, float], value: float) -> tuple[float, float]:
+def _centred(scores: Sequence[PerAuthor]) -> NDArray[np.float64]:
+    """Drawn scores, those of which parts drop out around the score: a rare species is missing from a third of them."""
+    drawn = _drawn(scores)
+    for column, score in enumerate(scores):
+        if score.parts_drop_out and len(drawn):
+            drawn[:, column] += score.value - drawn[:, column].mean()
+    return drawn
+
+
+def _within(score: PerAuthor, ends: tuple[float, float]) -> tuple[float, float]:
+    """Mirror the interval of an error at its value, and keep a moved or mirrored one within what the score can be."""
     low, high = ends
-    return (low, high) if math.isnan(low) else (max(0.0, 2 * value - high), max(0.0, 2 * value - low))
+    if math.isnan(low) or not (score.noise_adds or score.parts_drop_out):
+        return low, high
+    if score.noise_adds:
+        low, high = 2 * score.value - high, 2 * score.value - low
+    return max(0.0, low), min(1.0, max(0.0, high))
 
 
 def _ends(drawn: NDArray[np.float64]) -> tuple[float, float]:

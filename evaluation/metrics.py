@@ -145,12 +145,16 @@ class PerAuthor:
     noise_adds
         Whether chance alone pushes the score up, never down, as it does an error made of distances: drawn scores then
         lie above the score as far as the score lies above the truth, which `evaluation.intervals` undoes.
+    parts_drop_out
+        Whether a draw of users may lack parts of the score, such as species; drawn scores are then about other parts,
+        and `evaluation.intervals` centres them at the score.
     """
 
     total: Sums
     weight: Sums
     combine: Callable[[NDArray[np.float64], NDArray[np.float64]], NDArray[np.float64]] = ratio
     noise_adds: bool = False
+    parts_drop_out: bool = False
 
     @property
     def value(self) -> float:
@@ -280,7 +284,7 @@ def class_mean(value: NDArray[np.float64], true_class: NDArray[np.str_], author:
     species = np.unique(true_class, return_inverse=True)[1]
     n_species = int(species.max()) + 1
     total, weight = (_cells(user, species, each, n_species) for each in (value, np.ones_like(value)))
-    return PerAuthor(total, weight, mean_of_ratios)
+    return PerAuthor(total, weight, mean_of_ratios, parts_drop_out=True)
 
 
 def log_loss(own: NDArray[np.float64], listed: NDArray[np.bool_], author: Users) -> PerAuthor:

@@ -254,3 +254,23 @@ def test_the_interval_of_a_class_mean_holds_the_truth() -> None:
         ((low, high),) = intervals([class_mean(value, species.astype(np.str_), author)])
         inside += low <= skill.mean() <= high
     assert inside >= 88
+
+
+def test_rare_species_that_draws_lack_do_not_move_the_interval_of_a_class_mean() -> None:
+    """Eighteen species by 27 authors each, 21 by one author each that are easier: a draw lacks a third of these."""
+    rng = np.random.default_rng(19)
+    species = np.r_[np.repeat(np.arange(18), 27), np.repeat(np.arange(18, 39), 3)]
+    author = np.r_[np.arange(18 * 27), 18 * 27 + np.repeat(np.arange(21), 3)].astype(np.intp)
+    chance = np.where(species < 18, rng.beta(8, 4, 39)[species], 0.95)
+    truth = np.mean([chance[species == one].mean() for one in range(39)])
+    inside = 0
+    for _ in range(60):
+        value = (rng.random(len(species)) < chance).astype(np.float64)
+        score = class_mean(value, species.astype(np.str_), author)
+        ((low, high),) = intervals([score])
+        assert low < score.value < high
+        inside += low <= truth <= high
+    assert inside >= 53
+    worse = class_mean(value * (rng.random(len(value)) < 0.8), species.astype(np.str_), author)
+    less = difference(worse, score)
+    assert less.low < less.value < less.high < 0
