@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from evaluation.invariants import ALL_VIEWS
 from evaluation.predictions import Predictions
-from evaluation.scores import METRICS, rank_predictions
+from evaluation.ranking import rank_predictions
+from evaluation.scores import METRICS
 from featstore.errors import SettingsError
 from featstore.provenance import Json
 from featstore.splits import draw_folds
@@ -120,7 +121,7 @@ def _try(
     known = np.isin(said.true_class, classes)
     own = probability[known, np.searchsorted(classes, said.true_class[known])].astype(np.float64)
     loss = float(-np.log(np.maximum(own, 1e-12)).mean())
-    by_author = found.total / found.weight
+    by_author = found.alone
     deviation = float(by_author.std(ddof=1) / math.sqrt(len(by_author))) if len(by_author) > 1 else math.nan
     seconds = time.perf_counter() - started
     return Candidate(settings, found.value, deviation, loss, seconds, by_author=by_author.tolist())

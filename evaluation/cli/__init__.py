@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from evaluation.cli.fusing import fuse
 from evaluation.cli.gain import article, gain
 from evaluation.cli.official import check_run, score, write_run
+from evaluation.cli.slicing import slices
 from featstore import shell
 
 app = shell.new_app("Fuse the predictions of several images and models, and score them per observation.")
-for command in (fuse, article, gain, score, check_run, write_run):
+for command in (fuse, article, gain, slices, score, check_run, write_run):
     app.command()(command)
 
 

@@ -19,11 +19,11 @@ from numpy.typing import NDArray
 from evaluation.fusion import ROWS_AT_ONCE, RULES
 from evaluation.gain.contest import Contest
 from evaluation.gain.curves import ImageCurve, ImageGain, ImagePoint
-from evaluation.gain.figures import figures, plant_mean
+from evaluation.gain.figures import figures
 from evaluation.gain.plan import GainPlan
 from evaluation.intervals import difference
 from evaluation.invariants import ALL_VIEWS
-from evaluation.metrics import average_ranks, observation_score, reciprocal_rank
+from evaluation.metrics import average_ranks, observation_score, plant_mean, reciprocal_rank
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,7 +14,15 @@ from numpy.typing import NDArray
 
 from evaluation.intervals import intervals
 from evaluation.invariants import ALL_VIEWS
-from evaluation.metrics import PerAuthor, image_score, observation_score, reciprocal_rank, top_k_score
+from evaluation.metrics import (
+    PerAuthor,
+    class_mean,
+    image_score,
+    observation_score,
+    plant_mean,
+    reciprocal_rank,
+    top_k_score,
+)
 from evaluation.official.checks import check
 from evaluation.official.faults import Faults, RunFileError
 from evaluation.official.layouts import AUTO, Layout
@@ -167,23 +175,14 @@ def score_lines(lines: Lines, truth: Truth, ties: str, faults: Faults) -> RunSco
 
 def _mean_reciprocal_rank(rank: NDArray[np.float64], author: NDArray[np.str_]) -> PerAuthor:
     """Mean of 1 / rank, every query alike, as in PlantCLEF 2020; users matter for the interval alone."""
-    of_user = observation_score(reciprocal_rank(rank), author)
-    n_queries = top_k_score(rank, 1, author).weight
-    return PerAuthor(of_user.total * n_queries, n_queries)
+    return plant_mean(reciprocal_rank(rank), author)
 
 
 def _macro_mean_reciprocal_rank(
     rank: NDArray[np.float64], author: NDArray[np.str_], true_class: NDArray[np.str_]
 ) -> PerAuthor:
-    """Mean over species of their mean of 1 / rank, as in PlantCLEF 2022, over the species that the truth shows.
-
-    Other draws of users keep the weight that each plant has by the size of its species.
-    """
-    _, species, n_plants = np.unique(true_class, return_inverse=True, return_counts=True)
-    weight = 1.0 / n_plants[species]
-    n_queries = top_k_score(rank, 1, author).weight
-    sums = (observation_score(values, author).total * n_queries for values in (weight * reciprocal_rank(rank), weight))
-    return PerAuthor(*sums)
+    """Mean over species of their mean of 1 / rank, as in PlantCLEF 2022, over the species that the truth shows."""
+    return class_mean(reciprocal_rank(rank), true_class, author)
 
 
 def _observation_score(rank: NDArray[np.float64], author: NDArray[np.str_]) -> PerAuthor:
