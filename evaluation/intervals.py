@@ -12,14 +12,14 @@ References
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.metrics import PerAuthor
+from evaluation.metrics import PerAuthor, users_of
 
 N_DRAWS = 2000
 LEVEL = 0.95
@@ -69,6 +69,32 @@ def difference(first: PerAuthor, second: PerAuthor) -> Difference:
     """Compare two runs on the same authors; both are drawn with the same ones."""
     drawn = _drawn([first, second])
     return Difference(first.value - second.value, *_ends(drawn[:, 0] - drawn[:, 1]))
+
+
+def intervals_of(
+    statistics: Callable[[NDArray[np.float64]], NDArray[np.float64]], author: NDArray[np.str_]
+) -> list[tuple[float, float]]:
+    """Ends of the intervals of figures that are no ratios of sums over authors, such as areas under a curve.
+
+    Parameters
+    ----------
+    statistics
+        (b, m) how often each plant counts in each of b draws -> (b, q) the q figures; NaN where a draw has none, which
+        is then left aside.
+    author
+        (m,) user of each plant, ``""`` for a user of its own.
+
+    Returns
+    -------
+    list[tuple[float, float]]
+        (low, high) of each; NaN with fewer than two authors.
+    """
+    user = users_of(author)
+    n_users = int(user.max()) + 1
+    if n_users < 2:
+        return [(math.nan, math.nan)] * statistics(np.ones((1, len(author)))).shape[1]
+    drawn = np.concatenate([statistics(block[:, user]) for block in _blocks(n_users)])
+    return [_ends(column[np.isfinite(column)]) for column in drawn.T]
 
 
 def _drawn(scores: Sequence[PerAuthor]) -> NDArray[np.float64]:

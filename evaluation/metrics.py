@@ -97,7 +97,7 @@ def observation_score(reciprocal: NDArray[np.float64], author: NDArray[np.str_])
     author
         (m,) user of each plant; a plant whose author is ``""`` is a user of its own.
     """
-    user = _users(author)
+    user = users_of(author)
     means = np.bincount(user, weights=reciprocal) / np.bincount(user)
     return PerAuthor(means, np.ones_like(means))
 
@@ -128,13 +128,13 @@ def top_k_score(rank: NDArray[np.float64], k: int, author: NDArray[np.str_]) -> 
     rank, author
         (m,) rank and user per plant; users matter for the interval alone.
     """
-    user = _users(author)
+    user = users_of(author)
     hits = np.bincount(user, weights=(rank <= k).astype(np.float64))
     return PerAuthor(hits.astype(np.float64), np.bincount(user).astype(np.float64))
 
 
-def _users(author: NDArray[np.str_]) -> NDArray[np.intp]:
-    """Number of each plant's user, from 0 without gaps; every unknown one is a user of its own."""
+def users_of(author: NDArray[np.str_]) -> NDArray[np.intp]:
+    """Number of each plant's user, (m,), from 0 without gaps; every unknown one is a user of its own."""
     unknown = author == ""
     number = np.unique(author, return_inverse=True)[1] + np.count_nonzero(unknown)
     number[unknown] = np.arange(np.count_nonzero(unknown))

@@ -12,9 +12,9 @@ from evaluation.intervals import Difference, difference
 from evaluation.invariants import ALL_VIEWS
 from evaluation.metrics import PerAuthor
 from evaluation.predictions import Predictions
-from evaluation.rejection import unknown_auroc
 from evaluation.runs import predictions_path, read_run_card
 from evaluation.scores import METRICS, Score, rank_predictions, score_predictions
+from evaluation.unknown.detection import unknown_auroc
 from featstore.provenance import Json
 from heads.calibrating import Calibrated, read_calibrated
 from heads.luck import read_spread
