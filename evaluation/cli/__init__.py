@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from evaluation.cli.fusing import fuse
+from evaluation.cli.prior import prior
 from evaluation.cli.taxonomy import taxonomy
 from evaluation.cli.unknown import unknown
 from featstore import shell
 
 app = shell.new_app("Fuse the predictions of several images and models, and score them per observation.")
-for command in (fuse, taxonomy, unknown):
+for command in (fuse, prior, taxonomy, unknown):
     app.command()(command)
 
 
