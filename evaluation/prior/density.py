@@ -22,6 +22,7 @@ from scipy.special import i0e
 
 from evaluation.metrics import users_of
 from evaluation.prior.records import Records
+from featstore import shell
 
 SMOOTHING = (0.3, 1.0, 3.0, 10.0, 30.0)
 """Values of `a` that are tried: so many records of all plants count as the class's own."""
@@ -143,17 +144,23 @@ class Density:
         self, asked: NDArray[np.float64], width: float
     ) -> Iterator[tuple[NDArray[np.intp], NDArray[np.float64]]]:
         """Rows within reach and the sums of kernels (b, k) of each class there, a few hundred at a time."""
-        if not len(self.vectors):
+        known = np.flatnonzero(np.isfinite(asked).all(axis=1))
+        if not len(self.vectors) or not len(known):
             return
+        # There are few months, and a garden is visited often: each is looked at once.
+        distinct, which = np.unique(asked[known], axis=0, return_inverse=True)
+        order = known[np.argsort(which, kind="stable")]
+        ends = np.cumsum(np.bincount(which))
         classes, starts = np.unique(self.number, return_index=True)
         nearest = np.cos(min(REACH * width * self.aspect.radians, np.pi))
-        for start in range(0, len(asked), _BLOCK):
-            cosine = asked[start : start + _BLOCK] @ self.vectors.T
-            # An unknown one is NaN, which is nowhere near.
+        for start in range(0, len(distinct), _BLOCK):
+            cosine = distinct[start : start + _BLOCK] @ self.vectors.T
             near = np.flatnonzero(cosine.max(axis=1) >= nearest)
             sums = np.zeros((len(near), self.n_classes))
             sums[:, classes] = np.add.reduceat(self.aspect.density(cosine[near], width), starts, axis=1)
-            yield start + near, sums
+            for row, place in enumerate((start + near).tolist()):
+                rows = order[ends[place - 1] if place else 0 : ends[place]]
+                yield rows, sums[row : row + 1]
 
     def _log(self, kernels: NDArray[np.float64], smoothing: float) -> NDArray[np.float64]:
         count = np.bincount(self.number, minlength=self.n_classes)
@@ -215,13 +222,12 @@ def learn(name: str, records: Records, number: NDArray[np.intp], n_classes: int,
     rng = np.random.default_rng(seed)
     fold = author_folds(author, rng)
     judged = np.sort(rng.permutation(len(known))[:MOST_JUDGED])
-    gains = np.stack([_held_out(aspect, vectors[known], number[known], fold, judged, width, n_classes)
-                      for width in aspect.widths])  # fmt: skip
-    best = _best(gains)
-    gain = np.empty(len(judged))
-    for held in np.unique(fold[judged]):
-        own = fold[judged] == held
-        gain[own] = gains[_best(gains[:, :, ~own])][own]
+    gains = np.empty((len(aspect.widths), len(SMOOTHING), len(judged)))
+    with shell.progress(len(aspect.widths), f"learning {name}", "widths") as bar:
+        for row, width in enumerate(aspect.widths):
+            gains[row] = _held_out(aspect, vectors[known], number[known], fold, judged, width, n_classes)
+            bar.update(1)
+    best, gain = _best(gains), _unflattered(gains, fold[judged])
     density = Density.of(aspect, vectors, number, n_classes)
     return Learnt(density, aspect.widths[best[0]], SMOOTHING[best[1]], float(gain.mean()),
                   clustered_error(gain, author[judged]), len(judged))  # fmt: skip
@@ -231,6 +237,16 @@ def _best(gains: NDArray[np.float64]) -> tuple[int, int]:
     """Number of the width and of the smoothing with the highest mean gain, (w, s, n)."""
     width, smoothing = np.unravel_index(gains.mean(axis=2).argmax(), gains.shape[:2])
     return int(width), int(smoothing)
+
+
+def _unflattered(gains: NDArray[np.float64], fold: NDArray[np.intp]) -> NDArray[np.float64]:
+    """(n,) gain of each record at the width and smoothing that are best for the other folds, from (w, s, n)."""
+    found: NDArray[np.float64] = gains[_best(gains)].copy()
+    for held in np.unique(fold):
+        own = fold == held
+        if not own.all():
+            found[own] = gains[_best(gains[:, :, ~own])][own]
+    return found
 
 
 def author_folds(author: NDArray[np.intp], rng: np.random.Generator) -> NDArray[np.intp]:

@@ -31,6 +31,7 @@ from evaluation.prior.records import Records, read_records
 from evaluation.prior.strength import Strengths, choose_strengths, with_prior
 from evaluation.runs import choose_split, find_predictions, predictions_path, read_run_card
 from evaluation.scores import write_csv
+from featstore import shell
 from featstore.errors import DatasetError, listed
 from featstore.provenance import Json, provenance, write_json
 
@@ -210,9 +211,11 @@ def judge_prior(run: Path, source: str, split: str | None = None, seed: int = 0)
         got = f"none among {len(train.class_id)} observations in {source}"
         raise DatasetError("places or dates of train plants, by two authors at least", got, "Name other --papers.")
     parts, notes = {}, _notes(records, learnt)
-    for name, one in predictions.items():
-        parts[name], told = _part(one, records, learnt)
-        notes += told
+    with shell.progress(len(predictions), "looking up papers", "splits") as bar:
+        for name, one in predictions.items():
+            parts[name], told = _part(one, records, learnt)
+            notes += told
+            bar.update(1)
     sets = [(name,) for name in learnt] + ([tuple(learnt)] if len(learnt) > 1 else [])
     strengths, effects = {}, []
     valid = parts[CHOSEN_ON]

@@ -79,10 +79,19 @@ def choose_threshold(ladder: Ladder, precision: float, n_ranks: int = NO_ANSWER)
 
     One threshold serves all ranks: a probability means the same at each of them. None if no threshold does.
     """
-    # From the lowest on: the first that does answers most.
-    for threshold in np.unique(ladder.sure[:, :n_ranks][ladder.sure[:, :n_ranks] > 0]).tolist():
-        answered = ladder.answered(threshold, n_ranks)
-        n_answered = np.count_nonzero(answered < NO_ANSWER)
-        if np.count_nonzero(ladder.rightly(answered)) >= (precision - _ROUNDING) * n_answered:
-            return float(threshold)
-    return None
+    sure, right = ladder.sure[:, :n_ranks], ladder.right[:, :n_ranks]
+    grid = np.unique(sure[sure > 0])
+    n_answered, n_right = _at_least(sure.max(axis=1), grid), np.zeros(len(grid))
+    lower = np.zeros(len(sure))
+    for rank in range(n_ranks):
+        # A rank answers from where no lower one does any more, up to its own probability.
+        own, surely = right[:, rank], sure[:, rank]
+        n_right += _at_least(surely[own], grid) - _at_least(np.minimum(lower, surely)[own], grid)
+        lower = np.maximum(lower, surely)
+    good = np.flatnonzero(n_right >= (precision - _ROUNDING) * n_answered)
+    return float(grid[good[0]]) if len(good) else None
+
+
+def _at_least(values: NDArray[np.float64], grid: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(g,) how many values are at least as high as each threshold."""
+    return np.asarray(len(values) - np.searchsorted(np.sort(values), grid), dtype=np.float64)
