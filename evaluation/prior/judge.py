@@ -41,6 +41,8 @@ if TYPE_CHECKING:
 SCHEMA = "prior/1"
 FOLDER = "prior"
 CHOSEN_ON = "valid"
+FEW = 100
+"""Plants by whose labels a strength is a matter of luck."""
 _TINY = 1e-12
 
 
@@ -223,6 +225,8 @@ def judge_prior(run: Path, source: str, split: str | None = None, seed: int = 0)
         author = users_of(valid.fused.author)
         chosen = choose_strengths(valid.fused.probability, valid.of(names), valid.number, author, seed)
         strengths[names] = chosen
+        if chosen.n_labelled < FEW:
+            notes.append(f"{'+'.join(names)}: only {chosen.n_labelled} plants of valid choose the strength.")
         for name, part in parts.items():
             strength = chosen.held_out if name == CHOSEN_ON else chosen.value
             effects += _effects(part, names, strength, (model, name))
@@ -295,8 +299,8 @@ def _notes(records: Records, learnt: Mapping[str, Learnt]) -> list[str]:
     for name, one in learnt.items():
         notes.append(
             f"{name}: {len(one.density.vectors)} observations; width {one.width:g} {one.density.aspect.unit}, "
-            f"smoothing {one.smoothing:g}; of a held-out one it tells {one.gain:+.3f} nats (error {one.error:.3f}) "
-            "more than frequency does."
+            f"smoothing {one.smoothing:g}; it changes the log-likelihood of a held-out class by {one.gain:+.3f} nats "
+            f"(error {one.error:.3f}) beside frequency alone."
         )
     return notes + [f"{name}: nothing to learn from." for name in ASPECTS if name not in learnt]
 

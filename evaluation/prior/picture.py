@@ -32,6 +32,7 @@ def draw(report: PriorReport, path: Path) -> Path:
                               fmt="os"[number], color=(BLUE, RED)[number], capsize=3,
                               label=effect.split if effect.prior == names[0] else None)  # fmt: skip
             axes.axvline(0, color=GREY, linewidth=1)
+            axes.locator_params(axis="x", nbins=5)
             axes.set_title(title, loc="left", fontsize=10)
             axes.spines[["top", "right"]].set_visible(False)
             axes.grid(visible=True, axis="x", alpha=0.3)

@@ -32,6 +32,8 @@ class Strengths:
         (m, a) strengths for each plant of valid, chosen by the plants of other authors.
     gain, error
         Mean gain in log-likelihood of a plant by those, and its standard error over authors.
+    n_labelled
+        Plants of listed class of which the papers tell something: those that choose.
     """
 
     value: NDArray[np.float64]
@@ -39,6 +41,7 @@ class Strengths:
     held_out: NDArray[np.float64]
     gain: float
     error: float
+    n_labelled: int
 
 
 def with_prior(
@@ -85,7 +88,7 @@ def choose_strengths(
     held_out = np.zeros((len(probability), len(ratios)))
     nothing = np.zeros(len(ratios))
     if len(np.unique(author[labelled])) < N_FOLDS:
-        return Strengths(nothing, nothing, held_out, 0.0, 0.0)
+        return Strengths(nothing, nothing, held_out, 0.0, 0.0, len(labelled))
     fitted = _fit(probability[labelled], ratios[:, labelled], number[labelled])
     fold = author_folds(author, np.random.default_rng(seed))
     for held in range(N_FOLDS):
@@ -96,7 +99,7 @@ def choose_strengths(
     gains = _log(better)[rows, own] - _log(probability[labelled])[rows, own]
     error = clustered_error(gains, author[labelled])
     kept = gains.mean() > error
-    return Strengths(fitted if kept else nothing, fitted, held_out, float(gains.mean()), error)
+    return Strengths(fitted if kept else nothing, fitted, held_out, float(gains.mean()), error, len(labelled))
 
 
 def _fit(
