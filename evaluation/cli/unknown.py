@@ -45,7 +45,7 @@ def unknown(
     --hold-out-species 8` writes runs that meet some. Writes OUT/unknown/ with unknown.csv, unknown.json, curves.csv,
     unknown.png and RUN/threshold.json.
     """
-    from evaluation.unknown.asking import COLUMNS, cells, settings_of
+    from evaluation.unknown.asking import COLUMNS, GAIN_NOTE, cells, plain_note, settings_of
     from evaluation.unknown.judge import judge_unknown
 
     settings = settings_of(score or (), (coverage, precision), choose_on, split, store)
@@ -58,4 +58,5 @@ def unknown(
         return
     title = f"Unknown species on {report.split}; thresholds for {report.target}, chosen on {settings.choose_on}"
     shell.print_table(title, COLUMNS, cells(report))
+    shell.say(f"{GAIN_NOTE}; rejected: of unknown species\n{plain_note(report)}")
     shell.say(f"{out / 'unknown'}: unknown.csv, unknown.json, curves.csv, unknown.png, and threshold.json of each run")

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import cast
 
 from evaluation.unknown.evidence import chosen_scores
-from evaluation.unknown.judge import CHOOSE_ON, ChooseOn, Figure, UnknownReport, UnknownSettings
+from evaluation.unknown.judge import BASELINE, CHOOSE_ON, GAIN, ChooseOn, Figure, UnknownReport, UnknownSettings
 from evaluation.unknown.threshold import Target
 from featstore.errors import SettingsError
 
 METRICS = {
     "auroc": "AUROC", "fpr95": "FPR95", "oscr": "OSCR", "coverage": "known kept",
-    "unknown_rejected": "unknown rejected", "precision": "right of kept", "S_open": "S_open",
+    "unknown_rejected": "rejected", "precision": "right of kept", "S_open": "S_open",
 }  # fmt: skip
 """On screen; the area under the risk-coverage curve is in the files."""
-COLUMNS = ("run", "score", "AUROC", "95 %", *list(METRICS.values())[1:], "S")
+COLUMNS = ("run", "score", "AUROC", "95 %", "gain", *list(METRICS.values())[1:])
+GAIN_NOTE = f"gain: AUROC less that of {BASELINE}, drawn with the same authors"
 
 
 def settings_of(
@@ -52,12 +54,24 @@ def settings_of(
 
 def cells(report: UnknownReport) -> list[list[str]]:
     """One line per run and score under `COLUMNS`, ``-`` where there is no figure."""
-    plain = {figure.run: figure for figure in report.plain}
     rows = []
     for one in report.judged:
         found: dict[str, Figure] = {figure.metric: figure for figure in one.figures}
         first, *others = (f"{found[name].value:.4f}" if name in found else "-" for name in METRICS)
-        low, high = (found["auroc"].low, found["auroc"].high) if "auroc" in found else (float("nan"),) * 2
-        interval = "-" if low != low else f"{low:.3f}-{high:.3f}"  # noqa: PLR0124  # NaN alone differs from itself
-        rows.append([one.run, one.score, first, interval, *others, f"{plain[one.run].value:.4f}"])
+        low, high = (found["auroc"].low, found["auroc"].high) if "auroc" in found else (math.nan,) * 2
+        interval = "-" if math.isnan(low) else f"{low:.3f}-{high:.3f}"
+        gain = _told(found.get(GAIN))
+        rows.append([one.run, one.score, first, interval, gain, *others])
     return rows
+
+
+def plain_note(report: UnknownReport) -> str:
+    """Say S of every run without rejection."""
+    return "S without rejection: " + ", ".join(f"{figure.run} {figure.value:.4f}" for figure in report.plain)
+
+
+def _told(gain: Figure | None) -> str:
+    """A difference in words: a figure only where it is one."""
+    if gain is None or math.isnan(gain.low):
+        return "-"
+    return f"{gain.value:+.4f}" if gain.low > 0 or gain.high < 0 else "not distinguishable"

@@ -16,7 +16,7 @@ from evaluation.metrics import observation_score
 from evaluation.predictions import Predictions
 from evaluation.runs import choose_split, find_predictions, predictions_path, read_run_card
 from evaluation.scores import write_csv
-from evaluation.unknown.detection import CURVE_METRICS, SHARES, Accepted, Plants, open_score, share
+from evaluation.unknown.detection import CURVE_METRICS, SHARES, Accepted, Plants, auroc, open_score, share
 from evaluation.unknown.evidence import DISTANCES, REJECTIONS, WHY_ABSENT, Evidence
 from evaluation.unknown.threshold import Target, Thresholds, choose_threshold
 from featstore.errors import PredictionsError
@@ -27,6 +27,9 @@ FOLDER = "unknown"
 CHOOSE_ON: Mapping[str, tuple[str, str]] = {"valid": ("valid", ""), "oof": ("train", "oof")}
 """Name -> split and variant of the predictions that a threshold is chosen on."""
 ChooseOn = Literal["valid", "oof"]
+BASELINE = "max_probability"
+GAIN = "auroc_gain"
+"""Metric: AUROC of a score less that of `BASELINE`, both drawn with the same authors."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +68,7 @@ class Figure:
     score
         Name in `REJECTIONS`, ``""`` for a figure that needs none.
     metric
-        Name in `CURVE_METRICS` or `SHARES`, ``"S"`` without rejection, ``"S_open"`` with.
+        Name in `CURVE_METRICS` or `SHARES`, `GAIN`, ``"S"`` without rejection, ``"S_open"`` with.
     value
         The figure, finite.
     low, high
@@ -246,7 +249,9 @@ def _judge_run(run: Path, split: str, settings: UnknownSettings) -> _OfRun:
                     settings.choose_on: _reached(others, chooser[known] >= threshold),
                     split: _reached(plants, score[named] >= threshold),
                 }
-        judged.append(_judge_score(plants, score[named], (model, split, name), threshold))
+        baseline = None if name == BASELINE else REJECTIONS[BASELINE](evidence[0])
+        others_score = None if baseline is None else baseline[named]
+        judged.append(_judge_score(plants, score[named], (model, split, name), threshold, others_score))
     thresholds = Thresholds(model, settings.choose_on, settings.target, value, reached)
     return _OfRun(judged, _plain(plants, model, split), thresholds, notes)
 
@@ -272,14 +277,20 @@ def _gather(run: Path, predictions: Sequence[Predictions], settings: UnknownSett
 
 
 def _judge_score(
-    plants: Plants, score: NDArray[np.float64], names: tuple[str, str, str], threshold: float | None
+    plants: Plants,
+    score: NDArray[np.float64],
+    names: tuple[str, str, str],
+    threshold: float | None,
+    baseline: NDArray[np.float64] | None,
 ) -> Judged:
     accepts = None if threshold is None else score >= threshold
-    metrics = [*CURVE_METRICS, *(SHARES if accepts is not None else ())]
+    metrics = [*CURVE_METRICS, *([GAIN] if baseline is not None else []), *(SHARES if accepts is not None else ())]
 
     def statistics(weight: NDArray[np.float64]) -> NDArray[np.float64]:
         accepted = Accepted.of(plants, score, weight)
         found = [metric(accepted) for metric in CURVE_METRICS.values()]
+        if baseline is not None:
+            found.append(auroc(accepted) - auroc(Accepted.of(plants, baseline, weight)))
         if accepts is not None:
             found += [share(*of(plants, accepts), weight) for of in SHARES.values()]
         return np.stack(found, axis=1)

@@ -66,6 +66,9 @@ def test_figures_files_and_threshold(run: Path, tmp_path: Path, capsys: pytest.C
     assert auroc["value"] == pytest.approx(roc_auc_score(known, sure))
     assert auroc["low"] < auroc["value"] < auroc["high"]
     assert (auroc["n_known"], auroc["n_unknown"]) == (90, 30)
+    gain = figures["entropy", "auroc_gain"]
+    assert gain["value"] == pytest.approx(figures["entropy", "auroc"]["value"] - auroc["value"])
+    assert gain["low"] <= gain["value"] <= gain["high"]
     # The threshold is valid's, what it covers is told of test.
     valid = Predictions.read(predictions_path(run, "valid"))
     threshold = read_threshold(tmp_path / "unknown" / "net-mlp" / "threshold.json")
