@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-from evaluation.prior.density import Learnt
 from evaluation.prior.judge import CHOSEN_ON, PriorReport
+from evaluation.prior.learning import Learnt
 from evaluation.taxonomy.taxa import RANKS
 from featstore.errors import SettingsError
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
-from dataclasses import astuple, dataclass, fields, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,23 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evaluation.alignment import align
-from evaluation.fusion import FusedObservations, Recipe, fuse
-from evaluation.intervals import difference
-from evaluation.metrics import (
-    NOT_LISTED,
-    PerAuthor,
-    average_ranks,
-    observation_score,
-    reciprocal_rank,
-    top_k_score,
-    true_indices,
-    users_of,
-)
+from evaluation.fusion import Recipe, fuse
+from evaluation.metrics import NOT_LISTED, true_indices, users_of
 from evaluation.papers import read_papers
 from evaluation.predictions import Predictions
-from evaluation.prior.density import ASPECTS, Learnt, learn
+from evaluation.prior.density import ASPECTS
+from evaluation.prior.effects import Effect, Part, effects_of
+from evaluation.prior.learning import Learnt, learn
 from evaluation.prior.records import Records, read_records
-from evaluation.prior.strength import Strengths, choose_strengths, with_prior
+from evaluation.prior.strength import Strengths, choose_strengths
 from evaluation.runs import choose_split, find_predictions, predictions_path, read_run_card
 from evaluation.scores import write_csv
 from featstore import shell
@@ -43,69 +34,6 @@ FOLDER = "prior"
 CHOSEN_ON = "valid"
 FEW = 100
 """Plants by whose labels a strength is a matter of luck."""
-_TINY = 1e-12
-
-
-def _score(rank: NDArray[np.float64], own: NDArray[np.float64], author: NDArray[np.str_]) -> PerAuthor:
-    del own
-    return observation_score(reciprocal_rank(rank), author)
-
-
-def _top_1(rank: NDArray[np.float64], own: NDArray[np.float64], author: NDArray[np.str_]) -> PerAuthor:
-    del own
-    return top_k_score(rank, 1, author)
-
-
-def _log_loss(rank: NDArray[np.float64], own: NDArray[np.float64], author: NDArray[np.str_]) -> PerAuthor:
-    """Mean over the plants whose class is listed; another plant has no probability that could be judged."""
-    judged = np.isfinite(rank)
-    user = users_of(author[judged])
-    loss = np.bincount(user, -np.log(np.maximum(own[judged], _TINY)))
-    return PerAuthor(loss.astype(np.float64), np.bincount(user).astype(np.float64))
-
-
-METRICS = {"S": _score, "top_1": _top_1, "log_loss": _log_loss}
-"""Name -> figure from the rank and the probability of the right species of each plant, and its author."""
-
-
-@dataclass(frozen=True)
-class Effect:
-    """What priors do to one figure.
-
-    Parameters
-    ----------
-    run, split
-        What it is about.
-    prior
-        Aspects joined by "+", ``place+month`` for example.
-    metric
-        Name in `METRICS`.
-    plain, with_prior
-        The figure without and with.
-    difference, low, high
-        With less without, and its 95 % interval, drawn with the same authors.
-    n_observations, n_touched
-        Plants that are scored, and those of them of which the papers tell something.
-    """
-
-    run: str
-    split: str
-    prior: str
-    metric: str
-    plain: float
-    with_prior: float
-    difference: float
-    low: float
-    high: float
-    n_observations: int
-    n_touched: int
-
-    def to_json(self) -> dict[str, Json]:
-        """Every field by name; NaN becomes null."""
-        return {
-            name.name: None if isinstance(cell, float) and not math.isfinite(cell) else cell
-            for name, cell in zip(fields(self), astuple(self), strict=True)
-        }
 
 
 @dataclass(frozen=True, eq=False)
@@ -165,18 +93,6 @@ def learnt_json(learnt: Learnt) -> dict[str, Json]:
     }
 
 
-@dataclass(frozen=True, eq=False)
-class _Part:
-    """The plants of one split with what their papers say."""
-
-    fused: FusedObservations
-    number: NDArray[np.intp]
-    ratios: Mapping[str, NDArray[np.float64]]
-
-    def of(self, names: Sequence[str]) -> NDArray[np.float64]:
-        return np.stack([self.ratios[name] for name in names])
-
-
 def judge_prior(run: Path, source: str, split: str | None = None, seed: int = 0) -> PriorReport:
     """Learn place and month on the papers of train, choose strengths on valid, and judge.
 
@@ -206,30 +122,22 @@ def judge_prior(run: Path, source: str, split: str | None = None, seed: int = 0)
     classes = predictions[CHOSEN_ON].classes
     records = read_records(papers)
     train = records.take(np.flatnonzero(_to_learn_from(records, papers, run)))
-    number = true_indices(train.class_id, classes)
-    found = {name: learn(name, train, number, len(classes), seed) for name in ASPECTS}
-    learnt = {name: one for name, one in found.items() if one is not None}
-    if not learnt:
-        got = f"none among {len(train.class_id)} observations in {source}"
-        raise DatasetError("places or dates of train plants, by two authors at least", got, "Name other --papers.")
+    learnt = _learn(train, true_indices(train.class_id, classes), len(classes), (source, seed))
     parts, notes = {}, _notes(records, learnt)
     with shell.progress(len(predictions), "looking up papers", "splits") as bar:
         for name, one in predictions.items():
             parts[name], told = _part(one, records, learnt)
             notes += told
             bar.update(1)
-    sets = [(name,) for name in learnt] + ([tuple(learnt)] if len(learnt) > 1 else [])
     strengths, effects = {}, []
-    valid = parts[CHOSEN_ON]
-    for names in sets:
-        author = users_of(valid.fused.author)
-        chosen = choose_strengths(valid.fused.probability, valid.of(names), valid.number, author, seed)
+    for names in [(name,) for name in learnt] + ([tuple(learnt)] if len(learnt) > 1 else []):
+        chosen = _choose(parts[CHOSEN_ON], names, seed)
         strengths[names] = chosen
         if chosen.n_labelled < FEW:
             notes.append(f"{'+'.join(names)}: only {chosen.n_labelled} plants of valid choose the strength.")
         for name, part in parts.items():
             strength = chosen.held_out if name == CHOSEN_ON else chosen.value
-            effects += _effects(part, names, strength, (model, name))
+            effects += effects_of(part, names, strength, (model, name))
     return PriorReport(model, learnt, strengths, tuple(effects), tuple(notes))
 
 
@@ -254,11 +162,22 @@ def judge_records(source: str, rank: str = "species", seed: int = 0) -> tuple[di
     records = read_records(papers[papers["split"] != "test"].reset_index(drop=True))
     classes, number = np.unique(records.class_id, return_inverse=True)
     number = np.where(records.class_id == "", NOT_LISTED, number)
-    found = {name: learn(name, records, number, len(classes), seed) for name in ASPECTS}
+    learnt = _learn(records, number, len(classes), (source, seed))
+    return learnt, tuple(_notes(records, learnt))
+
+
+def _learn(
+    records: Records, number: NDArray[np.intp], n_classes: int, source_and_seed: tuple[str, int]
+) -> dict[str, Learnt]:
+    """Learn the aspects that there are; refuse if there is none."""
+    source, seed = source_and_seed
+    found = {name: learn(name, records, number, n_classes, seed) for name in ASPECTS}
     learnt = {name: one for name, one in found.items() if one is not None}
     if not learnt:
-        raise DatasetError("places or dates by two authors at least", f"none in {source}", "Name other --papers.")
-    return learnt, tuple(_notes(records, learnt))
+        got = f"none among {len(records.class_id)} observations in {source}"
+        remedy = "Name other --papers."
+        raise DatasetError("places or dates of plants to learn from, by two authors at least", got, remedy)
+    return learnt
 
 
 def _to_learn_from(records: Records, papers: pd.DataFrame, run: Path) -> NDArray[np.bool_]:
@@ -271,7 +190,7 @@ def _to_learn_from(records: Records, papers: pd.DataFrame, run: Path) -> NDArray
     return ~np.isin(records.observation_id, np.concatenate(judged))
 
 
-def _part(predictions: Predictions, records: Records, learnt: Mapping[str, Learnt]) -> tuple[_Part, list[str]]:
+def _part(predictions: Predictions, records: Records, learnt: Mapping[str, Learnt]) -> tuple[Part, list[str]]:
     fused = fuse(align([predictions]), Recipe("mean"))
     m = len(fused.observation_id)
     at = np.minimum(np.searchsorted(records.observation_id, fused.observation_id), len(records.observation_id) - 1)
@@ -291,7 +210,11 @@ def _part(predictions: Predictions, records: Records, learnt: Mapping[str, Learn
         far = np.count_nonzero(known & ~reached)
         told.append(f"{text}, {far} of them too far from any record; the others are left as they are.")
     ratios = {name: one.log_ratio(own) for name, one in learnt.items()}
-    return _Part(fused, true_indices(fused.true_class, fused.classes), ratios), told
+    return Part(fused, true_indices(fused.true_class, fused.classes), ratios), told
+
+
+def _choose(valid: Part, names: tuple[str, ...], seed: int) -> Strengths:
+    return choose_strengths(valid.fused.probability, valid.of(names), valid.number, users_of(valid.fused.author), seed)
 
 
 def _notes(records: Records, learnt: Mapping[str, Learnt]) -> list[str]:
@@ -303,33 +226,6 @@ def _notes(records: Records, learnt: Mapping[str, Learnt]) -> list[str]:
             f"(error {one.error:.3f}) beside frequency alone."
         )
     return notes + [f"{name}: nothing to learn from." for name in ASPECTS if name not in learnt]
-
-
-def _effects(
-    part: _Part, names: tuple[str, ...], strength: NDArray[np.float64], labels: tuple[str, str]
-) -> list[Effect]:
-    named = np.flatnonzero(part.fused.true_class != "")
-    if not len(named):
-        return []
-    probability, ratios = part.fused.probability[named], part.of(names)[:, named]
-    number, author = part.number[named], part.fused.author[named]
-    better = with_prior(probability, ratios, strength[named] if strength.ndim > 1 else strength)
-    n_touched = int((ratios != 0).any(axis=(0, 2)).sum())
-    found = []
-    for metric, of in METRICS.items():
-        figures = []
-        for one in (probability, better):
-            own = one[np.arange(len(number)), number]
-            figures.append(of(average_ranks(one, number), own, author))
-        plain, other = figures
-        if not plain.weight.sum():
-            continue
-        less = difference(other, plain)
-        found.append(
-            Effect(*labels, "+".join(names), metric, plain.value, other.value, less.value, less.low, less.high,
-                   len(named), n_touched)
-        )  # fmt: skip
-    return found
 
 
 def write_report(report: PriorReport, out: Path) -> list[Path]:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import log_softmax
 
-from evaluation.prior.density import N_FOLDS, author_folds, clustered_error
+from evaluation.prior.learning import N_FOLDS, author_folds, clustered_error
 
 HIGHEST = 3.0
 _TINY = 1e-12

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from typing import cast
 
 from evaluation.unknown.evidence import chosen_scores
-from evaluation.unknown.judge import BASELINE, CHOOSE_ON, GAIN, ChooseOn, Figure, UnknownReport, UnknownSettings
+from evaluation.unknown.judge import CHOOSE_ON, ChooseOn, UnknownSettings
+from evaluation.unknown.report import BASELINE, GAIN, Figure, UnknownReport
 from evaluation.unknown.threshold import Target
 from featstore.errors import SettingsError
 

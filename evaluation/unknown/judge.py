@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import astuple, dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -15,21 +15,15 @@ from evaluation.intervals import intervals, intervals_of
 from evaluation.metrics import observation_score
 from evaluation.predictions import Predictions
 from evaluation.runs import choose_split, find_predictions, predictions_path, read_run_card
-from evaluation.scores import write_csv
 from evaluation.unknown.detection import CURVE_METRICS, SHARES, Accepted, Plants, auroc, open_score, share
-from evaluation.unknown.evidence import DISTANCES, REJECTIONS, WHY_ABSENT, Evidence
+from evaluation.unknown.evidence import DISTANCES, REJECTIONS, WHY_ABSENT, Evidence, max_probability
+from evaluation.unknown.report import BASELINE, FOLDER, GAIN, Figure, Judged, UnknownReport, write_report
 from evaluation.unknown.threshold import Target, Thresholds, choose_threshold
 from featstore.errors import PredictionsError
-from featstore.provenance import Json, provenance, write_json
 
-SCHEMA = "unknown/1"
-FOLDER = "unknown"
 CHOOSE_ON: Mapping[str, tuple[str, str]] = {"valid": ("valid", ""), "oof": ("train", "oof")}
 """Name -> split and variant of the predictions that a threshold is chosen on."""
 ChooseOn = Literal["valid", "oof"]
-BASELINE = "max_probability"
-GAIN = "auroc_gain"
-"""Metric: AUROC of a score less that of `BASELINE`, both drawn with the same authors."""
 
 
 @dataclass(frozen=True)
@@ -55,112 +49,6 @@ class UnknownSettings:
     choose_on: ChooseOn = "valid"
     split: str | None = None
     store: str | None = None
-
-
-@dataclass(frozen=True)
-class Figure:
-    """One figure of one score.
-
-    Parameters
-    ----------
-    run, split
-        What it is about.
-    score
-        Name in `REJECTIONS`, ``""`` for a figure that needs none.
-    metric
-        Name in `CURVE_METRICS` or `SHARES`, `GAIN`, ``"S"`` without rejection, ``"S_open"`` with.
-    value
-        The figure, finite.
-    low, high
-        Ends of its 95 % interval, NaN with fewer than two authors.
-    n_known, n_unknown
-        Plants of known and of unknown species behind it.
-    """
-
-    run: str
-    split: str
-    score: str
-    metric: str
-    value: float
-    low: float
-    high: float
-    n_known: int
-    n_unknown: int
-
-    def to_json(self) -> dict[str, Json]:
-        """Every field by name; NaN becomes null."""
-        return {
-            name.name: None if isinstance(cell, float) and not math.isfinite(cell) else cell
-            for name, cell in zip(fields(self), astuple(self), strict=True)
-        }
-
-
-@dataclass(frozen=True, eq=False)
-class Judged:
-    """One score of one run on one split.
-
-    Parameters
-    ----------
-    run, split, score
-        What it is about.
-    accepted
-        Its curve, in a single draw of all plants.
-    figures
-        What it is worth.
-    threshold
-        Lowest score that is accepted, None where it could not be chosen.
-    """
-
-    run: str
-    split: str
-    score: str
-    accepted: Accepted
-    figures: tuple[Figure, ...]
-    threshold: float | None
-
-
-@dataclass(frozen=True, eq=False)
-class UnknownReport:
-    """What judging some runs found.
-
-    Parameters
-    ----------
-    split
-        The split that is reported.
-    target
-        What thresholds were chosen for.
-    judged
-        Every score of every run on that split.
-    plain
-        S of each run without rejection.
-    files
-        What was written.
-    notes
-        What could not be told, and why.
-    """
-
-    split: str
-    target: Target
-    judged: tuple[Judged, ...]
-    plain: tuple[Figure, ...]
-    files: tuple[Path, ...]
-    notes: tuple[str, ...]
-
-    @property
-    def figures(self) -> list[Figure]:
-        """All of them."""
-        return [*self.plain, *(figure for one in self.judged for figure in one.figures)]
-
-    def to_json(self) -> dict[str, Json]:
-        """Give the whole report as one document of schema unknown/1."""
-        return {
-            "schema": SCHEMA,
-            "split": self.split,
-            "target": {"kind": self.target.kind, "level": self.target.level},
-            "figures": [figure.to_json() for figure in self.figures],
-            "files": [str(path) for path in self.files],
-            "notes": list(self.notes),
-        }
 
 
 def judge_unknown(
@@ -206,7 +94,7 @@ def judge_unknown(
         tell(run.name)
     folder = out / FOLDER
     report = UnknownReport(split, settings.target, tuple(judged), tuple(plain), (), tuple(dict.fromkeys(notes)))
-    files += [*_write(report, folder), draw(report, folder / "unknown.png")]
+    files += [*write_report(report, folder), draw(report, folder / "unknown.png")]
     return UnknownReport(split, settings.target, report.judged, report.plain, tuple(files), report.notes)
 
 
@@ -231,27 +119,25 @@ def _judge_run(run: Path, split: str, settings: UnknownSettings) -> _OfRun:
             f"{model}: every named plant of {split} is of a species it has learnt, so that nothing tells how it meets "
             "others. `heads compare --hold-out-species` writes runs that do."
         )
+    chooser = Plants.of(evidence[1].fused) if choosing else None
     judged, value, reached = [], {}, {}
     for name in settings.scores:
-        score, chooser = REJECTIONS[name](evidence[0]), REJECTIONS[name](evidence[1]) if choosing else None
-        if score is None:
+        scores = [REJECTIONS[name](one) for one in evidence]
+        if scores[0] is None:
             notes.append(f"{model}: no {name}: {WHY_ABSENT[name]}.")
             continue
-        threshold = None
-        if chooser is not None:
-            others, known = Plants.of(evidence[1].fused)
-            threshold = choose_threshold(others, chooser[known], settings.target)
+        score, threshold = scores[0][named], None
+        if chooser is not None and len(scores) > 1 and scores[1] is not None:
+            others, own = chooser[0], scores[1][chooser[1]]
+            threshold = choose_threshold(others, own, settings.target)
             if threshold is None:
                 notes.append(f"{model}: no threshold of {name} reaches {settings.target} on {settings.choose_on}.")
             else:
                 value[name] = threshold
-                reached[name] = {
-                    settings.choose_on: _reached(others, chooser[known] >= threshold),
-                    split: _reached(plants, score[named] >= threshold),
-                }
-        baseline = None if name == BASELINE else REJECTIONS[BASELINE](evidence[0])
-        others_score = None if baseline is None else baseline[named]
-        judged.append(_judge_score(plants, score[named], (model, split, name), threshold, others_score))
+                accepts = {settings.choose_on: (others, own >= threshold), split: (plants, score >= threshold)}
+                reached[name] = {where: _reached(*one) for where, one in accepts.items()}
+        baseline = None if name == BASELINE else max_probability(evidence[0])[named]
+        judged.append(_judge_score(plants, score, (model, split, name), threshold, baseline))
     thresholds = Thresholds(model, settings.choose_on, settings.target, value, reached)
     return _OfRun(judged, _plain(plants, model, split), thresholds, notes)
 
@@ -318,27 +204,3 @@ def _reached(plants: Plants, accepts: NDArray[np.bool_]) -> dict[str, float]:
     once = np.ones((1, len(accepts)))
     found = {name: float(share(*of(plants, accepts), once)[0]) for name, of in SHARES.items()}
     return {name: value for name, value in found.items() if math.isfinite(value)}
-
-
-def _write(report: UnknownReport, folder: Path) -> list[Path]:
-    table, document, curves = folder / "unknown.csv", folder / "unknown.json", folder / "curves.csv"
-    rows = [["" if cell is None else str(cell) for cell in one.to_json().values()] for one in report.figures]
-    write_csv(table, [column.name for column in fields(Figure)], rows)
-    write_json(document, {**report.to_json(), "provenance": provenance()})
-    header = ("run", "split", "score", "accept_from", "known_accepted", "unknown_accepted", "right_accepted")
-    write_csv(
-        curves,
-        (*header, "n_known", "n_unknown"),
-        (
-            [one.run, one.split, one.score, f"{one.accepted.threshold[at]:.9g}", *counts]
-            for one in report.judged
-            for at, counts in enumerate(_counts(one.accepted))
-        ),
-    )
-    return [table, document, curves]
-
-
-def _counts(accepted: Accepted) -> list[list[str]]:
-    totals = [f"{accepted.n_known[0]:.0f}", f"{accepted.n_unknown[0]:.0f}"]
-    columns = (accepted.known[0], accepted.unknown[0], accepted.right[0])
-    return [[f"{count:.0f}" for count in row] + totals for row in np.stack(columns, axis=1)]

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from evaluation.unknown.judge import Judged, UnknownReport
+    from evaluation.unknown.report import Judged, UnknownReport
 
 MOST_RUNS = 6
 """Rows of the picture; the others are in the tables."""

@@ -10,7 +10,8 @@ import pytest
 from scipy.integrate import quad
 from scipy.stats import vonmises
 
-from evaluation.prior.density import ASPECTS, SMOOTHING, Density, learn
+from evaluation.prior.density import ASPECTS, SMOOTHING, Density
+from evaluation.prior.learning import learn
 from evaluation.prior.records import Records, read_records, unit_vectors
 
 

@@ -110,3 +110,14 @@ def test_what_cannot_be_asked_is_refused(run: Path, tmp_path: Path, capsys: pyte
     predictions_path(run, "valid").unlink()
     evaluate(["unknown", run, "--out", tmp_path])
     assert "no valid.predictions.h5, so no threshold can be chosen" in capsys.readouterr().err
+
+
+def test_a_threshold_can_be_chosen_out_of_fold(run: Path, tmp_path: Path) -> None:
+    said = predictions_of("train", 9)
+    said.write(predictions_path(run, "train", "oof"))
+    evaluate(["unknown", run, "--out", tmp_path, "--score", "margin", "--choose-on", "oof", "--coverage", "0.8"])
+    content = json.loads((tmp_path / "unknown" / "net-mlp" / "threshold.json").read_text(encoding="utf-8"))
+    second, first = np.sort(said.probability.astype(float), axis=1)[:, -2:].T
+    kept = (first - second >= content["scores"]["margin"]["accept_from"] - 1e-6)[np.isin(said.true_class, CLASSES)]
+    assert kept.mean() == pytest.approx(0.8)
+    assert content["scores"]["margin"]["reached"]["oof"]["coverage"] == pytest.approx(0.8)
