@@ -131,7 +131,7 @@ class Reliability:
 def reliability(predictions: Predictions, n_bins: int = N_BINS) -> Reliability | None:
     """Measure the images whose class is known and listed; None without any.
 
-    A class that the model has never learnt is another question (`evaluation.rejection`): no temperature could mend it.
+    A class that the model has never learnt is another question (`evaluation.unknown`): no temperature could mend it.
     """
     known = np.isin(predictions.true_class, predictions.classes)
     if not known.any():

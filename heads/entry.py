@@ -13,10 +13,10 @@ from evaluation.invariants import ALL_VIEWS
 from evaluation.metrics import PerAuthor
 from evaluation.predictions import Predictions
 from evaluation.ranking import rank_predictions
-from evaluation.rejection import unknown_auroc
 from evaluation.runs import predictions_path, read_run_card
 from evaluation.scores import METRICS, Score, score_predictions
 from evaluation.table import TITLES
+from evaluation.unknown.detection import unknown_auroc
 from featstore.provenance import Json
 from heads.calibrating import Calibrated, read_calibrated
 from heads.luck import read_spread
