@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,11 +14,13 @@ from evaluation.alignment import Aligned, align
 from evaluation.calibration import Calibration, fit_calibration
 from evaluation.fusion import FusedObservations, Recipe, Rows, fuse, fuse_images, model_names, rows_of
 from evaluation.metrics import NOT_LISTED, true_indices
-from evaluation.rules.evidence import Evidence
+from evaluation.rules.evidence import Evidence, renumbered
 from evaluation.rules.fitted import ANY, FittedRule, Label
 from evaluation.rules.learned import LEARNED, folds_of, learn
 from featstore.errors import PredictionsError
-from featstore.provenance import Json
+from featstore.provenance import Json, write_json
+
+SCHEMA = "fusion/1"
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,11 +32,14 @@ class Lesson:
     aligned
         The members' answers about them.
     source
-        Where they come from: ``"oof"``, ``"valid, unseen"``, ``"valid"``, ``"train"`` or files.
+        Where they come from, in words.
+    warnings
+        What is doubtful about them.
     """
 
     aligned: Aligned
     source: str
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,9 +64,35 @@ class Fit:
         pairs = zip(self.temperatures, aligned.members, strict=True)
         return replace(aligned, members=tuple(calibration.apply(member) for calibration, member in pairs))
 
-    def to_json(self) -> list[Json]:
-        """Temperatures by member, by view."""
-        return [dict(calibration.temperatures) for calibration in self.temperatures]
+    @property
+    def learnt_something(self) -> bool:
+        """Whether there is anything to write."""
+        return self.rule is not None or bool(self.temperatures)
+
+    def write(self, path: Path) -> None:
+        """Write ``rule.json``: schema fusion/1 with the fitted rule (rule/1) and the members' temperatures by view."""
+        rule = self.rule.to_json() if self.rule else None
+        temperatures: list[Json] = [dict(calibration.temperatures) for calibration in self.temperatures]
+        write_json(path, {"schema": SCHEMA, "rule": rule, "temperatures": temperatures})
+
+    @classmethod
+    def read(cls, path: Path) -> Fit:
+        """Read what `write` wrote.
+
+        Raises
+        ------
+        PredictionsError
+            If the file is absent, damaged or of another schema.
+        """
+        try:
+            told = json.loads(path.read_text(encoding="utf-8"))
+            if told["schema"] == SCHEMA:
+                rule = None if told["rule"] is None else FittedRule.from_json(told["rule"])
+                return cls(rule, tuple(Calibration(temperatures) for temperatures in told["temperatures"]))
+            reason = f"schema {told['schema']!r}"
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            reason = f"{type(error).__name__} {error}"
+        raise PredictionsError(f"a fitted fusion of schema {SCHEMA}", f"{path}: {reason}", "Fuse again.")
 
 
 def fit_recipe(aligned: Aligned, recipe: Recipe, seed: int = 0, source: str = "") -> Fit:
@@ -111,7 +144,7 @@ def gather(aligned: Aligned, rows: Rows, labels: Sequence[Label], needs: str) ->
         raise PredictionsError("plants of known class to learn a fusion from", "none", "Name others by --learn-on.")
     n_sources, n_classes = len(labels), len(aligned.members[0].classes)
     count, own = np.zeros((len(known), n_sources)), np.zeros((len(known), n_sources))
-    large = np.zeros((len(known), n_sources, n_classes), dtype=np.float32) if needs else None
+    large = np.zeros((n_sources, len(known), n_classes), dtype=np.float32) if needs else None
     n_rows = np.bincount(np.concatenate(rows.groups), minlength=len(number))[known]
     for matrix, group, source in zip(rows.matrices, rows.groups, rows.sources, strict=True):
         values = np.log(np.maximum(matrix, np.finfo(np.float32).tiny)) if needs == "logs" else matrix
@@ -123,12 +156,11 @@ def gather(aligned: Aligned, rows: Rows, labels: Sequence[Label], needs: str) ->
             right = matrix[those, number[group[those]]].astype(np.float64)
             own[:, column] += np.bincount(plant, right, minlength=len(known))
             if large is not None and len(those):
-                large[:, column] += _summed(values[those], plant, len(known))
-    logs = (
-        large / n_rows[:, np.newaxis, np.newaxis].astype(np.float32) if large is not None and needs == "logs" else None
-    )
-    sums = large if needs == "sums" else None
-    return Evidence(number[known], alike(aligned)[known], count, own, sums, logs)
+                large[column] += _summed(values[those], plant, len(known))
+    if large is not None and needs == "logs":
+        large /= n_rows[:, np.newaxis].astype(np.float32)
+    large_parts = {needs: large} if needs else {}
+    return Evidence(number[known], shared_answers(aligned, known), count, own, **large_parts)
 
 
 def _fits(label: Label, found: Label) -> bool:
@@ -145,29 +177,30 @@ def _summed(values: NDArray[np.floating], plant: NDArray[np.intp], n_plants: int
     return np.asarray(gather_rows @ values, dtype=np.float32)
 
 
-def alike(aligned: Aligned) -> NDArray[np.intp]:
-    """(m,) group of every plant: plants with a photograph in common, told by exactly equal answers, are one group.
+def shared_answers(aligned: Aligned, kept: NDArray[np.intp]) -> NDArray[np.intp]:
+    """(r, 2) pairs (plant, answer) of exactly equal answers that several plants have.
 
-    Equal photographs under two plants would make what is learnt look better than it is. With members of the same images
-    all of them must agree; a member that says the same of everything says nothing about it.
+    They are of one photograph under two plants, which would make what is learnt look better than it is. Members of the
+    same images must all agree.
+
+    Parameters
+    ----------
+    kept
+        (m,) rising numbers of the plants that are looked at, which are numbered anew.
     """
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
-
-    n_plants = len(aligned.observations[0].observation_id)
-    pairs: list[tuple[int, int]] = []
     sets = [range(len(aligned.members))] if aligned.same_images else [[one] for one in range(len(aligned.members))]
+    pairs, number = set(), 0
     for members in sets:
         seen: dict[bytes, int] = {}
-        plant = aligned.observations[members[0]].index.tolist()
-        for row, home in enumerate(plant):
+        for row, plant in enumerate(aligned.observations[members[0]].index.tolist()):
             answer = b"".join(aligned.members[member].probability[row].tobytes() for member in members)
-            pairs.append((home, seen.setdefault(answer, home)))
-    one, other = np.array(pairs).T
-    links = coo_array((np.ones(len(one)), (one, other)), shape=(n_plants, n_plants))
-    n_groups, group = connected_components(links, directed=False)
-    # All but everything in one: answers that hardly differ at all, not copies.
-    return np.asarray(group if 2 * n_groups > np.sqrt(n_plants) else np.arange(n_plants), dtype=np.intp)
+            pairs.add((plant, seen.setdefault(answer, number + len(seen))))
+        number += len(seen)
+    found = np.array(sorted(pairs), dtype=np.intp).reshape(-1, 2)
+    mask = np.zeros(len(aligned.observations[0].observation_id), dtype=np.bool_)
+    mask[kept] = True
+    found = renumbered(found, mask)
+    return np.asarray(found[np.bincount(found[:, 1], minlength=number)[found[:, 1]] > 1])
 
 
 def select_plants(aligned: Aligned, mask: NDArray[np.bool_]) -> Aligned:
@@ -209,18 +242,19 @@ def answer_honestly(aligned: Aligned, recipe: Recipe, lesson: Lesson, seed: int 
     by a fit on the remaining parts. With too few plants for parts, all are answered by the one fit, which is then
     judged on what it has seen.
     """
-    plants = aligned.observations[0]
-    teaching = np.isin(plants.observation_id, lesson.aligned.observations[0].observation_id)
-    fold = folds_of(alike(lesson.aligned), seed)
     whole = answer(aligned, recipe, fit_recipe(lesson.aligned, recipe, seed, lesson.source))
-    if fold is None or not recipe.needs_learning:
+    plants, teachers = aligned.observations[0], lesson.aligned.observations[0]
+    number = np.unique(teachers.true_class, return_inverse=True)[1]
+    sides = folds_of(number, shared_answers(lesson.aligned, np.arange(len(number))), seed)
+    if not recipe.needs_learning:
         return whole
     probability = whole.fused.probability.copy()
     images = None if whole.images is None else whole.images.copy()
-    ids = lesson.aligned.observations[0].observation_id
-    for held in range(int(fold.max()) + 1):
-        fit = fit_recipe(select_plants(lesson.aligned, fold != held), recipe, seed, lesson.source)
-        asked = teaching & np.isin(plants.observation_id, ids[fold == held])
+    for known, judged in sides:
+        asked = np.isin(plants.observation_id, teachers.observation_id[judged])
+        if not asked.any():
+            continue
+        fit = fit_recipe(select_plants(lesson.aligned, known), recipe, seed, lesson.source)
         part = answer(select_plants(aligned, asked), recipe, fit)
         probability[asked] = part.fused.probability
         if images is not None and part.images is not None:

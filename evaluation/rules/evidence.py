@@ -18,20 +18,21 @@ class Evidence:
     ----------
     number
         (m,) column of the right class.
-    group
-        (m,) plants of one group are alike and stay on one side of every cross-validation.
+    shared
+        (r, 2) pairs (plant, answer) of answers that several plants have in common: exactly equal ones, as of one
+        photograph under two plants. No plant is judged by what was learnt on an answer of its own.
     count
         (m, s) rows of each source.
     own
         (m, s) sum of the right class's probability over these rows.
     sums
-        (m, s, k) float32, sum of all probabilities; None for learners that do without.
+        (s, m, k) float32, sum of all probabilities; None for learners that do without.
     logs
-        (m, s, k) float32, sum of the logarithms over the rows, divided by the plant's number of rows; None likewise.
+        (s, m, k) float32, sum of the logarithms over the rows, divided by the plant's number of rows; None likewise.
     """
 
     number: NDArray[np.intp]
-    group: NDArray[np.intp]
+    shared: NDArray[np.intp]
     count: NDArray[np.float64]
     own: NDArray[np.float64]
     sums: NDArray[np.float32] | None = None
@@ -50,18 +51,24 @@ class Evidence:
         return replace(
             self,
             number=self.number[mask],
-            group=self.group[mask],
+            shared=renumbered(self.shared, mask),
             count=self.count[mask],
             own=self.own[mask],
-            sums=None if self.sums is None else self.sums[mask],
-            logs=None if self.logs is None else self.logs[mask],
+            sums=None if self.sums is None else self.sums[:, mask],
+            logs=None if self.logs is None else self.logs[:, mask],
         )
 
     def shares(self) -> NDArray[np.float32]:
-        """(m, s, k) mean row of each source; a source without rows says 0."""
+        """(s, m, k) mean row of each source; a source without rows says 0."""
         if self.sums is None:
             raise ValueError("this learner asked for no sums")
-        return np.asarray(self.sums / np.maximum(self.count, 1)[:, :, np.newaxis].astype(np.float32))
+        return np.asarray(self.sums / np.maximum(self.count.T, 1)[:, :, np.newaxis].astype(np.float32))
+
+
+def renumbered(shared: NDArray[np.intp], mask: NDArray[np.bool_]) -> NDArray[np.intp]:
+    """Pairs (plant, answer) of the plants for which `mask` (m,) is true, numbered as those alone."""
+    kept = shared[mask[shared[:, 0]]]
+    return np.stack([(np.cumsum(mask) - 1)[kept[:, 0]], kept[:, 1]], axis=1)
 
 
 def linear_loss(weights: NDArray[np.float64], evidence: Evidence) -> NDArray[np.float64]:

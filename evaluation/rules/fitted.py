@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,8 +12,8 @@ from numpy.typing import NDArray
 from evaluation.rules.block import Rule
 from evaluation.rules.learned import LEARNED, Choice, Linear
 from evaluation.rules.pools import LogPool, WeightedMean
-from featstore.errors import PredictionsError, SettingsError
-from featstore.provenance import Json, write_json
+from featstore.errors import SettingsError
+from featstore.provenance import Json
 
 SCHEMA = "rule/1"
 ANY = ""
@@ -89,50 +88,41 @@ class FittedRule:
         own = [number for number, (its, _) in enumerate(self.labels) if its in {ANY, model}]
         return np.asarray(self.weights[own or slice(None)].mean(axis=0))
 
-    def write(self, path: Path) -> None:
-        """Write JSON of schema rule/1, whole or not at all."""
-        write_json(
-            path,
-            {
-                "schema": SCHEMA,
-                "rule": self.rule,
-                "models": list(self.models),
-                "classes": self.classes.tolist(),
-                "sources": [{"model": model, "view": view} for model, view in self.labels],
-                "weights": self.weights.tolist(),
-                "bias": self.bias.tolist(),
-                "pool": "logarithmic" if self.logarithmic else "linear",
-                "details": dict(self.details),
-            },
-        )
+    def to_json(self) -> dict[str, Json]:
+        """Everything, as a document of schema rule/1."""
+        return {
+            "schema": SCHEMA,
+            "rule": self.rule,
+            "models": list(self.models),
+            "classes": self.classes.tolist(),
+            "sources": [{"model": model, "view": view} for model, view in self.labels],
+            "weights": self.weights.tolist(),
+            "bias": self.bias.tolist(),
+            "pool": "logarithmic" if self.logarithmic else "linear",
+            "details": dict(self.details),
+        }
 
     @classmethod
-    def read(cls, path: Path) -> FittedRule:
-        """Read what `write` wrote.
+    def from_json(cls, told: Any) -> FittedRule:
+        """Make the rule that `to_json` described.
 
         Raises
         ------
-        PredictionsError
-            If the file is absent, damaged or of another schema.
+        ValueError, KeyError, TypeError
+            If it is none.
         """
-        try:
-            told = json.loads(path.read_text(encoding="utf-8"))
-            _require_known(told["schema"], told["rule"])
-            return cls(
-                rule=told["rule"],
-                models=tuple(told["models"]),
-                classes=np.array(told["classes"], dtype=np.str_),
-                labels=tuple((source["model"], source["view"]) for source in told["sources"]),
-                weights=np.array(told["weights"], dtype=np.float64),
-                bias=np.array(told["bias"], dtype=np.float64),
-                logarithmic=told["pool"] == "logarithmic",
-                details=told["details"],
-            )
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            got = f"{path}: {type(error).__name__} {error}"
-            raise PredictionsError(
-                f"a fitted rule of schema {SCHEMA}", got, "Fit it again by `evaluate fuse`."
-            ) from error
+        if told["schema"] != SCHEMA or told["rule"] not in LEARNED:
+            raise ValueError(f"rule {told['rule']!r} of schema {told['schema']!r}")
+        return cls(
+            rule=told["rule"],
+            models=tuple(told["models"]),
+            classes=np.array(told["classes"], dtype=np.str_),
+            labels=tuple((source["model"], source["view"]) for source in told["sources"]),
+            weights=np.array(told["weights"], dtype=np.float64),
+            bias=np.array(told["bias"], dtype=np.float64),
+            logarithmic=told["pool"] == "logarithmic",
+            details=told["details"],
+        )
 
     def require_fit(self, models: Sequence[str], classes: NDArray[np.str_]) -> None:
         """Refuse members or classes that the rule was not learnt for.
@@ -147,11 +137,6 @@ class FittedRule:
             raise SettingsError(f"the models that {self.rule} was learnt on, {', '.join(self.models)}", got, _AGAIN)
         if not np.array_equal(classes, self.classes):
             raise SettingsError(f"the {len(self.classes)} classes of {self.rule}", f"{len(classes)} others", _AGAIN)
-
-
-def _require_known(schema: str, rule: str) -> None:
-    if schema != SCHEMA or rule not in LEARNED:
-        raise ValueError(f"schema {schema!r}, rule {rule!r}")
 
 
 _AGAIN = "Fit the rule again on these members."

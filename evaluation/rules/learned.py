@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -14,8 +14,8 @@ from evaluation.rules.stacking import Coefficients, Stacking
 from evaluation.rules.weighing import by_least_squares, by_log_loss, by_selection
 
 N_FOLDS = 5
-MIN_GROUPS = 2 * N_FOLDS
-"""With fewer groups of plants nothing is learnt and the strongest setting stands."""
+MIN_PLANTS = 4 * N_FOLDS
+"""With fewer plants nothing is learnt and the strongest setting stands."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,25 +52,28 @@ class Learner:
     strengths
         Ways to hold it to equal weights, the strongest first.
     fit
-        (evidence, strength, seed) -> what was learnt.
+        (evidence, strengths, seed) -> what was learnt at each strength.
     """
 
     sources: str
     needs: str
     strengths: tuple[float, ...]
-    fit: Callable[[Evidence, float, int], Fitted]
+    fit: Callable[[Evidence, Sequence[float], int], Sequence[Fitted]]
 
 
-def _linear(weigh: Callable[[Evidence, float], NDArray[np.float64]]) -> Callable[[Evidence, float, int], Fitted]:
-    return lambda evidence, strength, _: Linear(weigh(evidence, strength))
+Fit = Callable[[Evidence, Sequence[float], int], Sequence[Fitted]]
 
 
-def _selected(evidence: Evidence, strength: float, seed: int) -> Fitted:
-    return Linear(by_selection(evidence, strength, seed))
+def _linear(weigh: Callable[[Evidence, Sequence[float]], list[NDArray[np.float64]]]) -> Fit:
+    return lambda evidence, strengths, _: [Linear(weights) for weights in weigh(evidence, strengths)]
 
 
-def _stacked(stacking: Stacking) -> Callable[[Evidence, float, int], Fitted]:
-    return lambda evidence, strength, _: stacking.fit(evidence, strength)
+def _selected(evidence: Evidence, strengths: Sequence[float], seed: int) -> Sequence[Fitted]:
+    return [Linear(weights) for weights in by_selection(evidence, strengths, seed)]
+
+
+def _stacked(stacking: Stacking) -> Fit:
+    return lambda evidence, strengths, _: stacking.fit(evidence, strengths)
 
 
 _PENALTIES = (1e3, 1.0, 0.1, 0.03, 0.01, 0.003, 0.001)
@@ -86,7 +89,7 @@ LEARNED: Mapping[str, Learner] = MappingProxyType(
         "weighted_product": Learner("model", "logs", _PENALTIES, _stacked(Stacking())),
         "stacked": Learner("model", "logs", _PENALTIES, _stacked(Stacking(bias=True))),
         "stacked_views": Learner("model+view", "logs", _PENALTIES, _stacked(Stacking(bias=True))),
-        "stacked_classes": Learner("model", "logs", _PENALTIES[:-1], _stacked(Stacking(bias=True, classwise=True))),
+        "stacked_classes": Learner("model", "logs", _PENALTIES, _stacked(Stacking(bias=True, classwise=True))),
     }
 )
 """Rules that are fitted on plants of known class."""
@@ -114,47 +117,53 @@ class Choice:
 def learn(learner: Learner, evidence: Evidence, seed: int) -> Choice:
     """Fit a learner at the strongest setting that is within one standard error of the best.
 
-    Judged by log loss on groups of plants held out in turn; the error is that of the paired difference from the best,
-    so that few or contradictory plants leave the weights equal.
+    Judged by log loss on plants held out in turn; the error is that of the paired difference from the best, so that few
+    or contradictory plants leave the weights equal.
     """
-    fold = folds_of(evidence.group, seed)
-    if fold is None:
-        strength = learner.strengths[0]
-        return Choice(learner.fit(evidence, strength, seed), strength, {})
+    sides = folds_of(evidence.number, evidence.shared, seed)
+    if not sides:
+        (fitted,) = learner.fit(evidence, learner.strengths[:1], seed)
+        return Choice(fitted, learner.strengths[0], {})
     losses = np.empty((len(learner.strengths), len(evidence)))
-    for held in range(N_FOLDS):
-        known, asked = evidence.select(fold != held), evidence.select(fold == held)
-        for row, strength in enumerate(learner.strengths):
-            losses[row, fold == held] = learner.fit(known, strength, seed).losses(asked)
-    best = losses[losses.mean(axis=1).argmin()]
-    apart = losses - best
-    error = _standard_errors(apart, evidence.group)
+    for known, asked in sides:
+        held = evidence.select(asked)
+        for row, fitted in enumerate(learner.fit(evidence.select(known), learner.strengths, seed)):
+            losses[row, asked] = fitted.losses(held)
+    means = losses.mean(axis=1)
+    apart = losses - losses[means.argmin()]
+    error = apart.std(axis=1, ddof=1) / np.sqrt(len(evidence))
     row = int(np.flatnonzero(apart.mean(axis=1) <= error)[0])
-    means = dict(zip(learner.strengths, losses.mean(axis=1).tolist(), strict=True))
-    return Choice(learner.fit(evidence, learner.strengths[row], seed), learner.strengths[row], means)
+    *_, fitted = learner.fit(evidence, learner.strengths[: row + 1], seed)
+    return Choice(fitted, learner.strengths[row], dict(zip(learner.strengths, means.tolist(), strict=True)))
 
 
-def folds_of(group: NDArray[np.intp], seed: int, n_folds: int = N_FOLDS) -> NDArray[np.intp] | None:
-    """(m,) part of each plant, groups whole, parts about equal; None with fewer than `MIN_GROUPS` groups.
+Sides = tuple[NDArray[np.bool_], NDArray[np.bool_]]
+"""(m,) plants to learn from, and plants to judge."""
 
-    The largest groups are dealt first, each to the part with the fewest plants so far; equal ones in random order.
+
+def folds_of(number: NDArray[np.intp], shared: NDArray[np.intp], seed: int) -> list[Sides]:
+    """Divide plants into `N_FOLDS` parts, each judged once; none with fewer than `MIN_PLANTS` plants.
+
+    Parameters
+    ----------
+    number
+        (m,) class of each plant: every part gets about as many of each.
+    shared
+        (r, 2) pairs (plant, answer). A plant with an answer in common with those that are judged is not learnt from -
+        unless that would leave less than a fifth, as where a model says the same of everything.
     """
-    _, number, size = np.unique(group, return_inverse=True, return_counts=True)
-    if len(size) < MIN_GROUPS:
-        return None
-    order = np.random.default_rng(seed).permutation(len(size))
-    order = order[np.argsort(-size[order], kind="stable")]
-    filled, part = np.zeros(n_folds, dtype=np.intp), np.empty(len(size), dtype=np.intp)
-    for one in order:
-        part[one] = filled.argmin()
-        filled[part[one]] += size[one]
-    return np.asarray(part[number])
-
-
-def _standard_errors(apart: NDArray[np.float64], group: NDArray[np.intp]) -> NDArray[np.float64]:
-    """(r,) standard error of the mean of each row of differences, groups being what is independent."""
-    _, number = np.unique(group, return_inverse=True)
-    n_groups, centred = int(number.max()) + 1, apart - apart.mean(axis=1, keepdims=True)
-    totals = np.stack([np.bincount(number, row) for row in centred])
-    variance = (totals**2).sum(axis=1) * n_groups / max(1, n_groups - 1)
-    return np.asarray(np.sqrt(variance) / apart.shape[1])
+    if len(number) < MIN_PLANTS:
+        return []
+    rng = np.random.default_rng(seed)
+    order = rng.permutation(len(number))
+    part = np.empty(len(number), dtype=np.intp)
+    # One after another through the classes, so that parts are equal in size, too.
+    part[order[np.argsort(number[order], kind="stable")]] = np.arange(len(number)) % N_FOLDS
+    plant, answer = shared.T
+    sides = []
+    for held in range(N_FOLDS):
+        asked = part == held
+        known = ~asked
+        known[plant[np.isin(answer, answer[asked[plant]])]] = False
+        sides.append((known if known.sum() >= len(number) / 5 else ~asked, asked))
+    return sides

@@ -10,7 +10,7 @@ References
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -42,12 +42,19 @@ class Coefficients:
 
     def losses(self, evidence: Evidence) -> NDArray[np.float64]:
         """(m,) -log of the right class's probability."""
-        from scipy.special import log_softmax
+        likely = self.likely(evidence)
+        return np.asarray(-likely[np.arange(len(evidence)), evidence.number], dtype=np.float64)
 
-        logits = _mixed(_logs(evidence), self.weights) + self.bias
-        if self.own.shape[1] > 1:
-            logits += np.einsum("msk,sk->mk", _logs(evidence), self.own)
-        return np.asarray(-log_softmax(logits, axis=1)[np.arange(len(evidence)), evidence.number])
+    def likely(self, evidence: Evidence) -> NDArray[np.float32]:
+        """(m, k) logarithms of probabilities."""
+        logits = np.zeros(_logs(evidence).shape[1:], dtype=np.float32)
+        logits += self.bias.astype(np.float32)
+        classwise = self.own.shape[1] > 1
+        for logs, weight, own in zip(_logs(evidence), self.weights, self.own, strict=True):
+            logits += logs * (weight + own if classwise else weight).astype(np.float32)
+        logits -= logits.max(axis=1, keepdims=True)
+        logits -= np.log(np.exp(logits).sum(axis=1, keepdims=True))
+        return logits
 
 
 @dataclass(frozen=True)
@@ -65,18 +72,22 @@ class Stacking:
     bias: bool = False
     classwise: bool = False
 
-    def fit(self, evidence: Evidence, strength: float) -> Coefficients:
+    def fit(self, evidence: Evidence, strengths: Sequence[float]) -> list[Coefficients]:
         """Minimise the mean log loss and `strength` / 2 times the squares of what makes it more than the product rule.
 
         Those are the distances of the sources' coefficients from their mean, biases, and `CLASSWISE` times classes' own
-        coefficients. The mean coefficient, which is one temperature for all, is free.
+        coefficients. The mean coefficient, which is one temperature for all, is free. Each strength starts where the
+        one before ended.
         """
         from scipy.optimize import minimize
 
-        start = self._pack(evidence)
-        loss = self._loss(evidence, strength)
-        found = minimize(loss, start, jac=True, method="L-BFGS-B", options={"maxiter": 150})
-        return self._unpack(found.x, evidence.n_sources)
+        x, found = self._pack(evidence), []
+        for strength in strengths:
+            loss = self._loss(evidence, strength)
+            # Single precision sees no smaller steps.
+            x = minimize(loss, x, jac=True, method="L-BFGS-B", options={"maxiter": 60, "ftol": 1e-6}).x
+            found.append(self._unpack(x, evidence.n_sources))
+        return found
 
     def _pack(self, evidence: Evidence) -> NDArray[np.float64]:
         n_classes = _logs(evidence).shape[2]
@@ -93,27 +104,24 @@ class Stacking:
     def _loss(
         self, evidence: Evidence, strength: float
     ) -> Callable[[NDArray[np.float64]], tuple[float, NDArray[np.float64]]]:
-        from scipy.special import log_softmax
-
         logs, plants = _logs(evidence), np.arange(len(evidence))
 
         def loss(x: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
             now = self._unpack(x, evidence.n_sources)
-            logits = _mixed(logs, now.weights) + now.bias
-            if self.classwise:
-                logits += np.einsum("msk,sk->mk", logs, now.own)
-            likely = log_softmax(logits, axis=1)
-            value = -likely[plants, evidence.number].mean()
-            slope = np.exp(likely)
+            slope = now.likely(evidence)
+            value = -slope[plants, evidence.number].mean(dtype=np.float64)
+            np.exp(slope, out=slope)
             slope[plants, evidence.number] -= 1
             slope /= len(plants)
-            by_class = np.einsum("msk,mk->sk", logs, slope)
             apart = now.weights - now.weights.mean()
             value += strength / 2 * (apart @ apart + now.bias @ now.bias + CLASSWISE * np.sum(now.own**2))
-            slopes = [by_class.sum(axis=1) + strength * apart]
-            slopes += [slope.sum(axis=0) + strength * now.bias] if self.bias else []
-            slopes += [(by_class + CLASSWISE * strength * now.own).ravel()] if self.classwise else []
-            return float(value), np.concatenate(slopes)
+            slopes = [np.array([np.vdot(one, slope) for one in logs]) + strength * apart]
+            if self.bias:
+                slopes.append(slope.sum(axis=0) + strength * now.bias)
+            if self.classwise:
+                by_class = np.stack([np.einsum("mk,mk->k", one, slope) for one in logs])
+                slopes.append((by_class + CLASSWISE * strength * now.own).ravel())
+            return float(value), np.concatenate(slopes).astype(np.float64)
 
         return loss
 
@@ -122,7 +130,3 @@ def _logs(evidence: Evidence) -> NDArray[np.float32]:
     if evidence.logs is None:
         raise ValueError("this learner asked for no logarithms")
     return evidence.logs
-
-
-def _mixed(logs: NDArray[np.float32], weights: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.asarray(np.einsum("msk,s->mk", logs, weights, optimize=True), dtype=np.float64)

@@ -8,6 +8,8 @@ References
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -18,15 +20,15 @@ N_BAGS = 10
 N_STEPS = 15
 
 
-def by_log_loss(evidence: Evidence, strength: float) -> NDArray[np.float64]:
-    """(s,) weights with a mean of 1 under which the right classes are likeliest.
+def by_log_loss(evidence: Evidence, strengths: Sequence[float]) -> list[NDArray[np.float64]]:
+    """Weights (s,) with a mean of 1 under which the right classes are likeliest, for every strength.
 
     Minimised are the mean log loss and `strength` times the squared distance of the weights' logarithms from their
     mean. Where every plant has as many rows of each source, the loss is convex in the weights.
     """
     from scipy.optimize import minimize
 
-    def loss(theta: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+    def loss(theta: NDArray[np.float64], strength: float) -> tuple[float, NDArray[np.float64]]:
         weights = np.exp(theta - theta.max())
         own, total = np.maximum(evidence.own @ weights, TINY), evidence.count @ weights
         slope = (evidence.count / total[:, np.newaxis] - evidence.own / own[:, np.newaxis]).mean(axis=0) * weights
@@ -34,15 +36,19 @@ def by_log_loss(evidence: Evidence, strength: float) -> NDArray[np.float64]:
         value = np.mean(np.log(total) - np.log(own)) + strength * apart @ apart
         return float(value), slope + 2 * strength * apart
 
-    start = np.zeros(evidence.n_sources)
-    # Beyond e^-8 a source is silent; without bounds its logarithm would wander off.
-    found = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=[(-8, 8)] * len(start))
-    weights = np.exp(found.x - found.x.max())
-    return np.asarray(weights / weights.mean())
+    start, found = np.zeros(evidence.n_sources), []
+    for strength in strengths:
+        # Beyond e^-8 a source is silent; without bounds its logarithm would wander off.
+        start = minimize(loss, start, args=(strength,), jac=True, method="L-BFGS-B", bounds=[(-8, 8)] * len(start)).x
+        weights = np.exp(start - start.max())
+        found.append(weights / weights.mean())
+    return found
 
 
-def by_least_squares(evidence: Evidence, strength: float) -> NDArray[np.float64]:
-    """(s,) non-negative weights with a mean of 1 whose pool comes closest to 1 for the right class and 0 elsewhere.
+def by_least_squares(evidence: Evidence, strengths: Sequence[float]) -> list[NDArray[np.float64]]:
+    """Non-negative weights (s,) with a mean of 1, for every strength.
+
+    Their pool comes closest to 1 for the right class and 0 elsewhere, summed over the squares of all distances.
 
     Each source speaks by the mean of its rows. `strength`, in units of a source's mean square, draws the weights
     towards equal ones.
@@ -52,20 +58,22 @@ def by_least_squares(evidence: Evidence, strength: float) -> NDArray[np.float64]
     rows = evidence.shares()
     n_sources = evidence.n_sources
     gram = np.zeros((n_sources, n_sources))
-    for plants in np.array_split(rows, max(1, len(rows) // 256)):
-        flat = plants.transpose(1, 0, 2).reshape(n_sources, -1)
+    for low in range(0, len(evidence), 256):
+        flat = rows[:, low : low + 256].reshape(n_sources, -1)
         gram += flat @ flat.T
-    right = rows[np.arange(len(rows)), :, evidence.number].astype(np.float64).sum(axis=0)
-    pull = strength * np.trace(gram) / n_sources
-    gram += (pull + 1e-9 * np.trace(gram)) * np.eye(n_sources)
-    # |Lw - z|^2 with L'L = gram and L'z = right is the same sum of squares, in s rows.
-    root = np.linalg.cholesky(gram).T
-    weights, _ = nnls(root, np.linalg.solve(root.T, right + pull / n_sources))
-    return np.asarray(weights / weights.mean()) if weights.any() else np.ones(n_sources)
+    right = rows[:, np.arange(len(evidence)), evidence.number].astype(np.float64).sum(axis=1)
+    found = []
+    for strength in strengths:
+        pull = strength * np.trace(gram) / n_sources
+        # |Lw - z|^2 with L'L = the matrix and L'z = the right side is the same sum of squares, in s rows.
+        root = np.linalg.cholesky(gram + (pull + 1e-9 * np.trace(gram)) * np.eye(n_sources)).T
+        weights, _ = nnls(root, np.linalg.solve(root.T, right + pull / n_sources))
+        found.append(weights / weights.mean() if weights.any() else np.ones(n_sources))
+    return found
 
 
-def by_selection(evidence: Evidence, strength: float, seed: int) -> NDArray[np.float64]:
-    """(s,) weights with a mean of 1: how often greedy selection takes each source.
+def by_selection(evidence: Evidence, strengths: Sequence[float], seed: int) -> list[NDArray[np.float64]]:
+    """Weights (s,) with a mean of 1, for every strength: how often greedy selection takes each source.
 
     In each of `N_BAGS` bags, a random half of the plants: begin with no source and add, with replacement, the one whose
     addition lifts the mean reciprocal rank most, `N_STEPS` times; what was taken until the highest score counts. Bags
@@ -76,21 +84,21 @@ def by_selection(evidence: Evidence, strength: float, seed: int) -> NDArray[np.f
     rows = evidence.shares()
     weights = np.zeros(evidence.n_sources)
     for _ in range(N_BAGS):
-        bag = rng.permutation(len(rows))[: max(1, (len(rows) + 1) // 2)]
-        taken = _select(rows[bag], evidence.number[bag])
+        bag = rng.permutation(len(evidence))[: (len(evidence) + 1) // 2]
+        taken = _select(rows[:, bag], evidence.number[bag])
         weights += taken / taken.sum()
-    return np.asarray((1 - strength) * weights / weights.mean() + strength)
+    return [(1 - strength) * weights / weights.mean() + strength for strength in strengths]
 
 
 def _select(rows: NDArray[np.float32], number: NDArray[np.intp]) -> NDArray[np.float64]:
     """(s,) times that each source is taken until the best score."""
-    n_sources = rows.shape[1]
-    pool, taken = np.zeros_like(rows[:, 0]), np.zeros(n_sources)
+    n_sources = len(rows)
+    pool, taken = np.zeros_like(rows[0]), np.zeros(n_sources)
     best, best_taken = (-1.0, 0.0), taken
     for step in range(1, N_STEPS + 1):
-        tried = [_quality(pool + rows[:, source], number, step) for source in range(n_sources)]
+        tried = [_quality(pool + rows[source], number, step) for source in range(n_sources)]
         chosen = max(range(n_sources), key=tried.__getitem__)
-        pool, taken = pool + rows[:, chosen], taken + np.eye(n_sources)[chosen]
+        pool, taken = pool + rows[chosen], taken + np.eye(n_sources)[chosen]
         if tried[chosen] > best:
             best, best_taken = tried[chosen], taken
     return best_taken
