@@ -117,7 +117,11 @@ class RuleTable:
             better = [
                 n for n in self.names if self.behind(split, n).value > 0 and self.behind(split, n).distinguishable
             ]
-            end = f"; truly better there: {', '.join(better)}" if better else "; none is distinguishably better there"
+            end = (
+                f"; distinguishably better there: {', '.join(better)}"
+                if better
+                else "; none is distinguishably better there"
+            )
             said.append(f"On {split} it has S {score:.4f}, place {place} of {len(self.names)}{end}.")
         return said
 
@@ -205,7 +209,7 @@ def judged_splits(runs: Sequence[Path], settings: FuseSettings) -> list[str]:
     if settings.split:
         return [settings.split]
     common = set.intersection(*(set(splits_of(run)) for run in runs)) if runs else set()
-    found = [split for split in ("valid", "test") if split in common]
+    found: list[str] = [split for split in ("valid", "test") if split in common]
     if not found and runs:
         raise PredictionsError("valid or test predictions of every run", "no common split", "Leave some runs out.")
     return found or ["valid"]
