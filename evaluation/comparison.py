@@ -95,7 +95,7 @@ class RuleTable:
     @property
     def columns(self) -> tuple[str, ...]:
         """Titles of the columns."""
-        per_split = [(f"S {split}", f"95 % {split}", f"to {self.best}", f"Top-1 {split}") for split in self.standings]
+        per_split = [(f"S {split}", f"95 % {split}", "to the chosen", f"Top-1 {split}") for split in self.standings]
         return ("rule", *(title for titles in per_split for title in titles))
 
     def _cells(self, split: str, name: str) -> list[str]:

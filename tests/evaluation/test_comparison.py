@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import csv
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import h5py
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from evaluation.cli import main
 from evaluation.fusion import RULES
@@ -99,3 +103,36 @@ def test_weights_are_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     assert "length 2 (one per model), got 1" in " ".join(capsys.readouterr().err.split())
     run("fuse", *runs, "--weight", "2", "--weight", "1", "--out", tmp_path)
     assert (tmp_path / "fusion-weighted_mean" / "run.json").is_file()
+
+
+@pytest.mark.parametrize(
+    ("name", "spoil", "message"),
+    [
+        ("probability", lambda values: np.where(np.arange(3) == 1, np.nan, values), "finite probabilities"),
+        ("probability", lambda values: values + np.array([-2, 1, 1]), "probabilities of at least 0"),
+        ("probability", lambda values: values / 2, "sum to 1"),
+        ("classes", lambda values: np.array([b"1", b"2", b"4"], dtype=object), "the same classes in every member"),
+        ("image_id", lambda values: values[[0, 0, *range(2, 60)]], "every image once"),
+        ("image_id", lambda values: np.array([b"x", *values[1:]], dtype=object), "the same images in every member"),
+        ("true_class", lambda values: np.array([b"2", b"2", *values[2:]], dtype=object), "the same `true_class`"),
+        ("author", lambda values: np.array([b"x", *values[1:]], dtype=object), "the same `author`"),
+        ("unseen", lambda _: np.arange(60), "`unseen` as one yes or no"),
+    ],
+)
+def test_what_is_wrong_with_a_member_is_told(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    name: str,
+    spoil: Callable[[NDArray[Any]], NDArray[Any]],
+    message: str,
+) -> None:
+    runs = [write_run(tmp_path / "a", 1.0), write_run(tmp_path / "b", 2.0)]
+    with h5py.File(predictions_path(runs[1], "test"), "r+") as file:
+        values = file[name][...] if name in file else np.empty(0)
+        kind = file[name].dtype if name in file else None
+        if name in file:
+            del file[name]
+        file.create_dataset(name, data=spoil(values), dtype=kind)
+    run("fuse", *runs, "--out", tmp_path / "out", code=1)
+    assert message in " ".join(capsys.readouterr().err.split())
+    assert not (tmp_path / "out").exists()
