@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 
 from evaluation.cli import main
-from evaluation.fusion import RULES
+from evaluation.fusion import RULES, SETS
 from evaluation.predictions import Predictions
+from evaluation.rules.learned import LEARNED
 from evaluation.runs import RunCard, predictions_path, write_run_card
 from evaluation.scores import METRICS
 
@@ -103,6 +104,7 @@ def test_the_table_has_a_row_per_model_and_per_fusion(tmp_path: Path, capsys: py
             "scores.csv",
             "scores.json",
             "observations.csv",
+            "test.observations.h5",
         }
 
 
@@ -204,7 +206,7 @@ def test_the_split_is_test_unless_asked(tmp_path: Path, capsys: pytest.CaptureFi
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (["--rule", "median"], 1, "a rule out of mean, max, product, got 'median'"),
+        (["--rule", "medal"], 1, "Did you mean median?"),
         (["--model-rule", "meen"], 1, "Did you mean mean?"),
         (["--align", "plant"], 1, "an alignment out of image, observation, got 'plant'"),
         (["--split", "valid"], 1, "valid predictions in"),
@@ -238,8 +240,9 @@ def test_help_names_every_rule_and_loads_nothing_heavy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout.splitlines()[-1] == "[]"
-    for rule in RULES:
-        assert rule in done.stdout
+    shown = "".join(done.stdout.replace("│", " ").split())
+    for rule in (*RULES, *LEARNED, *SETS):
+        assert rule in shown
 
 
 def test_further_k_and_pooled_unknown_authors(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
