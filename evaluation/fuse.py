@@ -13,7 +13,7 @@ from evaluation.answers import write_observations
 from evaluation.fusion import FusedObservations, Recipe, fuse, fuse_images
 from evaluation.members import Member, load_members, species_names
 from evaluation.runs import CARD, RunCard, read_run_card, write_run_card
-from evaluation.scores import Score, score_fused, score_predictions, write_scores
+from evaluation.scores import USUAL, Score, Scoring, score_fused, score_predictions, write_scores
 from evaluation.table import FusionReport, Line
 from featstore.errors import PredictionsError, listed
 from featstore.provenance import sha256_of_file
@@ -33,12 +33,15 @@ class FuseSettings:
         Which split; None takes test where there is one, else valid.
     augmented
         Fuse the augmented predictions of a run where it has them.
+    scoring
+        What is scored, and how.
     """
 
     recipes: tuple[Recipe, ...] = (Recipe(),)
     align_by: str = "image"
     split: str | None = None
     augmented: bool = False
+    scoring: Scoring = USUAL
 
     def run(self, recipe: Recipe) -> str:
         """Name of a fusion in tables and scores."""
@@ -75,8 +78,8 @@ def fuse_runs(runs: Sequence[Path], settings: FuseSettings, out: Path) -> Fusion
     aligned = align([member.predictions for member in members.fused], settings.align_by)
     species = species_names(members.listed)
     fusions = {recipe: fuse(aligned, recipe) for recipe in settings.recipes}
-    judged = [_judge_member(member) for member in members.listed]
-    judged += [_judge_fusion(aligned, recipe, fused, settings.run(recipe)) for recipe, fused in fusions.items()]
+    judged = [_judge_member(member, settings.scoring) for member in members.listed]
+    judged += [_judge_fusion(aligned, recipe, fused, settings) for recipe, fused in fusions.items()]
     scores = tuple(score for _, own in judged for score in own)
     warnings = [*members.warnings, *aligned.warnings, *_truth_warnings(aligned, species)]
     folders: list[Path] = []
@@ -92,16 +95,19 @@ def fuse_runs(runs: Sequence[Path], settings: FuseSettings, out: Path) -> Fusion
     return FusionReport(aligned.members[0].split, lines, scores, tuple(folders), tuple(warnings))
 
 
-def _judge_member(member: Member) -> tuple[Line, list[Score]]:
+def _judge_member(member: Member, scoring: Scoring) -> tuple[Line, list[Score]]:
     predictions = member.predictions
-    scores = score_predictions(predictions, member.run)
+    scores = score_predictions(predictions, member.run, scoring)
     n_observations = len(np.unique(predictions.observation_id))
     line = Line.of(member.run, scores, len(predictions.image_id), n_observations, predictions.images_per_second)
     return line, scores
 
 
-def _judge_fusion(aligned: Aligned, recipe: Recipe, fused: FusedObservations, run: str) -> tuple[Line, list[Score]]:
-    scores = score_fused(fused, run, fuse_images(aligned, recipe), aligned.observations[0].index)
+def _judge_fusion(
+    aligned: Aligned, recipe: Recipe, fused: FusedObservations, settings: FuseSettings
+) -> tuple[Line, list[Score]]:
+    run, images = settings.run(recipe), fuse_images(aligned, recipe)
+    scores = score_fused(fused, run, images, aligned.observations[0].index, settings.scoring)
     n_images = int(fused.n_images.sum())
     # The members look at their images one after another.
     seconds = sum(len(member.image_id) / member.images_per_second for member in aligned.members)

@@ -86,6 +86,13 @@ def check_probability(probability: NDArray[np.float32], image_id: NDArray[np.str
             raise PredictionsError(expected, got, REBUILD)
 
 
+def check_unseen(unseen: NDArray[np.bool_] | None, image_id: NDArray[np.str_]) -> None:
+    """Require one yes or no per image, or nothing at all."""
+    if unseen is not None and (unseen.dtype != np.bool_ or unseen.shape != image_id.shape):
+        got = f"{unseen.dtype} of shape {unseen.shape}"
+        raise PredictionsError(f"`unseen` as one yes or no for each of {len(image_id)} images", got, REBUILD)
+
+
 def check_log_sum_exp(log_sum_exp: NDArray[np.float32] | None, image_id: NDArray[np.str_]) -> None:
     """Require one finite number per image, or nothing at all."""
     if log_sum_exp is None:

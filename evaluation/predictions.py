@@ -22,6 +22,7 @@ from evaluation.invariants import (
     check_log_sum_exp,
     check_probability,
     check_strings,
+    check_unseen,
 )
 from featstore.errors import PredictionsError
 from featstore.provenance import Json, replacing, require_room
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 SCHEMA = "predictions/1"
 SUFFIX = ".predictions.h5"
 STRINGS = ("image_id", "observation_id", "author", "view", "true_class")
+OPTIONAL = ("unseen", "log_sum_exp")
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,6 +62,9 @@ class Predictions:
         Speed that was measured when the predictions were made; NaN when unknown.
     provenance
         What made the predictions.
+    unseen
+        (n,) whether neither fitting, tuning nor early stopping looked at the image, so that more may be learnt on it;
+        None where nobody said.
     log_sum_exp
         (n,) float32, finite: logarithm of the summed exponentials of the model's logits, before any temperature; None
         for a model without logits.
@@ -81,6 +86,7 @@ class Predictions:
     probability: NDArray[np.float32]
     images_per_second: float = math.nan
     provenance: Mapping[str, Json] = field(default_factory=dict)
+    unseen: NDArray[np.bool_] | None = None
     log_sum_exp: NDArray[np.float32] | None = None
 
     def __post_init__(self) -> None:
@@ -90,9 +96,10 @@ class Predictions:
         check_images(self.image_id, {name: getattr(self, name) for name in STRINGS})
         check_classes(self.classes)
         check_probability(self.probability, self.image_id, self.classes)
+        check_unseen(self.unseen, self.image_id)
         check_log_sum_exp(self.log_sum_exp, self.image_id)
-        numbers = ("probability",) if self.log_sum_exp is None else ("probability", "log_sum_exp")
-        for name in (*STRINGS, "classes", *numbers):
+        told = [name for name in OPTIONAL if getattr(self, name) is not None]
+        for name in (*STRINGS, "classes", "probability", *told):
             # A view: the caller's own array stays writeable.
             frozen = getattr(self, name).view()
             frozen.flags.writeable = False
@@ -142,6 +149,7 @@ class Predictions:
             model=model,
             split=split,
             **strings,
+            unseen=None,
             classes=np.asarray(classes, dtype=np.str_),
             probability=probability,
             images_per_second=images_per_second,
@@ -167,6 +175,7 @@ class Predictions:
             probability=self.probability[rows],
             images_per_second=self.images_per_second,
             provenance=self.provenance,
+            unseen=None if self.unseen is None else self.unseen[rows],
             log_sum_exp=None if self.log_sum_exp is None else self.log_sum_exp[rows],
         )
 
@@ -197,8 +206,9 @@ class Predictions:
                 for name in (*STRINGS, "classes"):
                     file.create_dataset(name, data=getattr(self, name).astype(object), dtype=text)
                 file.create_dataset("probability", data=self.probability)
-                if self.log_sum_exp is not None:
-                    file.create_dataset("log_sum_exp", data=self.log_sum_exp)
+                for name in OPTIONAL:
+                    if getattr(self, name) is not None:
+                        file.create_dataset(name, data=getattr(self, name))
         except ValueError as error:
             raise PredictionsError(
                 "ids and names that are UTF-8 text without NUL",
@@ -224,6 +234,7 @@ class Predictions:
                     probability=_probability(file),
                     images_per_second=float(file.attrs.get("images_per_second", math.nan)),
                     provenance=json.loads(file.attrs.get("provenance", "{}")),
+                    unseen=file["unseen"][...] if "unseen" in file else None,
                     log_sum_exp=np.array(file["log_sum_exp"], np.float32) if "log_sum_exp" in file else None,
                 )
             except PredictionsError as error:

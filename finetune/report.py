@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 from evaluation.alignment import align
 from evaluation.intervals import Difference, difference
 from evaluation.invariants import ALL_VIEWS
-from evaluation.metrics import PerAuthor, observation_score, reciprocal_rank
+from evaluation.metrics import PerAuthor
 from evaluation.predictions import Predictions
+from evaluation.ranking import rank_predictions
 from evaluation.runs import predictions_path
-from evaluation.scores import SCHEMA, Score, rank_predictions, score_predictions, scores_to_json
+from evaluation.scores import METRICS, SCHEMA, Score, score_predictions, scores_to_json
 from evaluation.table import Line
 from featstore import shell
 from featstore.provenance import Json
@@ -130,8 +131,7 @@ def judge(predictions: Predictions, name: str) -> Judged:
     ranked = rank_predictions(predictions).get(ALL_VIEWS)
     if ranked is None:
         return Judged(predictions.split, line, tuple(scores), predictions)
-    per_author = observation_score(reciprocal_rank(ranked.rank), ranked.author)
-    return Judged(predictions.split, line, tuple(scores), predictions, ranked.observation_id, per_author)
+    return Judged(predictions.split, line, tuple(scores), predictions, ranked.observation_id, METRICS["S"](ranked))
 
 
 def rows_to_json(rows: Sequence[Judged]) -> list[Json]:

@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from evaluation.cli.fusing import fuse
+from evaluation.cli.gain import article, gain
+from evaluation.cli.official import check_run, score, write_run
 from evaluation.cli.prior import prior
+from evaluation.cli.slicing import slices
 from evaluation.cli.taxonomy import taxonomy
 from evaluation.cli.unknown import unknown
 from featstore import shell
 
 app = shell.new_app("Fuse the predictions of several images and models, and score them per observation.")
-for command in (fuse, prior, taxonomy, unknown):
+for command in (fuse, article, gain, slices, score, check_run, write_run, unknown, taxonomy, prior):
     app.command()(command)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run `evaluate` and leave the process."""
     shell.run(app, argv)
-
-
-__all__ = ["app", "main"]

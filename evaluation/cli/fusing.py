@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from evaluation.cli.options import TopOption, UnknownAuthorOption
 from featstore import shell
 
 
@@ -34,6 +35,8 @@ def fuse(
     tta: Annotated[
         bool, typer.Option("--tta", help="Fuse test-time augmented predictions where a run has them.")
     ] = False,
+    top: TopOption = None,
+    unknown_author: UnknownAuthorOption = "own",
     out: shell.OutOption = Path("runs"),
     as_json: shell.JsonOption = False,
 ) -> None:
@@ -43,9 +46,11 @@ def fuse(
     """
     from evaluation.fuse import FuseSettings, fuse_runs
     from evaluation.fusion import recipes
+    from evaluation.scores import Scoring
     from evaluation.table import COLUMNS, SPEED_NOTE
 
-    settings = FuseSettings(recipes(rule or (), image_rule, model_rule), align, split, tta)
+    scoring = Scoring(tuple(top or ()), unknown_author)
+    settings = FuseSettings(recipes(rule or (), image_rule, model_rule), align, split, tta, scoring)
     report = fuse_runs(runs, settings, out)
     for text in report.warnings:
         shell.warn(text)

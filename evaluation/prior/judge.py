@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from evaluation.alignment import align
 from evaluation.fusion import Recipe, fuse
-from evaluation.metrics import NOT_LISTED, true_indices, users_of
+from evaluation.metrics import NOT_LISTED, true_indices, users
 from evaluation.papers import read_papers
 from evaluation.predictions import Predictions
 from evaluation.prior.density import ASPECTS
@@ -214,7 +214,7 @@ def _part(predictions: Predictions, records: Records, learnt: Mapping[str, Learn
 
 
 def _choose(valid: Part, names: tuple[str, ...], seed: int) -> Strengths:
-    return choose_strengths(valid.fused.probability, valid.of(names), valid.number, users_of(valid.fused.author), seed)
+    return choose_strengths(valid.fused.probability, valid.of(names), valid.number, users(valid.fused.author), seed)
 
 
 def _notes(records: Records, learnt: Mapping[str, Learnt]) -> list[str]:

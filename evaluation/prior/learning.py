@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.metrics import users_of
+from evaluation.metrics import users
 from evaluation.prior.density import ASPECTS, SMOOTHING, Aspect, Density
 from evaluation.prior.records import Records
 from featstore import shell
@@ -65,7 +65,7 @@ def learn(name: str, records: Records, number: NDArray[np.intp], n_classes: int,
     known = np.flatnonzero(np.isfinite(vectors).all(axis=1) & (number >= 0))
     if not len(known):
         return None
-    author = users_of(records.author[known])
+    author = users(records.author[known])
     if author.max() < 1:
         return None
     rng = np.random.default_rng(seed)

@@ -69,6 +69,22 @@ def test_the_file_is_as_documented(tmp_path: Path, predictions: Predictions) -> 
         assert text.length is None
 
 
+def test_which_rows_no_choice_has_seen_travels_along(tmp_path: Path, predictions: Predictions) -> None:
+    told = replace(predictions, unseen=np.array([True, False, True]))
+    told.write(tmp_path / "p.h5")
+    read = Predictions.read(tmp_path / "p.h5")
+    assert read.unseen is not None
+    assert read.unseen.tolist() == [True, False, True]
+    chosen = read.take(np.array([1, 0])).unseen
+    assert chosen is not None
+    assert chosen.tolist() == [False, True]
+    predictions.write(tmp_path / "q.h5")
+    assert Predictions.read(tmp_path / "q.h5").unseen is None
+    for wrong in (np.array([True, False]), np.array([1, 0, 1])):
+        with pytest.raises(PredictionsError, match="`unseen` as one yes or no for each of 3 images"):
+            replace(predictions, unseen=wrong)
+
+
 def test_speed_and_provenance_are_optional(tmp_path: Path, predictions: Predictions) -> None:
     bare = replace(predictions, images_per_second=math.nan, provenance={})
     bare.write(tmp_path / "p.h5")
