@@ -85,34 +85,6 @@ def difference(first: PerAuthor, second: PerAuthor) -> Difference:
     return Difference(first.value - second.value, *_ends(drawn[:, 0] - drawn[:, 1]))
 
 
-def intervals_of(
-    statistics: Callable[[NDArray[np.float64]], NDArray[np.float64]], author: NDArray[np.str_]
-) -> list[tuple[float, float]]:
-    """Ends of the intervals of figures that are no functions of sums over authors, such as areas under a curve.
-
-    Parameters
-    ----------
-    statistics
-        (b, m) how often each plant counts in each of b draws -> (b, q) the q figures; NaN where a draw has none, which
-        is then left aside.
-    author
-        (m,) user of each plant, ``""`` for a user of its own.
-
-    Returns
-    -------
-    list[tuple[float, float]]
-        (low, high) of each, percentiles; NaN with fewer than two authors.
-    """
-    user = users(author)
-    n_users = int(user.max()) + 1
-    if n_users < 2:
-        return [(math.nan, math.nan)] * statistics(np.ones((1, len(author)))).shape[1]
-    times = _times_drawn(n_users)
-    step = max(1, _CELLS // len(author))
-    blocks = (times[start : start + step, user].astype(np.float64) for start in range(0, N_DRAWS, step))
-    return [_ends(column) for column in np.concatenate([statistics(block) for block in blocks]).T]
-
-
 def swap_p_value(first: PerAuthor, second: PerAuthor) -> float:
     """Probability of so great a difference, in either direction, if it were chance which run is which.
 
@@ -140,6 +112,34 @@ def swap_p_value(first: PerAuthor, second: PerAuthor) -> float:
         apart = np.abs(first.of(all_first + moved) - second.of(all_second - moved))
         n_greater += int(np.count_nonzero(apart >= threshold))
     return (n_greater + 1) / (N_SWAPS + 1)
+
+
+def intervals_of(
+    statistics: Callable[[NDArray[np.float64]], NDArray[np.float64]], author: NDArray[np.str_]
+) -> list[tuple[float, float]]:
+    """Ends of the intervals of figures that are no ratios of sums over authors, such as areas under a curve.
+
+    Parameters
+    ----------
+    statistics
+        (b, m) how often each plant counts in each of b draws -> (b, q) the q figures; NaN where a draw has none, which
+        is then left aside.
+    author
+        (m,) user of each plant, ``""`` for a user of its own.
+
+    Returns
+    -------
+    list[tuple[float, float]]
+        (low, high) of each; NaN with fewer than two authors.
+    """
+    user = users(author)
+    n_users = int(user.max()) + 1
+    if n_users < 2:
+        return [(math.nan, math.nan)] * statistics(np.ones((1, len(author)))).shape[1]
+    times = _times_drawn(n_users)
+    blocks = (times[start : start + _BLOCK].astype(np.float64) for start in range(0, N_DRAWS, _BLOCK))
+    drawn = np.concatenate([statistics(block[:, user]) for block in blocks])
+    return [_ends(column) for column in drawn.T]
 
 
 def _drawn(scores: Sequence[PerAuthor]) -> NDArray[np.float64]:

@@ -158,7 +158,7 @@ def copied(ranked: Ranked, times: NDArray[np.uint8]) -> Ranked:
     )
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(contests(), st.data())
 def test_every_metric_is_drawn_as_its_own_value_in_a_contest_of_the_drawn_authors(
     ranked: Ranked, data: st.DataObject
@@ -178,7 +178,7 @@ def test_every_metric_is_drawn_as_its_own_value_in_a_contest_of_the_drawn_author
             assert drawn[draw, column] == pytest.approx(value, abs=1e-12, nan_ok=True)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(contests(), st.sampled_from(["S", "top_1", "class_mrr", "log_loss", "calibration_error"]))
 def test_a_swap_test_of_few_authors_counts_all_swaps(ranked: Ranked, name: str) -> None:
     """Against every assignment of the two runs to the authors, each scored by the plain definition."""

@@ -103,7 +103,7 @@ def slow_scores(predictions: Predictions, view: str) -> dict[str, Fraction]:
     }
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(cases(), st.sampled_from(UNKNOWN_AUTHORS))
 def test_every_metric_is_its_definition(predictions: Predictions, unknown_author: UnknownAuthor) -> None:
     scoring = Scoring(top=(2, 5), unknown_author=unknown_author)
@@ -120,7 +120,7 @@ def test_every_metric_is_its_definition(predictions: Predictions, unknown_author
         assert found == pytest.approx(expected, abs=1e-12)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(cases(), st.sampled_from(UNKNOWN_AUTHORS))
 def test_one_model(predictions: Predictions, unknown_author: UnknownAuthor) -> None:
     scoring = Scoring(top=(2,), unknown_author=unknown_author)
@@ -142,7 +142,7 @@ def test_one_model(predictions: Predictions, unknown_author: UnknownAuthor) -> N
             assert score.n_observations == len(np.unique(predictions.observation_id[counted]))
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(cases())
 def test_a_fusion_of_one_model_scores_as_the_model(predictions: Predictions) -> None:
     aligned = align([predictions])
@@ -156,7 +156,7 @@ def test_a_fusion_of_one_model_scores_as_the_model(predictions: Predictions) -> 
     np.testing.assert_allclose([score.value for score in fused], [score.value for score in alone], atol=1e-12)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(cases())
 def test_a_fusion_without_images_has_no_image_score(predictions: Predictions) -> None:
     scores = score_fused(fuse(align([predictions]), Recipe("mean")), "fusion:mean")

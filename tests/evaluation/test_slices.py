@@ -71,7 +71,7 @@ def group_by_hand(predictions: Predictions, by: str, plant: str) -> str:
     }[by]
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(cases(), st.sampled_from([*GROUPS]))
 def test_a_slice_is_scored_as_its_plants_alone(predictions: Predictions, by: str) -> None:
     found, warnings = score_slices(Answers("net", align([predictions]), Recipe()), [by], TAXA, USUAL)
@@ -92,7 +92,7 @@ def same(mine: Sequence[SliceScore], expected: Sequence[object]) -> bool:
     return [repr(one.score) for one in mine] == [repr(score) for score in expected]
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(cases())
 def test_a_view_is_scored_as_everywhere(predictions: Predictions) -> None:
     found, _ = score_slices(Answers("net", align([predictions]), Recipe()), ["view"], {}, USUAL)

@@ -93,7 +93,7 @@ def by_hand(rows: list[list[str]], papers: pd.DataFrame, layout: str) -> dict[st
     return found
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     seed=st.integers(0, 2**32 - 1),
     n_plants=st.integers(1, 12),
@@ -120,7 +120,7 @@ def test_scores_are_those_of_the_definitions(
     assert len(told) == (found.n_missing > 0)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(seed=st.integers(0, 2**32 - 1))
 def test_views_are_scored_from_their_own_photographs(tmp_path_factory: pytest.TempPathFactory, seed: int) -> None:
     papers = plants(seed, 6, 3)
@@ -133,7 +133,7 @@ def test_views_are_scored_from_their_own_photographs(tmp_path_factory: pytest.Te
         assert values == pytest.approx(expected)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(seed=st.integers(0, 2**32 - 1))
 def test_average_ranks_of_tied_scores_are_scipys(tmp_path_factory: pytest.TempPathFactory, seed: int) -> None:
     from scipy.stats import rankdata

@@ -73,7 +73,7 @@ def papers() -> pd.DataFrame:
     ).frame
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(
     seed=st.integers(0, 2**31),
     tied=st.booleans(),
