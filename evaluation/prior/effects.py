@@ -11,11 +11,9 @@ from numpy.typing import NDArray
 
 from evaluation.fusion import FusedObservations
 from evaluation.intervals import difference
-from evaluation.metrics import PerAuthor, average_ranks, observation_score, reciprocal_rank, top_k_score, users
+from evaluation.metrics import PerAuthor, average_ranks, log_loss, observation_score, reciprocal_rank, top_k_score
 from evaluation.prior.strength import with_prior
 from featstore.provenance import Json
-
-_TINY = 1e-12
 
 
 def _score(rank: NDArray[np.float64], own: NDArray[np.float64], author: NDArray[np.str_]) -> PerAuthor:
@@ -30,10 +28,7 @@ def _top_1(rank: NDArray[np.float64], own: NDArray[np.float64], author: NDArray[
 
 def _log_loss(rank: NDArray[np.float64], own: NDArray[np.float64], author: NDArray[np.str_]) -> PerAuthor:
     """Mean over the plants whose class is listed; another plant has no probability that could be judged."""
-    judged = np.isfinite(rank)
-    user = users(author[judged])
-    loss = np.bincount(user, -np.log(np.maximum(own[judged], _TINY)))
-    return PerAuthor(loss.astype(np.float64), np.bincount(user).astype(np.float64))
+    return log_loss(own, np.isfinite(rank), author)
 
 
 METRICS = {"S": _score, "top_1": _top_1, "log_loss": _log_loss}

@@ -112,6 +112,7 @@ def test_predictions_are_those_of_the_split_with_their_truth(finished: House) ->
             np.testing.assert_array_equal(predictions.image_id, papers["image_id"])
             np.testing.assert_array_equal(predictions.true_class, papers["class_id"])
             assert predictions.images_per_second > 0
+            assert predictions.log_sum_exp is not None
             assert set(predictions.true_class) <= set(predictions.classes)
 
 
