@@ -426,6 +426,11 @@ def test_photographs_that_nobody_has_named_get_answers(
     flat, _ = ask(run, str(tmp_path / "new"), tmp_path / "flat")
     assert (flat.scores, len(flat.fused.observation_id)) == ((), 3)
     assert set(flat.predictions.true_class) == {""}
+    # A table may tell what belongs together; it needs no classes either.
+    (tmp_path / "list.csv").write_text("path,observation_id\nnew/0.jpg,a\nnew/1.jpg,a\nnew/2.jpg,b\n")
+    listed, _ = ask(run, str(tmp_path / "list.csv"), tmp_path / "listed")
+    assert (listed.scores, list(listed.fused.observation_id)) == ((), ["a", "b"])
+    np.testing.assert_array_equal(listed.predictions.probability, flat.predictions.probability)
     # Another photograph of the same name gets an answer of its own.
     shutil.copy(tmp_path / "new" / "2.jpg", tmp_path / "new" / "0.jpg")
     again, _ = ask(run, str(tmp_path / "new"), tmp_path / "flat")
