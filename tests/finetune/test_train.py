@@ -33,6 +33,18 @@ def validation(crops: Crops, target: NDArray[np.float32], scale: Scale) -> Valid
     return Validation(crops, np.arange(24, 36), target[24:].argmax(axis=1), Viewing(scale, 8))
 
 
+@pytest.fixture(autouse=True)
+def unpainted(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Draw no curves, which take more time than the training here, but where a test asks for `painted`."""
+    if "painted" not in request.fixturenames:
+        monkeypatch.setattr(train_module, "draw_curve", lambda *args: None)
+
+
+@pytest.fixture
+def painted() -> None:
+    """Let curves be drawn."""
+
+
 @pytest.fixture
 def start(
     parts: Parts, crops: Crops, target: NDArray[np.float32], scale: Scale, tmp_path: Path
@@ -61,7 +73,7 @@ def figures(folder: Path) -> list[list[str]]:
         return [row[:-2] for row in csv.reader(file)]
 
 
-def test_training_learns_logs_and_keeps_the_best(start: Callable[..., tuple]) -> None:
+def test_training_learns_logs_and_keeps_the_best(painted: None, start: Callable[..., tuple]) -> None:
     network, training, folder, valid = start(dataclasses.replace(QUICK, epochs=6), "run")
 
     log = read_log(folder)
