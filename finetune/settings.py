@@ -90,8 +90,8 @@ class TrainSettings:
     label_smoothing
         In [0, 1): share of a training photograph's probability that is spread over all classes.
     weight_decay
-        Share of each weight matrix, times the rate, that a step takes away; biases and the parameters of
-        normalisation are spared.
+        Share of each weight matrix, times the rate of its layer, that a step takes away; biases and the parameters
+        of normalisation are spared.
     clip_norm
         Largest norm of all gradients together; None for no limit.
     precision
