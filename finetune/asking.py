@@ -147,7 +147,7 @@ def _read(source: Path) -> Catalog:
     loose = sorted(path for path in source.iterdir() if is_photograph(path)) if source.is_dir() else []
     if loose and not any(path.is_dir() or path.suffix.casefold() == ".xml" for path in source.iterdir()):
         return _unnamed(loose, source)
-    return read_dataset(source)
+    return read_dataset(source, new=True)
 
 
 def _unnamed(photographs: Sequence[Path], root: Path) -> Catalog:

@@ -145,7 +145,9 @@ class MlpHead(Head):
     def _build(self) -> keras.Model:
         """Build the network with its random start; the statistics of the features are not in it yet."""
         n_seeds = 2 * self.n_layers + 1
-        seeds = [int(seed) for seed in np.random.SeedSequence(self.seed).generate_state(n_seeds)]
+        # PyTorch keeps seeds as signed numbers.
+        limit = 2**31 if keras.backend.backend() == "torch" else 2**32
+        seeds = [int(seed) % limit for seed in np.random.SeedSequence(self.seed).generate_state(n_seeds)]
         layers = [keras.Input((self.n_inputs_,), name="features"), keras.layers.Normalization()]
         for start, drop in zip(seeds[0:-1:2], seeds[1::2], strict=True):
             # A ReLU passes on half of what it sees: its start is twice as wide.
