@@ -120,14 +120,19 @@ def _judge_member(member: Member, scoring: Scoring) -> tuple[Line, list[Score]]:
     return line, scores
 
 
-def fuse_honestly(aligned: Aligned, recipe: Recipe, lesson: Lesson | None, seed: int) -> tuple[Answered, Fit]:
-    """Fuse by a recipe, and give what it learnt; plants that teach are answered by what the others taught."""
+def fuse_honestly(
+    aligned: Aligned, recipe: Recipe, lesson: Lesson | None, seed: int, fit: Fit | None = None
+) -> tuple[Answered, Fit]:
+    """Fuse by a recipe, and give what it learnt; plants that teach are answered by what the others taught.
+
+    A `fit` on the same lesson and seed is taken as it is.
+    """
     if lesson is None or not recipe.needs_learning:
         return answer(aligned, recipe, Fit()), Fit()
-    fit = fit_recipe(lesson.aligned, recipe, seed, lesson.source)
+    fit = fit or fit_recipe(lesson.aligned, recipe, seed, lesson.source)
     if lesson.aligned.members[0].split != aligned.members[0].split:
         return answer(aligned, recipe, fit), fit
-    return answer_honestly(aligned, recipe, lesson, seed), fit
+    return answer_honestly(aligned, recipe, lesson, fit, seed), fit
 
 
 def predictions_of(fused: FusedObservations, model: str) -> Predictions:

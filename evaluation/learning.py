@@ -235,14 +235,14 @@ def answer(aligned: Aligned, recipe: Recipe, fit: Fit) -> Answered:
     return Answered(fuse(ready, recipe, fit.rule), fuse_images(ready, recipe, fit.rule))
 
 
-def answer_honestly(aligned: Aligned, recipe: Recipe, lesson: Lesson, seed: int = 0) -> Answered:
+def answer_honestly(aligned: Aligned, recipe: Recipe, lesson: Lesson, fit: Fit, seed: int = 0) -> Answered:
     """Fuse plants of whom some or all teach: each by what the others taught.
 
-    Plants that do not teach are answered by the fit on all that do; the others in parts, as `folds_of` deals them, each
+    Plants that do not teach are answered by `fit`, on all that do; the others in parts, as `folds_of` deals them, each
     by a fit on the remaining parts. With too few plants for parts, all are answered by the one fit, which is then
     judged on what it has seen.
     """
-    whole = answer(aligned, recipe, fit_recipe(lesson.aligned, recipe, seed, lesson.source))
+    whole = answer(aligned, recipe, fit)
     plants, teachers = aligned.observations[0], lesson.aligned.observations[0]
     number = np.unique(teachers.true_class, return_inverse=True)[1]
     sides = folds_of(number, shared_answers(lesson.aligned, np.arange(len(number))), seed)
@@ -254,8 +254,8 @@ def answer_honestly(aligned: Aligned, recipe: Recipe, lesson: Lesson, seed: int 
         asked = np.isin(plants.observation_id, teachers.observation_id[judged])
         if not asked.any():
             continue
-        fit = fit_recipe(select_plants(lesson.aligned, known), recipe, seed, lesson.source)
-        part = answer(select_plants(aligned, asked), recipe, fit)
+        others = fit_recipe(select_plants(lesson.aligned, known), recipe, seed, lesson.source)
+        part = answer(select_plants(aligned, asked), recipe, others)
         probability[asked] = part.fused.probability
         if images is not None and part.images is not None:
             images[asked[plants.index]] = part.images

@@ -19,6 +19,9 @@ SEEN = (
     "Learnt on valid, which early stopping or tuning has seen, too: what is learnt may trust some models too much. "
     "`heads compare --folds` or `--calibration-share` gives plants that nothing has seen."
 )
+FEW = (
+    "Only {n_plants} plants to learn from: weights stay equal, and temperatures are judged on what they were fitted on."
+)
 
 
 def _out_of_fold(member: Member) -> Path:
@@ -79,9 +82,11 @@ def find_lesson(members: Sequence[Member], learn_on: Sequence[str], align_by: st
         if lesson.classes.tolist() != member.predictions.classes.tolist():
             got = f"others in {member.run}"
             raise PredictionsError("the same classes to learn from as to fuse", got, "Predict with one model.")
+    n_plants = len(aligned.observations[0].observation_id)
+    few = (FEW.format(n_plants=n_plants),) if n_plants < MIN_PLANTS else ()
     if name != "valid":
-        return Lesson(aligned, name)
+        return Lesson(aligned, name, few)
     unseen = select_unseen(aligned)
     if unseen is not None and len(unseen.observations[0].observation_id) >= MIN_PLANTS:
         return Lesson(unseen, "valid, plants that nothing has seen")
-    return Lesson(aligned, "valid", (SEEN,))
+    return Lesson(aligned, "valid", (SEEN, *few))

@@ -14,7 +14,7 @@ from evaluation.alignment import Aligned, align
 from evaluation.fuse import FuseSettings, fuse_honestly
 from evaluation.fusion import FusedObservations, Recipe, fuse_all
 from evaluation.intervals import Difference, difference, intervals
-from evaluation.learning import Lesson
+from evaluation.learning import Fit, Lesson
 from evaluation.lessons import find_lesson
 from evaluation.members import load_members
 from evaluation.metrics import PerAuthor, average_ranks, observation_score, reciprocal_rank, top_k_score, true_indices
@@ -178,6 +178,7 @@ def compare_rules(
     warnings = [] if "valid" in splits else [CHOSEN_ON_TEST.format(split=splits[0])]
     standings: dict[str, dict[str, Standing]] = {}
     lesson: Lesson | None = None
+    fits: dict[Recipe, Fit] = {}
     for split in splits:
         members = load_members(runs, split, augmented=settings.augmented)
         aligned = align([member.predictions for member in members.fused], settings.align_by)
@@ -186,7 +187,7 @@ def compare_rules(
             lesson = find_lesson(members.fused, settings.learn_on, settings.align_by)
             warnings += lesson.warnings
         warnings += [*members.warnings, *aligned.warnings]
-        standings[split] = {recipe.name: found for recipe, found in _judge(aligned, settings, lesson, tell)}
+        standings[split] = {recipe.name: found for recipe, found in _judge(aligned, settings, (lesson, fits), tell)}
     by_name = {recipe.name: recipe for recipe in _different(settings.recipes, standings)}
     first = standings[splits[0]]
     # Of equal ones the first in the table of rules: the simpler.
@@ -222,8 +223,13 @@ def _require_truth(aligned: Aligned, split: str) -> None:
 
 
 def _judge(
-    aligned: Aligned, settings: FuseSettings, lesson: Lesson | None, tell: Callable[[int], object]
+    aligned: Aligned,
+    settings: FuseSettings,
+    learnt: tuple[Lesson | None, dict[Recipe, Fit]],
+    tell: Callable[[int], object],
 ) -> Iterator[tuple[Recipe, Standing]]:
+    """Judge every recipe; what one learns for the first split serves the second, too."""
+    lesson, fits = learnt
     fixed = [recipe for recipe in settings.recipes if not recipe.needs_learning]
     # By first step: the answers of all rules at once would fill the memory.
     for first in dict.fromkeys(recipe.image_rule for recipe in fixed):
@@ -233,7 +239,7 @@ def _judge(
         tell(len(alike))
     for recipe in settings.recipes:
         if recipe.needs_learning:
-            found, _ = fuse_honestly(aligned, recipe, lesson, settings.seed)
+            found, fits[recipe] = fuse_honestly(aligned, recipe, lesson, settings.seed, fits.get(recipe))
             yield recipe, Standing.of(found.fused)
             tell(1)
 

@@ -139,8 +139,8 @@ def test_a_view_that_shows_nothing_is_not_listened_to(name: str) -> None:
 def test_what_teaches_is_answered_by_others(name: str) -> None:
     aligned, recipe = plants(60, (np.inf, np.inf), seed=11), Recipe(name)
     lesson = Lesson(select_plants(aligned, np.arange(60) < 50), "valid")
-    found = answer_honestly(aligned, recipe, lesson).fused
-    whole = answer(aligned, recipe, fit_recipe(lesson.aligned, recipe)).fused
+    fit = fit_recipe(lesson.aligned, recipe)
+    found, whole = answer_honestly(aligned, recipe, lesson, fit).fused, answer(aligned, recipe, fit).fused
     np.testing.assert_array_equal(found.probability[50:], whole.probability[50:])
     own = np.arange(50), np.searchsorted(found.classes, found.true_class[:50])
     if name == "weighted_product":

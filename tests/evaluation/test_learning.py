@@ -131,6 +131,8 @@ def test_the_most_honest_plants_teach(tmp_path: Path) -> None:
     assert {name: lesson.warnings for name, lesson in found.items()} == {
         "seen": (SEEN,), "flagged": (), "few": (SEEN,), "folds": (),
     }  # fmt: skip
+    members = load_members(write_members(tmp_path / "tiny", 12)).fused
+    assert "Only 12 plants to learn from" in find_lesson(members, ["valid"], "image").warnings[1]
     assert found["folds"].aligned.members[0].split == "train"
     assert select_unseen(found["seen"].aligned) is None
 
