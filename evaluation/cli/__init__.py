@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from evaluation.cli.fusing import fuse
+from evaluation.cli.reporting import report
 from featstore import shell
 
 app = shell.new_app("Fuse the predictions of several images and models, and score them per observation.")
-for command in (fuse,):
+for command in (fuse, report):
     app.command()(command)
 
 

@@ -1,0 +1,175 @@
+"""Sections about figures: the finding in one sentence, the leaderboard, the article's table, the views."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from evaluation.invariants import ALL_VIEWS
+from evaluation.members import AUGMENTED
+from evaluation.report.chart import Axis, dot_and_bar, scale
+from evaluation.report.grid import NOTHING, Cell, Column, count_cell, figure_cell, table
+from evaluation.report.markup import Markup, element, joined
+from evaluation.report.material import Material
+from evaluation.report.results import Result
+from evaluation.scores import Score
+from evaluation.table import SPEED_NOTE, TITLES
+
+KINDS = {"head": "head on stored features", "finetuned": "fine-tuned network", "fusion": "fusion", "file": "file"}
+ORGANS = "all views"
+
+
+def headline(material: Material) -> str:
+    """Say in one sentence which result is best, how sure that is, and whether it stands clear of the next."""
+    best = material.best
+    told = f"{best.run} is best on {material.answers.fused.split}: S {best.s.value:.3f}"
+    if math.isfinite(best.s.low):
+        told += f" (95 % interval {best.s.low:.3f} to {best.s.high:.3f})"
+    plants = f" over {best.s.n_observations:,} observations"
+    lead = material.lead
+    if lead is None:
+        return f"{told}{plants}."
+    second = material.results[1].run
+    ahead = f"{lead.value:.3f} above {second}"
+    if not math.isfinite(lead.low):
+        return f"{told}{plants}, {ahead}; with a single author nothing can be said about chance."
+    if lead.distinguishable:
+        return f"{told}{plants}, {ahead}, and distinguishable from it ({lead.low:+.3f} to {lead.high:+.3f})."
+    return f"{told}{plants}, but not distinguishable from {second} (difference {lead.low:+.3f} to {lead.high:+.3f})."
+
+
+def leaderboard(material: Material) -> Markup:
+    """Every result with its interval drawn as a dot on a bar."""
+    scores = [result.s for result in material.results]
+    axis = _axis(scores)
+    columns = [
+        Column("Result"),
+        Column("S", numeric=True),
+        Column(scale(axis), wide=True),
+        *(Column(title, numeric=True) for title in list(TITLES.values())[1:]),
+        Column("Kind"),
+        Column("images/s", numeric=True),
+    ]
+    rows = [_standing(result, axis) for result in material.results]
+    note = (
+        "The bar is the 95 % interval of S: authors are drawn anew, each with everything that they photographed, so an "
+        "interval tells how far the score would move with other authors. Overlapping bars do not decide whether two "
+        f"results differ; the sentence at the top does, for the first two. {SPEED_NOTE}"
+    )
+    return joined([table("All results, highest S first", columns, rows, best=0), element("p", note, class_="note")])
+
+
+def _standing(result: Result, axis: Axis) -> list[Cell]:
+    score = result.s
+    ends = f"{score.low:.3f} to {score.high:.3f}" if math.isfinite(score.low) else "no interval"
+    drawn = joined([dot_and_bar(score.value, score.low, score.high, axis), element("span", ends, class_="ends")])
+    others = [result.score(metric) for metric in list(TITLES)[1:]]
+    return [
+        Cell(result.run),
+        figure_cell(score.value, 4),
+        Cell(drawn, score.low if math.isfinite(score.low) else score.value),
+        *(figure_cell(other.value if other else None) for other in others),
+        Cell(KINDS.get(result.question.kind, result.question.kind)),
+        count_cell(result.images_per_second),
+    ]
+
+
+def article_table(material: Material) -> Markup:
+    """The article's layout: every model alone, with test-time augmentation, and all of them merged."""
+    alone: dict[str, dict[bool, Result]] = {}
+    for member in material.members:
+        result = next(found for found in material.results if found.run == member.run)
+        alone.setdefault(str(member.path.parent if member.card else member.path), {})[
+            member.variant.startswith(AUGMENTED)
+        ] = result
+    rows = [_article_row(_base_name(pair), pair) for pair in alone.values()]
+    merged = {result.question.augmented: result for result in material.results if result.question.kind == "fusion"}
+    if merged:
+        rows.append(_article_row(f"merged ({material.settings.rule})", merged))
+    columns = [
+        Column("Model"),
+        Column("S", numeric=True),
+        Column("S + TTA", numeric=True),
+        Column("gain of TTA", numeric=True),
+        Column("Top-5", numeric=True),
+        Column("Top-5 + TTA", numeric=True),
+    ]
+    note = (
+        "Single: the photographs of a plant averaged. + TTA: test-time augmentation, every photograph also seen in "
+        "varied copies. Merged: all models together. Laid out as in the article on fine-tuning for LifeCLEF 2014."
+    )
+    return joined([table("Single, with augmentation, merged", columns, rows), element("p", note, class_="note")])
+
+
+def _base_name(pair: dict[bool, Result]) -> str:
+    return pair[False].run if False in pair else pair[True].run
+
+
+def _article_row(name: str, pair: dict[bool, Result]) -> list[Cell]:
+    values: dict[tuple[str, bool], float | None] = {}
+    for augmented in (False, True):
+        for metric in ("S", "top_5"):
+            score = pair[augmented].score(metric) if augmented in pair else None
+            values[metric, augmented] = score.value if score else None
+    plain, varied = values["S", False], values["S", True]
+    gain = None if plain is None or varied is None else varied - plain
+    return [
+        Cell(name),
+        figure_cell(plain, 4),
+        figure_cell(varied, 4),
+        Cell(NOTHING, -math.inf) if gain is None else Cell(f"{gain:+.4f}", gain),
+        figure_cell(values["top_5", False]),
+        figure_cell(values["top_5", True]),
+    ]
+
+
+def view_tables(material: Material) -> Markup:
+    """The best result view by view, and S of every result in every view."""
+    best = material.best
+    views = [score.view for score in best.scores if score.metric == "S" and score.view != ALL_VIEWS]
+    return joined([_views_of_best(best, views), _views_of_all(material.results, views)])
+
+
+def _views_of_best(best: Result, views: Sequence[str]) -> Markup:
+    shown = [best.s, *(score for view in views if (score := best.score("S", view)))]
+    axis = _axis(shown)
+    columns = [
+        Column("View"),
+        Column("Observations", numeric=True),
+        Column("S", numeric=True),
+        Column(scale(axis), wide=True),
+        Column("Top-1", numeric=True),
+        Column("Top-5", numeric=True),
+    ]
+    rows = []
+    for score in shown:
+        tops = [best.score(metric, score.view) for metric in ("top_1", "top_5")]
+        ends = f"{score.low:.3f} to {score.high:.3f}" if math.isfinite(score.low) else "no interval"
+        drawn = joined([dot_and_bar(score.value, score.low, score.high, axis), element("span", ends, class_="ends")])
+        rows.append(
+            [
+                Cell(ORGANS if score.view == ALL_VIEWS else score.view),
+                count_cell(score.n_observations),
+                figure_cell(score.value, 4),
+                Cell(drawn, score.low if math.isfinite(score.low) else score.value),
+                *(figure_cell(top.value if top else None) for top in tops),
+            ]
+        )
+    return table(f"{best.run}, by view: the images of that view alone", columns, rows)
+
+
+def _views_of_all(results: Sequence[Result], views: Sequence[str]) -> Markup:
+    columns = [Column("Result"), *(Column(view, numeric=True) for view in (ORGANS, *views))]
+    rows = [
+        [
+            Cell(result.run),
+            *(figure_cell(found.value if (found := result.score("S", view)) else None) for view in (ALL_VIEWS, *views)),
+        ]
+        for result in results
+    ]
+    return table("S of every result in every view", columns, rows, filtered="results")
+
+
+def _axis(scores: Sequence[Score]) -> Axis:
+    ends = [end for score in scores for end in (score.low, score.value, score.high)]
+    return Axis.around("S", ends, (0.0, 1.0))
