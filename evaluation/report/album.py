@@ -23,7 +23,6 @@ BUDGET_BYTES = 12_000_000
 """Of JPEG; base64 makes a third more of it."""
 BYTES_PER_PX = 0.25
 """What a leafy photograph needs at `QUALITY`; most need less."""
-PLACEHOLDER = (4, 3)
 
 
 @dataclass(frozen=True)
@@ -81,21 +80,21 @@ class Album:
                 bar.update()
         return cls(prints, missing)
 
-    def show(self, image_id: str, label: str, *, box: bool = False) -> Markup:
+    def show(self, image_id: str, label: str, *, whole: bool = False) -> Markup:
         """Show a photograph, or a grey field with the reason where there is none.
 
         Parameters
         ----------
         label
             What a reader who cannot see it is told.
-        box
-            Draw the region of interest over it.
+        whole
+            All of it, with the region of interest drawn over; else its middle, as a square.
         """
         found = self.prints.get(image_id)
         if found is None:
             return self._placeholder(image_id, label)
         frame = None
-        if box and found.box:
+        if whole and found.box:
             x, y, width, height = found.box
             sides = {"x": x, "y": y, "width": width, "height": height}
             # Dark under light: seen on any ground.
@@ -107,7 +106,8 @@ class Album:
             frame,
             viewBox=f"0 0 {found.width} {found.height}",
             role="img",
-            class_="photo",
+            class_="photo" if whole else "photo square",
+            preserveAspectRatio=None if whole else "xMidYMid slice",
         )
 
     def sheets(self) -> Markup:
@@ -126,14 +126,12 @@ class Album:
 
     def _placeholder(self, image_id: str, label: str) -> Markup:
         reason = self.missing.get(image_id, "no feature store was named")
-        width, height = PLACEHOLDER
         return element(
             "span",
             element("span", "No photograph: ", reason),
             class_="photo absent",
             role="img",
             aria_label=f"{label}: no photograph, {reason}",
-            style=f"aspect-ratio:{width}/{height}",
         )
 
 

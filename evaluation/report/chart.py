@@ -12,6 +12,8 @@ WIDTH, HEIGHT = 360, 250
 LEFT, RIGHT, TOP, BOTTOM = 44, 12, 12, 40
 N_STYLES = 8
 DIGITS = 1
+MAX_MARKS = 30
+"""Of more points the line alone is drawn."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,8 @@ class Line:
         Drawn with gaps.
     marked
         Places among the points that get a ring.
+    weights
+        What each point stands for, in the area of its mark; empty for equal marks.
     """
 
     name: str
@@ -39,6 +43,7 @@ class Line:
     high: Sequence[float] = ()
     dashed: bool = False
     marked: Sequence[int] = ()
+    weights: Sequence[float] = ()
 
 
 @dataclass(frozen=True)
@@ -79,7 +84,8 @@ def dot_and_bar(value: float, low: float, high: float, axis: Axis) -> Markup:
     if math.isfinite(low):
         ends = {"x1": _percent(axis.share(low)), "x2": _percent(axis.share(high))}
         bar = element("line", class_="bar", y1="50%", y2="50%", **ends)
-    lines = [element("line", class_="grid", x1=x, x2=x, y1="0", y2="100%") for x in _grid(axis)]
+    # Beyond the cell's own line of text, so that rows of any height make one grid.
+    lines = [element("line", class_="grid", x1=x, x2=x, y1="-150%", y2="250%") for x in _grid(axis)]
     dot = element("circle", class_="dot", cx=at, cy="50%", r="4")
     return element("svg", *lines, bar, dot, class_="interval", aria_hidden="true")
 
@@ -88,7 +94,7 @@ def scale(axis: Axis) -> Markup:
     """Write the ticks of a column of `dot_and_bar`."""
     labels = [
         element("text", _number(tick), x=_percent(axis.share(tick)), y="1em", text_anchor="middle")
-        for tick in axis.ticks
+        for tick in _few(axis.ticks)
     ]
     return element("svg", *labels, class_="interval scale", aria_hidden="true")
 
@@ -109,12 +115,12 @@ def line_chart(title: str, x: Axis, y: Axis, lines: Sequence[Line], *, diagonal:
         role="img",
         class_="chart",
     )
-    legend = [
+    keys = [
         element("li", _swatch(number % N_STYLES, dashed=line.dashed), line.name) for number, line in enumerate(lines)
     ]
-    return element(
-        "figure", element("figcaption", title), picture, element("ul", *legend, class_="legend"), class_="plot"
-    )
+    # A single line is named by the title.
+    legend = element("ul", *keys, class_="legend") if len(lines) > 1 else None
+    return element("figure", element("figcaption", title), picture, legend, class_="plot")
 
 
 def _frame(x: Axis, y: Axis) -> Iterator[Markup]:
@@ -142,7 +148,9 @@ def _drawn(line: Line, style: int, x: Axis, y: Axis) -> Markup:
         if math.isfinite(low):
             (across, bottom), (_, top) = _point(x, y, at, low), _point(x, y, at, high)
             parts.append(element("line", class_="bar", x1=across, x2=across, y1=bottom, y2=top))
-    parts += [_mark(style, *point) for point in points] if len(points) <= 30 else []
+    if len(points) <= MAX_MARKS:
+        sizes = _sizes(line.weights) if line.weights else [1.0] * len(points)
+        parts += [_mark(style, *point, size) for point, size in zip(points, sizes, strict=True)]
     for place in line.marked:
         across, down = _point(x, y, line.x[place], line.y[place])
         parts.append(element("circle", class_="ring", cx=across, cy=down, r=7))
@@ -168,8 +176,14 @@ SHAPES = (
 """Circle, square, diamond, triangles, cross, tulip, bar: one for each style, so that colour is not needed."""
 
 
-def _mark(style: int, across: float, down: float) -> Markup:
-    return element("path", class_="mark", d=SHAPES[style], transform=f"translate({across:g} {down:g})")
+def _sizes(weights: Sequence[float]) -> list[float]:
+    """Scale of each mark: areas as the weights, but none too small to be seen."""
+    return [max(0.5, 2.2 * math.sqrt(weight / max(weights))) for weight in weights]
+
+
+def _mark(style: int, across: float, down: float, size: float = 1.0) -> Markup:
+    placed = f"translate({across:g} {down:g})" + (f" scale({size:.2f})" if size != 1 else "")
+    return element("path", class_="mark", d=SHAPES[style], transform=placed)
 
 
 def _point(x: Axis, y: Axis, across: float, up: float) -> tuple[float, float]:
@@ -179,7 +193,12 @@ def _point(x: Axis, y: Axis, across: float, up: float) -> tuple[float, float]:
 
 
 def _grid(axis: Axis) -> list[str]:
-    return [_percent(axis.share(tick)) for tick in axis.ticks]
+    return [_percent(axis.share(tick)) for tick in _few(axis.ticks)]
+
+
+def _few(ticks: Sequence[float]) -> Sequence[float]:
+    """At most four of them: as many as fit beside one another on a phone."""
+    return ticks[:: math.ceil(len(ticks) / 4)]
 
 
 def _percent(share: float) -> str:

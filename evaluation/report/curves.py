@@ -55,8 +55,8 @@ def reliability_section(material: Material) -> Markup:
     ]
     note = (
         "On the dashed line probabilities mean what they say; below it the model is surer than it is right. Each mark "
-        "stands for the photographs whose highest probability lies in one fifteenth of the scale; the error is their "
-        "mean distance from the line."
+        "stands for the photographs whose highest probability lies in one fifteenth of the scale, its area for how "
+        "many they are; the error is their mean distance from the line."
     )
     return joined(
         [
@@ -69,7 +69,12 @@ def reliability_section(material: Material) -> Markup:
 
 def _reliability_chart(run: str, found: Reliability) -> Markup:
     filled = [place for place, count in enumerate(found.count.tolist()) if count]
-    line = Line(run, [float(found.confidence[at]) for at in filled], [float(found.accuracy[at]) for at in filled])
+    line = Line(
+        run,
+        [float(found.confidence[at]) for at in filled],
+        [float(found.accuracy[at]) for at in filled],
+        weights=[float(found.count[at]) for at in filled],
+    )
     return line_chart(run, Axis("confidence", 0, 1), Axis("share right", 0, 1), [line], diagonal=True)
 
 

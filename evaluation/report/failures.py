@@ -140,17 +140,15 @@ def _observation(material: Material, case: Case, album: Album) -> Markup:
     photographs = [
         element(
             "figure",
-            album.show(str(images.image_id[row]), f"{images.view[row]} of observation {case.observation_id}", box=True),
+            album.show(
+                str(images.image_id[row]), f"{images.view[row]} of observation {case.observation_id}", whole=True
+            ),
             element("figcaption", f"{images.view[row]} ", element("span", str(images.image_id[row]), class_="id")),
         )
         for row in rows
     ]
     single = len(rows) == 1
-    details = element(
-        "details",
-        element("summary", "Nearest training photographs" if single else "Photograph by photograph, and neighbours"),
-        *(_image(material, row, album, ranked=not single) for row in rows),
-    )
+    near = [_image(material, row, album, ranked=not single) for row in rows]
     return element(
         "article",
         element(
@@ -158,7 +156,7 @@ def _observation(material: Material, case: Case, album: Album) -> Markup:
             element("h4", material.name_of(case.true_class)),
             element(
                 "p",
-                f"Ranked {ordinal(case.rank)}; answered ",
+                f"The right species came {ordinal(case.rank)}; the answer was ",
                 element("strong", material.name_of(case.answer)),
                 f" with {case.confidence:.2f}.",
             ),
@@ -167,11 +165,11 @@ def _observation(material: Material, case: Case, album: Album) -> Markup:
         element("div", *photographs, class_="strip photographs"),
         element(
             "div",
-            element("h5", "All photographs together" if not single else "The answer"),
+            element("h5", "The answer" if single else f"All {len(rows)} photographs together"),
             _ranking(material, material.answers.fused.probability[case.row], case.true_class),
         ),
-        details if album.prints or not single else None,
-        class_="observation",
+        near[0] if single else element("details", element("summary", "Photograph by photograph"), *near),
+        class_="observation single" if single else "observation",
         id=f"o{case.row}",
     )
 
@@ -193,11 +191,12 @@ def _image(material: Material, row: int, album: Album, *, ranked: bool) -> Marku
                 element("figcaption", sign, name, element("span", f" {one.cosine:.2f}", class_="id")),
             )
         )
-    strip = element("div", *figures, class_="strip") if figures else element("p", "No neighbours.", class_="note")
+    strip = element("div", *figures, class_="strip") if figures else element("p", "None known.", class_="note")
     return element(
         "section",
-        element("h5", f"{images.view[row]} {image_id}"),
+        element("h5", f"{images.view[row]} {image_id} alone") if ranked else None,
         _ranking(material, images.probability[row].astype(np.float64), truth) if ranked else None,
+        element("h5", "Nearest training photographs"),
         strip,
         class_="image",
     )

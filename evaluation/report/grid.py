@@ -89,7 +89,7 @@ def table(
     ]
     grid = element(
         "table",
-        element("caption", caption),
+        element("caption", element("span", caption)),
         element("thead", element("tr", *heads)),
         element("tbody", *body),
         data_sortable=True,

@@ -21,7 +21,7 @@ from evaluation.report.material import Material
 from evaluation.report.mistakes import image_rows
 from evaluation.report.neighbours import image_ids_of
 from evaluation.report.origins import origins
-from evaluation.report.standings import article_table, headline, leaderboard, view_tables
+from evaluation.report.standings import article_table, footing, headline, leaderboard, view_tables
 from evaluation.scores import scores_to_json
 from featstore.provenance import Json
 
@@ -33,20 +33,21 @@ class Section:
     """A part of the page that the list at its top leads to."""
 
     name: str
+    short: str
     title: str
     write: Callable[[Material, Album], Markup]
 
 
 SECTIONS = (
-    Section("leaderboard", "Leaderboard", lambda material, _: leaderboard(material)),
-    Section("article", "The article's table", lambda material, _: article_table(material)),
-    Section("views", "Views", lambda material, _: view_tables(material)),
-    Section("species", "Species", lambda material, _: species_table(material)),
-    Section("confusions", "Confused species", confusion_list),
-    Section("worst", "Worst observations", worst_list),
-    Section("reliability", "Reliability", lambda material, _: reliability_section(material)),
-    Section("learning", "Learning curves", lambda material, _: learning_section(material)),
-    Section("origins", "Where everything comes from", lambda material, _: origins(material)),
+    Section("leaderboard", "Leaderboard", "Leaderboard", lambda material, _: leaderboard(material)),
+    Section("article", "Article", "The article's table", lambda material, _: article_table(material)),
+    Section("views", "Views", "Views", lambda material, _: view_tables(material)),
+    Section("species", "Species", "Species", lambda material, _: species_table(material)),
+    Section("confusions", "Confusions", "Confused species", confusion_list),
+    Section("worst", "Worst", "Worst observations", worst_list),
+    Section("reliability", "Reliability", "Reliability", lambda material, _: reliability_section(material)),
+    Section("learning", "Learning", "Learning curves", lambda material, _: learning_section(material)),
+    Section("origins", "Origins", "Where everything comes from", lambda material, _: origins(material)),
 )
 
 
@@ -102,6 +103,7 @@ def _header(material: Material, album: Album) -> Markup:
         "header",
         element("p", "phytobench report", element("span", f" {subject}"), class_="kicker"),
         element("h1", headline(material)),
+        element("p", footing(material), class_="footing"),
         element("ul", *(element("li", note) for note in notes), class_="notes") if notes else None,
     )
 
@@ -113,7 +115,7 @@ def _without_name(reason: str) -> str:
 
 
 def _links() -> list[Markup]:
-    return [element("li", element("a", part.title, href=f"#{part.name}")) for part in SECTIONS]
+    return [element("li", element("a", part.short, href=f"#{part.name}")) for part in SECTIONS]
 
 
 def _figures(material: Material) -> dict[str, Json]:

@@ -15,27 +15,37 @@ from evaluation.report.results import Result
 from evaluation.scores import Score
 from evaluation.table import SPEED_NOTE, TITLES
 
-KINDS = {"head": "head on stored features", "finetuned": "fine-tuned network", "fusion": "fusion", "file": "file"}
+KINDS = {"head": "head", "finetuned": "fine-tuned", "fusion": "fusion", "file": "file"}
 ORGANS = "all views"
 
 
 def headline(material: Material) -> str:
     """Say in one sentence which result is best, how sure that is, and whether it stands clear of the next."""
     best = material.best
-    told = f"{best.run} is best on {material.answers.fused.split}: S {best.s.value:.3f}"
+    told = f"{best.run} scores highest on {material.answers.fused.split}, S {best.s.value:.3f}"
     if math.isfinite(best.s.low):
-        told += f" (95 % interval {best.s.low:.3f} to {best.s.high:.3f})"
-    plants = f" over {best.s.n_observations:,} observations"
-    lead = material.lead
-    if lead is None:
-        return f"{told}{plants}."
+        told += f" ({best.s.low:.3f} to {best.s.high:.3f})"
+    if material.lead is None:
+        return f"{told}."
     second = material.results[1].run
-    ahead = f"{lead.value:.3f} above {second}"
-    if not math.isfinite(lead.low):
-        return f"{told}{plants}, {ahead}; with a single author nothing can be said about chance."
-    if lead.distinguishable:
-        return f"{told}{plants}, {ahead}, and distinguishable from it ({lead.low:+.3f} to {lead.high:+.3f})."
-    return f"{told}{plants}, but not distinguishable from {second} (difference {lead.low:+.3f} to {lead.high:+.3f})."
+    if not math.isfinite(material.lead.low):
+        return f"{told}, ahead of {second}; with a single author nothing can be said about chance."
+    if material.lead.distinguishable:
+        return f"{told}, and is distinguishable from {second}, the next."
+    return f"{told}, but is not distinguishable from {second}, the next."
+
+
+def footing(material: Material) -> str:
+    """Say what the headline stands on."""
+    best, lead = material.best.s, material.lead
+    told = f"S is the contest's observation score, here over {best.n_observations:,} observations"
+    told += f" and {len(material.answers.images.image_id):,} photographs"
+    if math.isfinite(best.low):
+        told += "; in brackets its 95 % interval"
+    if lead is not None:
+        told += f". The difference to the next is {lead.value:+.3f}"
+        told += f" ({lead.low:+.3f} to {lead.high:+.3f})" if math.isfinite(lead.low) else ""
+    return f"{told}. The sections on species and mistakes look into {material.best.run}."
 
 
 def leaderboard(material: Material) -> Markup:
@@ -46,6 +56,7 @@ def leaderboard(material: Material) -> Markup:
         Column("Result"),
         Column("S", numeric=True),
         Column(scale(axis), wide=True),
+        Column("95 % of S", numeric=True),
         *(Column(title, numeric=True) for title in list(TITLES.values())[1:]),
         Column("Kind"),
         Column("images/s", numeric=True),
@@ -61,13 +72,11 @@ def leaderboard(material: Material) -> Markup:
 
 def _standing(result: Result, axis: Axis) -> list[Cell]:
     score = result.s
-    ends = f"{score.low:.3f} to {score.high:.3f}" if math.isfinite(score.low) else "no interval"
-    drawn = joined([dot_and_bar(score.value, score.low, score.high, axis), element("span", ends, class_="ends")])
     others = [result.score(metric) for metric in list(TITLES)[1:]]
     return [
         Cell(result.run),
         figure_cell(score.value, 4),
-        Cell(drawn, score.low if math.isfinite(score.low) else score.value),
+        *_interval_cells(score, axis),
         *(figure_cell(other.value if other else None) for other in others),
         Cell(KINDS.get(result.question.kind, result.question.kind)),
         count_cell(result.images_per_second),
@@ -138,20 +147,19 @@ def _views_of_best(best: Result, views: Sequence[str]) -> Markup:
         Column("Observations", numeric=True),
         Column("S", numeric=True),
         Column(scale(axis), wide=True),
+        Column("95 % of S", numeric=True),
         Column("Top-1", numeric=True),
         Column("Top-5", numeric=True),
     ]
     rows = []
     for score in shown:
         tops = [best.score(metric, score.view) for metric in ("top_1", "top_5")]
-        ends = f"{score.low:.3f} to {score.high:.3f}" if math.isfinite(score.low) else "no interval"
-        drawn = joined([dot_and_bar(score.value, score.low, score.high, axis), element("span", ends, class_="ends")])
         rows.append(
             [
                 Cell(ORGANS if score.view == ALL_VIEWS else score.view),
                 count_cell(score.n_observations),
                 figure_cell(score.value, 4),
-                Cell(drawn, score.low if math.isfinite(score.low) else score.value),
+                *_interval_cells(score, axis),
                 *(figure_cell(top.value if top else None) for top in tops),
             ]
         )
@@ -168,6 +176,14 @@ def _views_of_all(results: Sequence[Result], views: Sequence[str]) -> Markup:
         for result in results
     ]
     return table("S of every result in every view", columns, rows, filtered="results")
+
+
+def _interval_cells(score: Score, axis: Axis) -> list[Cell]:
+    """The interval drawn, and in figures."""
+    drawn = Cell(dot_and_bar(score.value, score.low, score.high, axis), score.value)
+    if not math.isfinite(score.low):
+        return [drawn, Cell(NOTHING, -math.inf)]
+    return [drawn, Cell(f"{score.low:.3f}-{score.high:.3f}", score.low)]
 
 
 def _axis(scores: Sequence[Score]) -> Axis:
