@@ -1,0 +1,55 @@
+"""Figures of a gain: a score with its interval, and how they are written."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evaluation.intervals import Difference, intervals
+from evaluation.metrics import PerAuthor, observation_score, top_k_score
+from featstore.provenance import Json
+
+SCHEMA = "gain/1"
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A score in [0, 1] and the ends of its 95 % interval, NaN with fewer than two authors."""
+
+    value: float
+    low: float
+    high: float
+
+
+def figures(scores: Sequence[PerAuthor]) -> list[Figure]:
+    """Give each score its interval; the scores are of the same authors."""
+    return [Figure(score.value, *ends) for score, ends in zip(scores, intervals(scores), strict=True)]
+
+
+def plant_mean(value: NDArray[np.float64], author: NDArray[np.str_]) -> PerAuthor:
+    """Mean over plants of a value per plant, (m,); users matter for the interval alone.
+
+    Other than in `observation_score` a user with many plants weighs as many.
+    """
+    n_plants = top_k_score(np.ones(len(value)), 1, author).weight
+    return PerAuthor(observation_score(value, author).total * n_plants, n_plants)
+
+
+def cells(name: str, figure: Figure | Difference) -> dict[str, Json]:
+    """Write a figure as three entries ``name``, ``name_low``, ``name_high``; NaN becomes null."""
+    named = {name: figure.value, f"{name}_low": figure.low, f"{name}_high": figure.high}
+    return {key: finite(value) for key, value in named.items()}
+
+
+def finite(value: float) -> float | None:
+    """Give NaN and infinity as None, which JSON can say."""
+    return value if math.isfinite(value) else None
+
+
+def row_of(entry: Mapping[str, Json], columns: Sequence[str]) -> list[str]:
+    """Write a JSON object as a line of a table; an absent figure is an empty cell."""
+    return ["" if entry[column] is None else str(entry[column]) for column in columns]
