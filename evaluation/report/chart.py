@@ -48,16 +48,29 @@ class Line:
 
 @dataclass(frozen=True)
 class Axis:
-    """The extent of a chart in one direction, with round ends."""
+    """The extent of a chart in one direction.
+
+    Attributes
+    ----------
+    label
+        What is measured.
+    low, high
+        Its ends.
+    whole
+        Whether it counts: no ticks between whole numbers.
+    """
 
     label: str
     low: float
     high: float
+    whole: bool = False
 
     @property
     def ticks(self) -> list[float]:
         """A handful of round numbers within the axis."""
         step = _step(self.high - self.low)
+        if self.whole:
+            step = max(1.0, step)
         first = math.ceil(self.low / step - 1e-9)
         return [number * step for number in range(first, math.floor(self.high / step + 1e-9) + 1)]
 

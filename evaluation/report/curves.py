@@ -153,6 +153,6 @@ def _learning_chart(run: str, log: TrainingLog) -> Markup:
     for name, title in LOSSES.items():
         marked = [log.best] if name == "val_loss" and log.best is not None else []
         lines.append(Line(title, log.epochs, log.losses[name], dashed=name == "loss", marked=marked))
-    x = Axis("epoch", log.epochs[0], max(log.epochs[-1], log.epochs[0] + 1))
+    x = Axis("epoch", log.epochs[0], max(log.epochs[-1], log.epochs[0] + 1), whole=True)
     values = [0.0, *(loss for losses in log.losses.values() for loss in losses)]
     return line_chart(run, x, Axis.around("loss", values, (0, math.inf)), lines)

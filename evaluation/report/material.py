@@ -12,6 +12,7 @@ from evaluation.alignment import align
 from evaluation.fusion import Recipe
 from evaluation.intervals import Difference
 from evaluation.members import Member, load_members, species_names
+from evaluation.report.growth import Growth, measure_growth
 from evaluation.report.herbarium import Herbarium
 from evaluation.report.mistakes import Case, Confusion, cases_of, confusions_of, image_rows
 from evaluation.report.neighbours import Neighbour, nearest_neighbours
@@ -78,6 +79,8 @@ class Material:
         Pairs of species that it took for one another.
     neighbours
         image_id -> nearest training photographs, of every image of `worst` and `confident`.
+    growth
+        What more photographs and models add.
     warnings
         What is doubtful and was kept.
     """
@@ -93,6 +96,7 @@ class Material:
     confident: tuple[Case, ...]
     confusions: tuple[Confusion, ...]
     neighbours: Mapping[str, Sequence[Neighbour]]
+    growth: Growth
     warnings: tuple[str, ...]
 
     @property
@@ -144,6 +148,7 @@ def gather(runs: Sequence[Path], settings: ReportSettings, store: str | None) ->
         confident=confident,
         confusions=confusions_of(found),
         neighbours=nearest_neighbours(herbarium, found.images.image_id[shown]) if herbarium else {},
+        growth=measure_growth(results[0].question, members.fused, settings.rule, settings.align_by),
         warnings=(*members.warnings, *aligned.warnings, *_unscored(found), *(herbarium.warnings if herbarium else ())),
     )
 

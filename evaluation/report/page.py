@@ -16,6 +16,7 @@ from evaluation.report.failures import (
     species_table,
     worst_list,
 )
+from evaluation.report.growth import growth_section
 from evaluation.report.markup import Markup, element, embedded_json
 from evaluation.report.material import Material
 from evaluation.report.mistakes import image_rows
@@ -46,6 +47,9 @@ SECTIONS = (
     Section("confusions", "Confusions", "Confused species", confusion_list),
     Section("worst", "Worst", "Worst observations", worst_list),
     Section("reliability", "Reliability", "Reliability", lambda material, _: reliability_section(material)),
+    Section(
+        "gain", "Gain", "Gain from more photographs and models", lambda material, _: growth_section(material.growth)
+    ),
     Section("learning", "Learning", "Learning curves", lambda material, _: learning_section(material)),
     Section("origins", "Origins", "Where everything comes from", lambda material, _: origins(material)),
 )
