@@ -101,6 +101,16 @@ def _main_curves(gain: ImageGain) -> list[ImageCurve]:
     return [curve for view in wanted if (curve := gain.main(view))]
 
 
+def _told_curves(gain: ImageGain) -> list[ImageCurve]:
+    """The drawn curves, and behind each that of all plants of its view."""
+    return [
+        curve
+        for drawn in _main_curves(gain)
+        for curve in gain.curves
+        if curve is drawn or (curve.view == drawn.view and curve.at_least is None)
+    ]
+
+
 def _image_chart(gain: ImageGain) -> Markup:
     curves = _main_curves(gain)
     lines = []
@@ -152,7 +162,7 @@ def _image_table(gain: ImageGain) -> Markup:
         Column("95 % of gain", numeric=True),
     ]
     rows = []
-    for curve in gain.curves:
+    for curve in _told_curves(gain):
         first, last = curve.points[0], curve.points[-1]
         rows.append(
             [
