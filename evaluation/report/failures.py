@@ -25,7 +25,7 @@ def species_table(material: Material) -> Markup:
     wrong: dict[str, Counter[str]] = {}
     for case in mistakes(material.answers):
         wrong.setdefault(case.true_class, Counter())[case.answer] += 1
-    taught = Counter(material.herbarium.teaching()["class_id"]) if material.herbarium else None
+    taught = Counter(material.herbarium.teaching["class_id"]) if material.herbarium else None
     columns = [
         Column("Species"),
         Column("Class"),

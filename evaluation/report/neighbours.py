@@ -54,7 +54,7 @@ def nearest_neighbours(
         Most alike first; equal ones in the order of the catalogue.
     """
     views = sorted({str(view) for view in herbarium.papers.reindex(image_ids)["view"].dropna()})
-    teaching = set(herbarium.teaching()["image_id"])
+    teaching = set(herbarium.teaching["image_id"])
     found: dict[str, list[Neighbour]] = {}
     with shell.progress(len(views), "looking for neighbours", "views") as bar:
         for view in views if herbarium.backbone else ():
