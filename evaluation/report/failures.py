@@ -165,7 +165,7 @@ def _observation(material: Material, case: Case, album: Album) -> Markup:
         element("div", *photographs, class_="strip photographs"),
         element(
             "div",
-            element("h5", "The answer" if single else f"All {len(rows)} photographs together"),
+            element("h5", "The answer" if single else f"{len(rows)} photographs together"),
             _ranking(material, material.answers.fused.probability[case.row], case.true_class),
         ),
         near[0] if single else element("details", element("summary", "Photograph by photograph"), *near),
@@ -194,10 +194,14 @@ def _image(material: Material, row: int, album: Album, *, ranked: bool) -> Marku
     strip = element("div", *figures, class_="strip") if figures else element("p", "None known.", class_="note")
     return element(
         "section",
-        element("h5", f"{images.view[row]} {image_id} alone") if ranked else None,
-        _ranking(material, images.probability[row].astype(np.float64), truth) if ranked else None,
-        element("h5", "Nearest training photographs"),
-        strip,
+        element(
+            "div",
+            element("h5", f"{images.view[row]} {image_id} alone"),
+            _ranking(material, images.probability[row].astype(np.float64), truth),
+        )
+        if ranked
+        else None,
+        element("div", element("h5", "Nearest training photographs"), strip),
         class_="image",
     )
 

@@ -78,7 +78,7 @@ def _standing(result: Result, axis: Axis) -> list[Cell]:
         figure_cell(score.value, 4),
         *_interval_cells(score, axis),
         *(figure_cell(other.value if other else None) for other in others),
-        Cell(KINDS.get(result.question.kind, result.question.kind)),
+        Cell(element("span", KINDS[result.question.kind], class_="nowrap")),
         count_cell(result.images_per_second),
     ]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from html.parser import HTMLParser
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evaluation.report.markup import Markup, element, embedded_json, joined
@@ -36,6 +36,7 @@ def test_text_and_attributes_come_back_as_they_were(text: str, attribute: str) -
     assert parsed.text == text
 
 
+@settings(max_examples=40)
 @given(st.recursive(TEXT | st.integers() | st.none(), lambda inner: st.lists(inner) | st.dictionaries(TEXT, inner)))
 def test_json_cannot_end_its_script(content: object) -> None:
     text = embedded_json(content)
