@@ -12,6 +12,7 @@ WIDTH, HEIGHT = 360, 250
 LEFT, RIGHT, TOP, BOTTOM = 44, 12, 12, 40
 N_STYLES = 8
 DIGITS = 1
+FAR = 3.0
 MAX_MARKS = 30
 """Of more points the line alone is drawn."""
 
@@ -79,6 +80,18 @@ class Axis:
         return (value - self.low) / (self.high - self.low)
 
     @classmethod
+    def around_best(cls, label: str, scores: Sequence[tuple[float, float]], within: tuple[float, float]) -> Axis:
+        """Span the scores, as low ends and values; a few that lie far below the others are left out.
+
+        One result at chance would press all others into a corner: a low end counts if it is less than `FAR` times as
+        far from the highest value as the lowest end of the better half.
+        """
+        best = max(value for _, value in scores)
+        lows = sorted((low if math.isfinite(low) else value for low, value in scores), reverse=True)
+        reach = FAR * (best - lows[(len(lows) - 1) // 2])
+        return cls.around(label, [best, *(low for low in lows if best - low <= reach)], within)
+
+    @classmethod
     def around(cls, label: str, values: Sequence[float], within: tuple[float, float] = (-math.inf, math.inf)) -> Axis:
         """Span all finite values, rounded outwards, but not beyond what the quantity can be."""
         finite = [value for value in values if math.isfinite(value)] or [0.0, 1.0]
@@ -91,15 +104,21 @@ class Axis:
 
 
 def dot_and_bar(value: float, low: float, high: float, axis: Axis) -> Markup:
-    """Draw a score as a dot on its interval, as wide as its cell; without an interval, the dot alone."""
-    at = _percent(axis.share(value))
+    """Draw a score as a dot on its interval, as wide as its cell; without an interval, the dot alone.
+
+    What lies below the axis is cut off, and a score there is an arrow at its edge.
+    """
+    at = _percent(max(0.0, axis.share(value)))
     bar = None
-    if math.isfinite(low):
-        ends = {"x1": _percent(axis.share(low)), "x2": _percent(axis.share(high))}
+    if math.isfinite(low) and high > axis.low:
+        ends = {"x1": _percent(max(0.0, axis.share(low))), "x2": _percent(axis.share(high))}
         bar = element("line", class_="bar", y1="50%", y2="50%", **ends)
     # Beyond the cell's own line of text, so that rows of any height make one grid.
     lines = [element("line", class_="grid", x1=x, x2=x, y1="-150%", y2="250%") for x in _grid(axis)]
     dot = element("circle", class_="dot", cx=at, cy="50%", r="4")
+    if value < axis.low:
+        arrow = element("path", class_="dot", d="M-5 0L4-5L4 5z")
+        dot = element("svg", arrow, x=at, y="50%", class_="below", overflow="visible")
     return element("svg", *lines, bar, dot, class_="interval", aria_hidden="true")
 
 

@@ -12,7 +12,7 @@ from evaluation.calibration import Reliability, reliability
 from evaluation.members import Member
 from evaluation.report.chart import Axis, Line, line_chart
 from evaluation.report.grid import Cell, Column, count_cell, figure_cell, table
-from evaluation.report.markup import Markup, element, joined
+from evaluation.report.markup import Markup, breakable, element, joined
 from evaluation.report.material import Material
 
 LOG = "log.csv"
@@ -45,7 +45,7 @@ def reliability_section(material: Material) -> Markup:
     ]
     rows = [
         [
-            Cell(run),
+            Cell(breakable(run)),
             figure_cell(found.error),
             figure_cell(_mean(found.confidence.tolist(), found.count.tolist())),
             figure_cell(_mean(found.accuracy.tolist(), found.count.tolist())),

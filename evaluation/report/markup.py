@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable
 from html import escape
 
 from featstore.provenance import Json
 
-VOID = frozenset({"br", "col", "input", "meta"})
+VOID = frozenset({"br", "col", "input", "meta", "wbr"})
 
 
 class Markup(str):
@@ -46,6 +47,16 @@ def element(name: str, /, *children: Child, **attributes: Attribute) -> Markup:
 def joined(children: Iterable[Child]) -> Markup:
     """Put children behind one another, each escaped unless it is markup."""
     return Markup("".join(child if isinstance(child, Markup) else escape(child) for child in children if child))
+
+
+def breakable(name: str) -> Markup:
+    """Let a long name break where its parts meet, ``+``, ``-``, ``_`` and ``/``, instead of within a word.
+
+    >>> breakable("vgg16+vgg19-mlp")
+    'vgg16+<wbr>vgg19-<wbr>mlp'
+    """
+    parts = re.split(r"(?<=[+\-_/])(?=.)", name)
+    return Markup(str(element("wbr")).join(escape(part) for part in parts))
 
 
 def embedded_json(content: Json) -> Markup:

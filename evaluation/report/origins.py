@@ -11,7 +11,7 @@ from evaluation.intervals import LEVEL, N_DRAWS
 from evaluation.members import Member
 from evaluation.report.grid import NOTHING, Cell, Column, count_cell, table
 from evaluation.report.herbarium import Herbarium
-from evaluation.report.markup import Markup, element, joined
+from evaluation.report.markup import Markup, breakable, element, joined
 from evaluation.report.material import Material
 from evaluation.runs import CARD
 from featstore.provenance import Json, provenance, sha256_of_file
@@ -48,8 +48,8 @@ def _files(members: Sequence[Member]) -> Markup:
     ]
     rows = [
         [
-            Cell(member.run),
-            Cell(str(member.path)),
+            Cell(breakable(member.run)),
+            Cell(breakable(str(member.path))),
             Cell(element("code", sha256_of_file(member.path))),
             Cell(str(member.predictions.provenance.get("created", NOTHING))),
             count_cell(len(member.predictions.image_id)),

@@ -9,7 +9,7 @@ from evaluation.invariants import ALL_VIEWS
 from evaluation.members import AUGMENTED
 from evaluation.report.chart import Axis, dot_and_bar, scale
 from evaluation.report.grid import NOTHING, Cell, Column, count_cell, figure_cell, table
-from evaluation.report.markup import Markup, element, joined
+from evaluation.report.markup import Markup, breakable, element, joined
 from evaluation.report.material import Material
 from evaluation.report.results import Result
 from evaluation.scores import Score
@@ -64,7 +64,8 @@ def leaderboard(material: Material) -> Markup:
     rows = [_standing(result, axis) for result in material.results]
     note = (
         "The bar is the 95 % interval of S: authors are drawn anew, each with everything that they photographed, so an "
-        "interval tells how far the score would move with other authors. Overlapping bars do not decide whether two "
+        "interval tells how far the score would move with other authors; an arrow points to one too low for the axis. "
+        "Overlapping bars do not decide whether two "
         f"results differ; the sentence at the top does, for the first two. {SPEED_NOTE}"
     )
     return joined([table("All results, highest S first", columns, rows, best=0), element("p", note, class_="note")])
@@ -74,7 +75,7 @@ def _standing(result: Result, axis: Axis) -> list[Cell]:
     score = result.s
     others = [result.score(metric) for metric in list(TITLES)[1:]]
     return [
-        Cell(result.run),
+        Cell(breakable(result.run)),
         figure_cell(score.value, 4),
         *_interval_cells(score, axis),
         *(figure_cell(other.value if other else None) for other in others),
@@ -91,7 +92,8 @@ def article_table(material: Material) -> Markup:
         alone.setdefault(str(member.path.parent if member.card else member.path), {})[
             member.variant.startswith(AUGMENTED)
         ] = result
-    rows = [_article_row(_base_name(pair), pair) for pair in alone.values()]
+    pairs = sorted(alone.values(), key=lambda pair: -next(iter(pair.values())).s.value)
+    rows = [_article_row(_base_name(pair), pair) for pair in pairs]
     merged = {result.question.augmented: result for result in material.results if result.question.kind == "fusion"}
     if merged:
         rows.append(_article_row(f"merged ({material.settings.rule})", merged))
@@ -123,7 +125,7 @@ def _article_row(name: str, pair: dict[bool, Result]) -> list[Cell]:
     plain, varied = values["S", False], values["S", True]
     gain = None if plain is None or varied is None else varied - plain
     return [
-        Cell(name),
+        Cell(breakable(name)),
         figure_cell(plain, 4),
         figure_cell(varied, 4),
         Cell(NOTHING, -math.inf) if gain is None else Cell(f"{gain:+.4f}", gain),
@@ -170,7 +172,7 @@ def _views_of_all(results: Sequence[Result], views: Sequence[str]) -> Markup:
     columns = [Column("Result"), *(Column(view, numeric=True) for view in (ORGANS, *views))]
     rows = [
         [
-            Cell(result.run),
+            Cell(breakable(result.run)),
             *(figure_cell(found.value if (found := result.score("S", view)) else None) for view in (ALL_VIEWS, *views)),
         ]
         for result in results
@@ -187,5 +189,5 @@ def _interval_cells(score: Score, axis: Axis) -> list[Cell]:
 
 
 def _axis(scores: Sequence[Score]) -> Axis:
-    ends = [end for score in scores for end in (score.low, score.value, score.high)]
-    return Axis.around("S", ends, (0.0, 1.0))
+    highs = [(score.low, value) for score in scores for value in (score.value, score.high) if math.isfinite(value)]
+    return Axis.around_best("S", highs, (0.0, 1.0))

@@ -30,6 +30,17 @@ def test_scores_do_not_leave_their_range() -> None:
     assert axis.low <= 0.97
 
 
+def test_one_result_at_chance_does_not_press_the_others_into_a_corner() -> None:
+    good = [(0.95, 0.97), (0.94, 0.96), (0.93, 0.95), (0.90, 0.93)]
+    axis = Axis.around_best("S", [*good, (0.02, 0.05)], (0.0, 1.0))
+    assert 0.85 <= axis.low <= 0.90
+    assert 'class="below"' in dot_and_bar(0.05, 0.02, 0.08, axis)
+    # Without such a one everything is drawn whole, also what is alone.
+    assert Axis.around_best("S", good, (0.0, 1.0)).low <= 0.90
+    assert Axis.around_best("S", [(0.2, 0.4)], (0.0, 1.0)).low <= 0.2
+    assert 'class="below"' not in dot_and_bar(0.93, 0.90, 0.95, axis)
+
+
 def test_points_lie_where_their_numbers_say() -> None:
     line = Line("a", [0, 1, 2], [0.0, math.nan, 1.0], marked=[2])
     svg = line_chart("title", Axis("x", 0, 2), Axis("y", 0, 1), [line])

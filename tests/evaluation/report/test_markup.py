@@ -8,7 +8,7 @@ from html.parser import HTMLParser
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evaluation.report.markup import Markup, element, embedded_json, joined
+from evaluation.report.markup import Markup, breakable, element, embedded_json, joined
 
 # NUL and line ends are changed by every HTML parser; surrogates cannot be written at all.
 TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0\r"))
@@ -49,6 +49,11 @@ def test_markup_is_taken_as_it_is_and_nothing_else() -> None:
     assert joined([Markup("<b>"), "<b>", None, ""]) == "<b>&lt;b&gt;"
     # Adding strings makes plain text of markup: it is escaped again instead of trusted.
     assert joined([Markup("<i>") + "x"]) == "&lt;i&gt;x"
+
+
+@given(TEXT)
+def test_a_name_that_may_break_reads_as_before(name: str) -> None:
+    assert Parsed(breakable(name)).text == name
 
 
 def test_attributes_are_named_as_html_names_them() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-VOID = {"meta", "br", "input", "col"}
+VOID = {"meta", "br", "input", "col", "wbr"}
 
 
 class Outline(HTMLParser):
@@ -89,8 +89,7 @@ def test_the_figures_can_be_read_by_a_program(browser, page: Path) -> None:
     assert f"{best['value']:.4f}" == browser.run("document.querySelector('#leaderboard tr.best td').textContent")
 
 
-@pytest.mark.parametrize("width", [320, 360, 768, 1280])
-@pytest.mark.parametrize("script", [True, False])
+@pytest.mark.parametrize(("width", "script"), [(320, True), (360, True), (360, False), (768, True)])
 def test_a_page_does_not_scroll_sideways(browser, page: Path, width: int, script: bool) -> None:
     browser.open(page, width, script=script)
     assert browser.run("document.documentElement.scrollWidth") <= width
