@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from evaluation.cli.fusing import fuse
+from evaluation.cli.gain import article, gain
 from evaluation.cli.reporting import report
 from featstore import shell
 
 app = shell.new_app("Fuse the predictions of several images and models, and score them per observation.")
-for command in (fuse, report):
+for command in (fuse, gain, article, report):
     app.command()(command)
 
 

@@ -137,6 +137,11 @@ def greedy_order(contest: Contest, candidates: Sequence[int], rule: str = "mean"
     return tuple(order)
 
 
+def greedy_scores(contest: Contest, order: Sequence[int], rule: str = "mean") -> list[float]:
+    """S of the first model of an order, of the first two, and so on."""
+    return [_score(contest, order[:m], rule).value for m in range(1, len(order) + 1)]
+
+
 def model_gain(contest: Contest, order: Sequence[int], chosen_on: str = "", plan: GainPlan | None = None) -> ModelGain:
     """Fuse the first, the first two, ... models of an order, and sets of each size that nobody chose.
 

@@ -17,7 +17,7 @@ class GainPlan:
     rule
         Name in `RULES`, over all images and models at once.
     max_images
-        Longest curve, at least 1.
+        Longest curve, at least 2.
     n_draws
         Sets of k images per plant, or of m models, that are averaged; all of them where there are no more.
     seed
@@ -26,7 +26,7 @@ class GainPlan:
     Raises
     ------
     SettingsError
-        If there is no such rule, or a number is below 1.
+        If there is no such rule, or a number is too low.
     """
 
     rule: str = "mean"
@@ -36,7 +36,6 @@ class GainPlan:
 
     def __post_init__(self) -> None:
         Recipe(self.rule)
-        for name in ("max_images", "n_draws"):
-            if getattr(self, name) < 1:
-                option = f"--{name.replace('n_', '').replace('_', '-')}"
-                raise SettingsError(f"{option} of at least 1", f"{getattr(self, name)}", f"Raise {option}.")
+        for option, number, least in (("--max-images", self.max_images, 2), ("--draws", self.n_draws, 1)):
+            if number < least:
+                raise SettingsError(f"{option} of at least {least}", f"{number}", f"Raise {option}.")
