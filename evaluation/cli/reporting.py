@@ -11,7 +11,9 @@ from featstore import shell
 
 
 def report(
-    runs: Annotated[list[Path], typer.Argument(metavar="RUN", help="Run folders or *.predictions.h5 files.")],
+    runs: Annotated[
+        list[Path], typer.Argument(metavar="RUN", help="Run folders, folders of runs, or *.predictions.h5 files.")
+    ],
     store: Annotated[
         str | None, typer.Option("--store", help="Feature store that knows the photographs. [a page without them]")
     ] = None,

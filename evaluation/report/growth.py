@@ -1,80 +1,122 @@
-"""The section on gain: what another photograph of the plant, or another model, adds to S."""
+"""Sections on gain: the article's table, and what another photograph of the plant, or another model, adds to S."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from evaluation.gain.article import BEST, ArticleRow, ArticleTable
 from evaluation.gain.contest import contest_of
 from evaluation.gain.curves import ENOUGH_PLANTS, ImageCurve, ImageGain
+from evaluation.gain.entries import read_entries
+from evaluation.gain.figures import Figure
 from evaluation.gain.images import image_gain
-from evaluation.gain.models import ModelGain, greedy_order, model_gain
+from evaluation.gain.models import ModelGain, model_gain
 from evaluation.gain.plan import GainPlan
+from evaluation.gain.work import article_of
+from evaluation.intervals import Difference
 from evaluation.invariants import ALL_VIEWS
-from evaluation.members import Member, load_members
 from evaluation.report.chart import Axis, Line, line_chart
-from evaluation.report.grid import Cell, Column, count_cell, figure_cell, table
-from evaluation.report.markup import Markup, element, joined
+from evaluation.report.grid import NOTHING, Cell, Column, count_cell, figure_cell, table
+from evaluation.report.markup import Markup, breakable, element, joined
 from evaluation.report.results import Question
-from evaluation.runs import splits_of
 
-VALID = "valid"
 N_DRAWS = 10
 """Sets of photographs and models per point: enough for a picture, `evaluate gain` draws more."""
-MAX_MODELS = 8
-"""Of more models no order is sought: the sets to fuse grow with their square."""
+MAX_IMAGES = 6
 SHIFT = 0.05
 """Lines stand so far apart that their intervals can be told from one another."""
 
 
 @dataclass(frozen=True)
 class Growth:
-    """What more adds.
+    """What more adds; nothing of it is measured where members saw images of their own.
 
     Attributes
     ----------
     images
-        To the best result; None where members saw images of their own, or no plant has two.
+        What photographs add to the best result; None where no plant has two.
     models
-        None for a single model, and where members saw images of their own.
+        What models add; None for a single one.
+    article
+        Models in the article's layout.
+    warnings
+        What is doubtful and was kept.
     """
 
     images: ImageGain | None = None
     models: ModelGain | None = None
+    article: ArticleTable | None = None
+    warnings: tuple[str, ...] = ()
 
 
-def measure_growth(best: Question, fused: Sequence[Member], rule: str, align_by: str) -> Growth:
-    """Measure the gain of photographs on the best result, and of models on all that are fused."""
-    if align_by != "image":
-        return Growth()
+def measure_growth(runs: Sequence[Path], split: str, best: Question, rule: str) -> Growth:
+    """Measure the gain of photographs on the best result, and of models on all that are fused.
+
+    Parameters
+    ----------
+    runs, split
+        As in `read_entries`; the order in which models are added is learnt on valid.
+    best
+        Whose photographs are counted.
+    rule
+        How models are fused.
+    """
+    entries = read_entries(runs, split, rule)
+    table, warnings = article_of(entries, rule)
     names = [f"member {number}" for number in range(len(best.members))]
-    of_images = image_gain(
-        contest_of(best.members, names), best.run, GainPlan(best.recipe.rule, max_images=6, n_draws=N_DRAWS)
-    )
-    models = _model_gain(fused, rule) if len(fused) > 1 else None
-    return Growth(of_images if of_images.curves else None, models)
+    plan = GainPlan(best.recipe.rule, max_images=MAX_IMAGES, n_draws=N_DRAWS)
+    of_images = image_gain(contest_of(best.members, names), best.run, plan)
+    of_models = None
+    if len(entries.fused) > 1:
+        of_models = model_gain(entries.contest, entries.order, entries.chosen_on, GainPlan(rule, n_draws=N_DRAWS))
+    return Growth(of_images if of_images.curves else None, of_models, table, warnings)
 
 
-def _model_gain(fused: Sequence[Member], rule: str) -> ModelGain:
-    contest = contest_of([member.predictions for member in fused], [member.run for member in fused])
-    order = _order_on_valid(fused, rule) if contest.split != VALID else None
-    chosen_on = VALID if order else ""
-    return model_gain(contest, order or range(len(fused)), chosen_on, GainPlan(rule, n_draws=N_DRAWS))
+def article_section(growth: Growth) -> Markup:
+    """Every model alone, with test-time augmentation, and several merged."""
+    article = growth.article
+    if article is None:
+        return element("p", "Left out: the members saw photographs of their own.")
+    columns = [
+        Column("Run"),
+        Column("Kind"),
+        *(Column(title, numeric=True) for title in ("S", "95 % of S", "Top-1", "Top-3", "Top-5")),
+        Column("S less best single", numeric=True),
+        Column("95 % of it", numeric=True),
+    ]
+    notes = [
+        article.choice,
+        "+ TTA: test-time augmentation, every photograph also seen in varied copies. Merged: several models together.",
+        article.note,
+    ]
+    grid = table("Single, with augmentation, merged", columns, [_article_row(row) for row in article.rows])
+    return joined([grid, element("p", " ".join(notes), class_="note")])
 
 
-def _order_on_valid(fused: Sequence[Member], rule: str) -> Sequence[int] | None:
-    """The order in which models help most on valid; None where some have no valid predictions, or there are many."""
-    folders = [member.path.parent for member in fused if member.card and _has_valid(member.path.parent)]
-    if len(folders) < len(fused) or len(set(folders)) < len(fused) or len(fused) > MAX_MODELS:
-        return None
-    members = load_members(folders, VALID).fused
-    contest = contest_of([member.predictions for member in members], [member.run for member in members])
-    return greedy_order(contest, range(len(members)), rule)
+def _article_row(row: ArticleRow) -> list[Cell]:
+    gain = row.difference if row.kind != BEST else None
+    return [
+        Cell(breakable(row.run)),
+        Cell(row.kind),
+        figure_cell(row.figures["S"].value, 4),
+        _between(row.figures["S"], "{:.3f}-{:.3f}"),
+        *(
+            figure_cell(row.figures[name].value if name in row.figures else None)
+            for name in ("top_1", "top_3", "top_5")
+        ),
+        Cell(f"{gain.value:+.4f}", gain.value) if gain else Cell(NOTHING, -math.inf),
+        _between(gain, "{:+.3f} to {:+.3f}"),
+    ]
 
 
-def _has_valid(folder: Path) -> bool:
-    return VALID in splits_of(folder)
+def _between(figure: Figure | Difference | None, form: str) -> Cell:
+    """The ends of an interval; a dash where there is none."""
+    if figure is None or not math.isfinite(figure.low):
+        return Cell(NOTHING, -math.inf)
+    return Cell(form.format(figure.low, figure.high), figure.low)
 
 
 def growth_section(growth: Growth) -> Markup:
@@ -173,7 +215,7 @@ def _image_table(gain: ImageGain) -> Markup:
                 figure_cell(first.score.value, 4),
                 figure_cell(last.score.value, 4),
                 Cell(f"{last.gain.value:+.4f}", last.gain.value),
-                Cell(f"{last.gain.low:+.3f} to {last.gain.high:+.3f}", last.gain.low),
+                _between(last.gain, "{:+.3f} to {:+.3f}"),
             ]
         )
     caption = f"{gain.run}: S by photographs per plant; drawn is the longest line on {ENOUGH_PLANTS} plants or more"

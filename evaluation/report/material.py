@@ -10,6 +10,7 @@ import numpy as np
 
 from evaluation.alignment import align
 from evaluation.fusion import Recipe
+from evaluation.gain.entries import expand
 from evaluation.intervals import Difference
 from evaluation.members import Member, load_members, species_names
 from evaluation.report.growth import Growth, measure_growth
@@ -123,6 +124,7 @@ def gather(runs: Sequence[Path], settings: ReportSettings, store: str | None) ->
     StoreError
         If there is no such store, or it is damaged.
     """
+    runs = expand(runs)
     members = load_members(runs, settings.split)
     aligned = align([member.predictions for member in members.listed], settings.align_by)
     if not (aligned.observations[0].true_class != "").any():
@@ -132,9 +134,9 @@ def gather(runs: Sequence[Path], settings: ReportSettings, store: str | None) ->
     found = answers(results[0].question, settings.align_by)
     herbarium = Herbarium.open(store, found.images, _backbones(members.listed)) if store else None
     worst, confident = cases_of(found, settings.n_worst)
-    names = species_names(members.listed)
-    if herbarium:
-        names = {**herbarium.species, **{class_id: name for class_id, name in names.items() if name}}
+    by_image = settings.align_by == "image"
+    growth = measure_growth(runs, found.fused.split, results[0].question, settings.rule) if by_image else Growth()
+    warnings = [*members.warnings, *aligned.warnings, *_unscored(found), *growth.warnings]
     shown = image_rows(found, [*worst, *confident])
     return Material(
         settings=settings,
@@ -142,14 +144,14 @@ def gather(runs: Sequence[Path], settings: ReportSettings, store: str | None) ->
         results=tuple(results),
         lead=lead(results),
         answers=found,
-        species=names,
+        species=_named(members.listed, herbarium),
         herbarium=herbarium,
         worst=worst,
         confident=confident,
         confusions=confusions_of(found),
         neighbours=nearest_neighbours(herbarium, found.images.image_id[shown]) if herbarium else {},
-        growth=measure_growth(results[0].question, members.fused, settings.rule, settings.align_by),
-        warnings=(*members.warnings, *aligned.warnings, *_unscored(found), *(herbarium.warnings if herbarium else ())),
+        growth=growth,
+        warnings=tuple(dict.fromkeys([*warnings, *(herbarium.warnings if herbarium else ())])),
     )
 
 
@@ -161,6 +163,12 @@ def _judged(listed: Sequence[Member], fused: Sequence[Member], settings: ReportS
             results.append(judge(question, settings.align_by))
             bar.update()
     return ordered(results)
+
+
+def _named(members: Sequence[Member], herbarium: Herbarium | None) -> dict[str, str]:
+    """Species names: run cards first, papers where those have none."""
+    of_cards = {class_id: name for class_id, name in species_names(members).items() if name}
+    return {**(herbarium.species if herbarium else {}), **of_cards}
 
 
 def _backbones(members: Sequence[Member]) -> list[str]:

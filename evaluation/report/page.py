@@ -16,13 +16,13 @@ from evaluation.report.failures import (
     species_table,
     worst_list,
 )
-from evaluation.report.growth import growth_section
+from evaluation.report.growth import article_section, growth_section
 from evaluation.report.markup import Markup, element, embedded_json
 from evaluation.report.material import Material
 from evaluation.report.mistakes import image_rows
 from evaluation.report.neighbours import image_ids_of
 from evaluation.report.origins import origins
-from evaluation.report.standings import article_table, footing, headline, leaderboard, view_tables
+from evaluation.report.standings import footing, headline, leaderboard, view_tables
 from evaluation.scores import scores_to_json
 from featstore.provenance import Json
 
@@ -41,7 +41,7 @@ class Section:
 
 SECTIONS = (
     Section("leaderboard", "Leaderboard", "Leaderboard", lambda material, _: leaderboard(material)),
-    Section("article", "Article", "The article's table", lambda material, _: article_table(material)),
+    Section("article", "Article", "The article's table", lambda material, _: article_section(material.growth)),
     Section("views", "Views", "Views", lambda material, _: view_tables(material)),
     Section("species", "Species", "Species", lambda material, _: species_table(material)),
     Section("confusions", "Confusions", "Confused species", confusion_list),

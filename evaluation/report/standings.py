@@ -1,4 +1,4 @@
-"""Sections about figures: the finding in one sentence, the leaderboard, the article's table, the views."""
+"""Sections about figures: the finding in one sentence, the leaderboard, the views."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import math
 from collections.abc import Sequence
 
 from evaluation.invariants import ALL_VIEWS
-from evaluation.members import AUGMENTED
 from evaluation.report.chart import Axis, dot_and_bar, scale
 from evaluation.report.grid import NOTHING, Cell, Column, count_cell, figure_cell, table
 from evaluation.report.markup import Markup, breakable, element, joined
@@ -81,56 +80,6 @@ def _standing(result: Result, axis: Axis) -> list[Cell]:
         *(figure_cell(other.value if other else None) for other in others),
         Cell(element("span", KINDS[result.question.kind], class_="nowrap")),
         count_cell(result.images_per_second),
-    ]
-
-
-def article_table(material: Material) -> Markup:
-    """The article's layout: every model alone, with test-time augmentation, and all of them merged."""
-    alone: dict[str, dict[bool, Result]] = {}
-    for member in material.members:
-        result = next(found for found in material.results if found.run == member.run)
-        alone.setdefault(str(member.path.parent if member.card else member.path), {})[
-            member.variant.startswith(AUGMENTED)
-        ] = result
-    pairs = sorted(alone.values(), key=lambda pair: -next(iter(pair.values())).s.value)
-    rows = [_article_row(_base_name(pair), pair) for pair in pairs]
-    merged = {result.question.augmented: result for result in material.results if result.question.kind == "fusion"}
-    if merged:
-        rows.append(_article_row(f"merged ({material.settings.rule})", merged))
-    columns = [
-        Column("Model"),
-        Column("S", numeric=True),
-        Column("S + TTA", numeric=True),
-        Column("gain of TTA", numeric=True),
-        Column("Top-5", numeric=True),
-        Column("Top-5 + TTA", numeric=True),
-    ]
-    note = (
-        "Single: the photographs of a plant averaged. + TTA: test-time augmentation, every photograph also seen in "
-        "varied copies. Merged: all models together. Laid out as in the article on fine-tuning for LifeCLEF 2014."
-    )
-    return joined([table("Single, with augmentation, merged", columns, rows), element("p", note, class_="note")])
-
-
-def _base_name(pair: dict[bool, Result]) -> str:
-    return pair[False].run if False in pair else pair[True].run
-
-
-def _article_row(name: str, pair: dict[bool, Result]) -> list[Cell]:
-    values: dict[tuple[str, bool], float | None] = {}
-    for augmented in (False, True):
-        for metric in ("S", "top_5"):
-            score = pair[augmented].score(metric) if augmented in pair else None
-            values[metric, augmented] = score.value if score else None
-    plain, varied = values["S", False], values["S", True]
-    gain = None if plain is None or varied is None else varied - plain
-    return [
-        Cell(breakable(name)),
-        figure_cell(plain, 4),
-        figure_cell(varied, 4),
-        Cell(NOTHING, -math.inf) if gain is None else Cell(f"{gain:+.4f}", gain),
-        figure_cell(values["top_5", False]),
-        figure_cell(values["top_5", True]),
     ]
 
 

@@ -62,7 +62,7 @@ def report_runs(runs: Sequence[Path], settings: ReportSettings, store: str | Non
     Parameters
     ----------
     runs
-        Run folders or ``*.predictions.h5`` files.
+        Run folders, folders of runs, or ``*.predictions.h5`` files.
     settings
         What to report, and how.
     store
