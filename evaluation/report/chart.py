@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from evaluation.report.markup import Markup, element
 
 WIDTH, HEIGHT = 360, 250
-LEFT, RIGHT, TOP, BOTTOM = 44, 12, 12, 40
+LEFT, RIGHT, TOP, BOTTOM = 50, 12, 12, 40
 N_STYLES = 8
 DIGITS = 1
 FAR = 3.0
@@ -167,7 +167,7 @@ def _frame(x: Axis, y: Axis) -> Iterator[Markup]:
     middle, foot = (LEFT + WIDTH - RIGHT) / 2, HEIGHT - 5
     yield element("text", x.label, class_="label", x=middle, y=foot, text_anchor="middle")
     height = (TOP + HEIGHT - BOTTOM) / 2
-    turned = f"translate(11 {height:g}) rotate(-90)"
+    turned = f"translate(10 {height:g}) rotate(-90)"
     yield element("text", y.label, class_="label", transform=turned, text_anchor="middle")
 
 
