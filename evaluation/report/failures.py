@@ -123,7 +123,8 @@ def worst_list(material: Material, album: Album) -> Markup:
             links = [element("a", case.observation_id, href=f"#o{case.row}") for case in again]
             parts.append(element("p", "Also among these, shown above: ", *_listed(links), class_="note"))
         if not cases:
-            parts.append(element("p", "None."))
+            asked = material.settings.n_worst
+            parts.append(element("p", "There is none." if asked else "None was asked for (--worst 0).", class_="note"))
         seen |= {case.row for case in fresh}
     return joined(parts)
 

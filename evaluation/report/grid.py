@@ -53,9 +53,16 @@ def figure_cell(value: float | None, digits: int = 3) -> Cell:
     return Cell(f"{value:.{digits}f}", value)
 
 
-def count_cell(value: float) -> Cell:
-    """A count; a dash where it is unknown."""
-    return Cell(f"{value:,.0f}", value) if math.isfinite(value) else Cell(NOTHING, -math.inf)
+def count_cell(value: int) -> Cell:
+    """A count."""
+    return Cell(f"{value:,}", value)
+
+
+def speed_cell(images_per_second: float) -> Cell:
+    """Images per second; a dash where they are unknown."""
+    if not math.isfinite(images_per_second):
+        return Cell(NOTHING, -math.inf)
+    return Cell(f"{images_per_second:,.{0 if images_per_second >= 100 else 1}f}", images_per_second)
 
 
 def table(

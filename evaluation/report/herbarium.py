@@ -27,8 +27,6 @@ class Specimen:
 
     Attributes
     ----------
-    image_id, view, class_id
-        As in the store.
     path
         Its file.
     sha256
@@ -38,9 +36,6 @@ class Specimen:
         photograph is used or none is known.
     """
 
-    image_id: str
-    view: str
-    class_id: str
     path: Path
     sha256: str
     box: tuple[int, int, int, int] | None
@@ -109,9 +104,6 @@ class Herbarium:
         top, left, bottom, right = (int(row.get(side, 0)) for side in BOX)
         whole = bottom <= top or right <= left
         return Specimen(
-            image_id,
-            str(row["view"]),
-            str(row["class_id"]),
             self._root / str(row["path"]),
             str(row["sha256"]),
             None if whole else (top, left, bottom, right),
@@ -129,7 +121,7 @@ class Herbarium:
     @cached_property
     def _columns(self) -> Mapping[str, NDArray[np.generic]]:
         """The columns that a specimen is made of: a row of a frame costs a hundred times as much to look up."""
-        wanted = ["view", "class_id", "path", "sha256", *BOX]
+        wanted = ["path", "sha256", *BOX]
         return {name: self.papers[name].to_numpy() for name in wanted if name in self.papers}
 
     @cached_property

@@ -52,6 +52,11 @@ def nearest_neighbours(
     -------
     dict[str, list[Neighbour]]
         Most alike first; equal ones in the order of the catalogue.
+
+    Raises
+    ------
+    StoreError
+        If features are lost or damaged.
     """
     views = sorted({str(view) for view in herbarium.papers.reindex(image_ids)["view"].dropna()})
     teaching = set(herbarium.teaching["image_id"])
@@ -67,12 +72,12 @@ def _within_view(
     herbarium: Herbarium, view: str, asked: set[str], teaching: set[str], n_neighbours: int
 ) -> Mapping[str, list[Neighbour]]:
     try:
-        asking = open_table(herbarium.store, herbarium.backbone, views=view, image_ids=asked).load()
+        asking = open_table(herbarium.store, herbarium.backbone, views=view, image_ids=asked)
         table = open_table(herbarium.store, herbarium.backbone, views=view, image_ids=teaching)
     except StoreError:
         # No photograph of this view has features: nothing to compare.
         return {}
-    cosine, place = nearest_rows(_unit(asking.features), table, n_neighbours)
+    cosine, place = nearest_rows(_unit(asking.load().features), table, n_neighbours)
     ids, classes = table.papers["image_id"].to_numpy(), table.papers["class_id"].to_numpy()
     return {
         str(image_id): [

@@ -66,7 +66,8 @@ def photographs_of(material: Material) -> list[str]:
 
 def write_page(material: Material, album: Album) -> str:
     """Write the whole page."""
-    title = f"{material.best.run} and {len(material.results) - 1} more on {material.answers.fused.split}"
+    others = f" and {len(material.results) - 1} more" if len(material.results) > 1 else ""
+    title = f"{material.best.run}{others} on {material.answers.fused.split}"
     style, script = _resource("page.css"), _resource("page.js")
     head = element(
         "head",

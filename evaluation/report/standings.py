@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from evaluation.invariants import ALL_VIEWS
 from evaluation.report.chart import Axis, dot_and_bar, scale
-from evaluation.report.grid import NOTHING, Cell, Column, count_cell, figure_cell, table
+from evaluation.report.grid import NOTHING, Cell, Column, count_cell, figure_cell, speed_cell, table
 from evaluation.report.markup import Markup, breakable, element, joined
 from evaluation.report.material import Material
 from evaluation.report.results import Result
@@ -79,7 +79,7 @@ def _standing(result: Result, axis: Axis) -> list[Cell]:
         *_interval_cells(score, axis),
         *(figure_cell(other.value if other else None) for other in others),
         Cell(element("span", KINDS[result.question.kind], class_="nowrap")),
-        count_cell(result.images_per_second),
+        speed_cell(result.images_per_second),
     ]
 
 

@@ -27,7 +27,7 @@ def in_copy(scene, tmp_path: Path):
         one = known.specimen(image_id)
         copy = tmp_path / one.path.name
         shutil.copy(one.path, copy)
-        return Specimen(one.image_id, one.view, one.class_id, copy, one.sha256, one.box)
+        return Specimen(copy, one.sha256, one.box)
 
     return find
 
@@ -54,7 +54,7 @@ def test_a_box_is_drawn_where_it_lies(in_copy) -> None:
     # Top, left, bottom, right of the store become x, y, width, height.
     assert (whole.width, whole.height, whole.box) == (64, 48, (10, 8, 40, 32))
     assert make_print(one, 0, 32).box == (5, 4, 20, 16)
-    everything = Specimen(one.image_id, one.view, one.class_id, one.path, one.sha256, (0, 0, 48, 64))
+    everything = Specimen(one.path, one.sha256, (0, 0, 48, 64))
     assert make_print(everything, 0, 256).box is None
 
 
@@ -92,5 +92,5 @@ def test_the_worst_photographs_keep_the_budget(tmp_path: Path) -> None:
     leaves = Image.fromarray(noise).resize((1200, 900), Image.Resampling.BICUBIC)
     leaves.save(tmp_path / "a.jpg", quality=95)
     n_photographs = 1_500
-    copy = make_print(Specimen("a", "Leaf", "1", tmp_path / "a.jpg", "", None), 0, side_for(n_photographs))
+    copy = make_print(Specimen(tmp_path / "a.jpg", "", None), 0, side_for(n_photographs))
     assert len(copy.jpeg) * n_photographs < 1.7 * BUDGET_BYTES

@@ -127,3 +127,23 @@ def test_a_log_is_read_or_left_aside(tmp_path: Path) -> None:
     assert read_log(path) is None
     path.write_text("epoch,loss,val_loss\n1,half,0.5\n")
     assert read_log(path) is None
+
+
+def test_photographs_that_the_store_does_not_know(scene, tmp_path: Path) -> None:
+    run = tmp_path / "net-a"
+    shutil.copytree(scene.runs[0], run)
+    whole = Predictions.read(run / "test.predictions.h5")
+    renamed = np.array([f"x{name}" for name in whole.image_id])
+    Predictions(**{**vars(whole), "image_id": renamed}).write(run / "test.predictions.h5")
+    (run / "valid.predictions.h5").unlink()
+    other = type(scene)(scene.photos, scene.store, (run,), scene.features, scene.papers)
+    written = other.report(tmp_path / "a.html")
+    assert any(text.startswith("Not in the store, so shown without a photograph: 16 ") for text in written.warnings)
+    assert "a photograph that the store does not know" in (tmp_path / "a.html").read_text()
+
+
+def test_no_mistakes_are_shown_where_none_are_asked_for(scene, tmp_path: Path) -> None:
+    scene.report(tmp_path / "a.html", n_worst=0)
+    text = (tmp_path / "a.html").read_text()
+    assert 'class="observation' not in text
+    assert text.count("None was asked for (--worst 0).") == 2
