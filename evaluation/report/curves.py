@@ -36,6 +36,21 @@ def reliability_section(material: Material) -> Markup:
         return element("p", "No photograph's class is known to the models.")
     shown = list(measured.items())[:N_RELIABLE]
     charts = [_reliability_chart(run, found) for run, found in shown]
+    note = (
+        "On the dashed line probabilities mean what they say; below it the model is surer than it is right. Each mark "
+        "stands for the photographs whose highest probability lies in one fifteenth of the scale, its area for how "
+        "many they are; the error is their mean distance from the line."
+    )
+    return joined(
+        [
+            element("div", *charts, class_="plots"),
+            element("p", note, class_="note"),
+            _reliability_table(measured),
+        ]
+    )
+
+
+def _reliability_table(measured: Mapping[str, Reliability]) -> Markup:
     columns = [
         Column("Result"),
         Column("Calibration error", numeric=True),
@@ -53,18 +68,7 @@ def reliability_section(material: Material) -> Markup:
         ]
         for run, found in measured.items()
     ]
-    note = (
-        "On the dashed line probabilities mean what they say; below it the model is surer than it is right. Each mark "
-        "stands for the photographs whose highest probability lies in one fifteenth of the scale, its area for how "
-        "many they are; the error is their mean distance from the line."
-    )
-    return joined(
-        [
-            element("div", *charts, class_="plots"),
-            element("p", note, class_="note"),
-            table("Calibration of single photographs", columns, rows),
-        ]
-    )
+    return table("Calibration of single photographs", columns, rows)
 
 
 def _reliability_chart(run: str, found: Reliability) -> Markup:

@@ -137,7 +137,6 @@ def _listed(links: Sequence[Markup]) -> Iterable[str]:
 def _observation(material: Material, case: Case, album: Album) -> Markup:
     images = material.answers.images
     rows = np.flatnonzero(material.answers.plant == case.row).tolist()
-    author = str(material.answers.fused.author[case.row]) or "unknown"
     photographs = [
         element(
             "figure",
@@ -152,17 +151,7 @@ def _observation(material: Material, case: Case, album: Album) -> Markup:
     near = [_image(material, row, album, ranked=not single) for row in rows]
     return element(
         "article",
-        element(
-            "header",
-            element("h4", material.name_of(case.true_class)),
-            element(
-                "p",
-                f"The right species came {ordinal(case.rank)}; the answer was ",
-                element("strong", material.name_of(case.answer)),
-                f" with {case.confidence:.2f}.",
-            ),
-            element("p", f"Observation {case.observation_id}, author {author}", class_="note"),
-        ),
+        _told(material, case),
         element("div", *photographs, class_="strip photographs"),
         element(
             "div",
@@ -172,6 +161,21 @@ def _observation(material: Material, case: Case, album: Album) -> Markup:
         near[0] if single else element("details", element("summary", "Photograph by photograph"), *near),
         class_="observation single" if single else "observation",
         id=f"o{case.row}",
+    )
+
+
+def _told(material: Material, case: Case) -> Markup:
+    author = str(material.answers.fused.author[case.row]) or "unknown"
+    return element(
+        "header",
+        element("h4", material.name_of(case.true_class)),
+        element(
+            "p",
+            f"The right species came {ordinal(case.rank)}; the answer was ",
+            element("strong", material.name_of(case.answer)),
+            f" with {case.confidence:.2f}.",
+        ),
+        element("p", f"Observation {case.observation_id}, author {author}", class_="note"),
     )
 
 

@@ -15,6 +15,7 @@ from evaluation.report.markup import Markup, breakable, element, joined
 from evaluation.report.material import Material
 from evaluation.runs import CARD
 from featstore.provenance import Json, provenance, sha256_of_file
+from featstore.store.identity import Identity
 
 
 def origins(material: Material) -> Markup:
@@ -83,6 +84,21 @@ def _store(herbarium: Herbarium) -> Markup:
         "Catalogue": str(attributes.get("catalog_digest")),
         "Boxes and neighbours": herbarium.backbone or NOTHING,
     }
+    content: dict[str, Json] = {
+        **attributes,
+        "identities": [cast("Json", asdict(identity)) for identity in store.identities],
+    }
+    return joined(
+        [
+            element("h3", "Feature store"),
+            _facts(facts),
+            _identities(store.identities),
+            _document("The store's description", content),
+        ]
+    )
+
+
+def _identities(identities: Sequence[Identity]) -> Markup:
     columns = [
         Column("Network"), Column("Weights SHA-256"), Column("Side"), Column("Pooling"), Column("Region of interest"),
         Column("Engine"), Column("Precision"),
@@ -97,20 +113,9 @@ def _store(herbarium: Herbarium) -> Markup:
             Cell(one.engine),
             Cell(one.precision),
         ]
-        for one in store.identities
+        for one in identities
     ]
-    content: dict[str, Json] = {
-        **attributes,
-        "identities": [cast("Json", asdict(identity)) for identity in store.identities],
-    }
-    return joined(
-        [
-            element("h3", "Feature store"),
-            _facts(facts),
-            table("What made the features", columns, rows),
-            _document("The store's description", content),
-        ]
-    )
+    return table("What made the features", columns, rows)
 
 
 def _facts(facts: Mapping[str, str]) -> Markup:
