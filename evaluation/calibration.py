@@ -9,13 +9,20 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import softmax
 
-from evaluation.metrics import NOT_LISTED, true_indices
+from evaluation.metrics import (
+    N_BINS,
+    NOT_LISTED,
+    average_ranks,
+    first_place_share,
+    own_probability,
+    part_of,
+    true_indices,
+)
 from evaluation.observations import group_observations
 from evaluation.predictions import Predictions
 from evaluation.temperature import choose_temperature
 from featstore.provenance import Json
 
-N_BINS = 15
 ANY_VIEW = ""
 _TINY = 1e-12
 
@@ -124,17 +131,16 @@ class Reliability:
 def reliability(predictions: Predictions, n_bins: int = N_BINS) -> Reliability | None:
     """Measure the images whose class is known and listed; None without any.
 
-    A class that the model has never learnt is another question (`evaluation.rejection`): no temperature could mend it.
+    A class that the model has never learnt is another question (`evaluation.unknown`): no temperature could mend it.
     """
     known = np.isin(predictions.true_class, predictions.classes)
     if not known.any():
         return None
     probability = predictions.probability[known]
-    first = probability.argmax(axis=1)
-    sure = probability[np.arange(len(first)), first].astype(np.float64)
-    right = predictions.classes[first] == predictions.true_class[known]
-    # Closed above, as in the definition: (0, 1/b], ..., ((b-1)/b, 1].
-    part = np.clip(np.ceil(sure * n_bins).astype(np.int64) - 1, 0, n_bins - 1)
+    number = true_indices(predictions.true_class[known], predictions.classes)
+    sure = probability.max(axis=1).astype(np.float64)
+    right = first_place_share(average_ranks(probability, number), own_probability(probability, number), sure)
+    part = part_of(sure, n_bins)
     count = np.bincount(part, minlength=n_bins)
     with np.errstate(invalid="ignore"):
         return Reliability(

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evaluation.metrics import reciprocal_rank
-from evaluation.scores import Ranked
+from evaluation.ranking import Ranked
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,10 +10,13 @@ import numpy as np
 
 from evaluation.alignment import Aligned, align
 from evaluation.answers import write_observations
-from evaluation.fusion import FusedObservations, Recipe, fuse, fuse_images
+from evaluation.fusion import FusedObservations, Recipe
+from evaluation.learning import Answered, Fit, Lesson, answer, answer_honestly, fit_recipe
+from evaluation.lessons import find_lesson
 from evaluation.members import Member, load_members, species_names
-from evaluation.runs import CARD, RunCard, read_run_card, write_run_card
-from evaluation.scores import Score, score_fused, score_predictions, write_scores
+from evaluation.predictions import Predictions
+from evaluation.runs import CARD, RULE, RunCard, observations_path, read_run_card, write_run_card
+from evaluation.scores import USUAL, Score, Scoring, score_fused, score_predictions, write_scores
 from evaluation.table import FusionReport, Line
 from featstore.errors import PredictionsError, listed
 from featstore.provenance import sha256_of_file
@@ -33,12 +36,21 @@ class FuseSettings:
         Which split; None takes test where there is one, else valid.
     augmented
         Fuse the augmented predictions of a run where it has them.
+    scoring
+        What is scored, and how.
+    learn_on
+        What learned rules and temperatures are fitted on: a name in `LESSONS`, or one file per run.
+    seed
+        Of everything random.
     """
 
     recipes: tuple[Recipe, ...] = (Recipe(),)
     align_by: str = "image"
     split: str | None = None
     augmented: bool = False
+    scoring: Scoring = USUAL
+    learn_on: tuple[str, ...] = ("auto",)
+    seed: int = 0
 
     def run(self, recipe: Recipe) -> str:
         """Name of a fusion in tables and scores."""
@@ -52,8 +64,8 @@ class FuseSettings:
 def fuse_runs(runs: Sequence[Path], settings: FuseSettings, out: Path) -> FusionReport:
     """Fuse runs by every recipe, score members and fusions, and write ``<out>/fusion-<rule>/``.
 
-    Each folder holds observations.csv, run.json, and the scores of the whole table, single views included, as
-    scores.csv and scores.json.
+    Each folder holds observations.csv, ``<split>.observations.h5``, run.json, the scores of the whole table, single
+    views included, as scores.csv and scores.json, and rule.json where something was learnt.
 
     Parameters
     ----------
@@ -74,17 +86,25 @@ def fuse_runs(runs: Sequence[Path], settings: FuseSettings, out: Path) -> Fusion
     members = load_members(runs, settings.split, augmented=settings.augmented)
     aligned = align([member.predictions for member in members.fused], settings.align_by)
     species = species_names(members.listed)
-    fusions = {recipe: fuse(aligned, recipe) for recipe in settings.recipes}
-    judged = [_judge_member(member) for member in members.listed]
-    judged += [_judge_fusion(aligned, recipe, fused, settings.run(recipe)) for recipe, fused in fusions.items()]
+    lesson = None
+    if any(recipe.needs_learning for recipe in settings.recipes):
+        lesson = find_lesson(members.fused, settings.learn_on, settings.align_by)
+    fusions = {recipe: fuse_honestly(aligned, recipe, lesson, settings.seed) for recipe in settings.recipes}
+    judged = [_judge_member(member, settings.scoring) for member in members.listed]
+    judged += [
+        _judge_fusion(aligned, found, settings.run(recipe), settings.scoring) for recipe, (found, _) in fusions.items()
+    ]
     scores = tuple(score for _, own in judged for score in own)
     warnings = [*members.warnings, *aligned.warnings, *_truth_warnings(aligned, species)]
+    warnings += lesson.warnings if lesson else ()
     folders: list[Path] = []
-    for recipe, fused in fusions.items():
+    for recipe, (found, fit) in fusions.items():
         folder = out / settings.folder(recipe)
         card = _card(members.fused, recipe, settings, species)
         warnings += _replaced(folder, card)
-        write_observations(fused, species, folder / "observations.csv")
+        write_observations(found.fused, species, folder / "observations.csv")
+        predictions_of(found.fused, settings.run(recipe)).write(observations_path(folder, found.fused.split))
+        _write_rule(fit, folder)
         write_scores(scores, folder)
         write_run_card(folder, card)
         folders.append(folder)
@@ -92,16 +112,55 @@ def fuse_runs(runs: Sequence[Path], settings: FuseSettings, out: Path) -> Fusion
     return FusionReport(aligned.members[0].split, lines, scores, tuple(folders), tuple(warnings))
 
 
-def _judge_member(member: Member) -> tuple[Line, list[Score]]:
+def _judge_member(member: Member, scoring: Scoring) -> tuple[Line, list[Score]]:
     predictions = member.predictions
-    scores = score_predictions(predictions, member.run)
+    scores = score_predictions(predictions, member.run, scoring)
     n_observations = len(np.unique(predictions.observation_id))
     line = Line.of(member.run, scores, len(predictions.image_id), n_observations, predictions.images_per_second)
     return line, scores
 
 
-def _judge_fusion(aligned: Aligned, recipe: Recipe, fused: FusedObservations, run: str) -> tuple[Line, list[Score]]:
-    scores = score_fused(fused, run, fuse_images(aligned, recipe), aligned.observations[0].index)
+def fuse_honestly(
+    aligned: Aligned, recipe: Recipe, lesson: Lesson | None, seed: int, fit: Fit | None = None
+) -> tuple[Answered, Fit]:
+    """Fuse by a recipe, and give what it learnt; plants that teach are answered by what the others taught.
+
+    A `fit` on the same lesson and seed is taken as it is.
+    """
+    if lesson is None or not recipe.needs_learning:
+        return answer(aligned, recipe, Fit()), Fit()
+    fit = fit or fit_recipe(lesson.aligned, recipe, seed, lesson.source)
+    if lesson.aligned.members[0].split != aligned.members[0].split:
+        return answer(aligned, recipe, fit), fit
+    return answer_honestly(aligned, recipe, lesson, fit, seed), fit
+
+
+def predictions_of(fused: FusedObservations, model: str) -> Predictions:
+    """Write a fusion's answers as predictions with one row per plant, whose id is that of the plant."""
+    return Predictions(
+        model=model,
+        split=fused.split,
+        image_id=fused.observation_id,
+        observation_id=fused.observation_id,
+        author=fused.author,
+        view=np.full(len(fused.observation_id), "Unknown"),
+        true_class=fused.true_class,
+        classes=fused.classes,
+        probability=fused.probability.astype(np.float32),
+    )
+
+
+def _write_rule(fit: Fit, folder: Path) -> None:
+    """Write what was learnt, or take away what an earlier fusion in this folder learnt."""
+    if fit.learnt_something:
+        fit.write(folder / RULE)
+    else:
+        (folder / RULE).unlink(missing_ok=True)
+
+
+def _judge_fusion(aligned: Aligned, found: Answered, run: str, scoring: Scoring) -> tuple[Line, list[Score]]:
+    fused = found.fused
+    scores = score_fused(fused, run, found.images, aligned.observations[0].index, scoring)
     n_images = int(fused.n_images.sum())
     # The members look at their images one after another.
     seconds = sum(len(member.image_id) / member.images_per_second for member in aligned.members)
@@ -137,6 +196,9 @@ def _card(members: Sequence[Member], recipe: Recipe, settings: FuseSettings, spe
             "align": settings.align_by,
             "rule": recipe.rule,
             "image_rule": recipe.image_rule,
+            "weights": list(recipe.weights),
+            "calibrate": recipe.calibrate,
+            "learn_on": list(settings.learn_on) if recipe.needs_learning else None,
             "members": [
                 {"run": member.run, "file": str(member.path), "sha256": sha256_of_file(member.path)}
                 for member in members

@@ -1,100 +1,22 @@
-"""Fusion: the rows of one observation become one row that sums to 1.
-
-References
-----------
-.. [1] J. Kittler, M. Hatef, R. Duin, J. Matas, "On Combining Classifiers", IEEE Transactions on Pattern Analysis
-   and Machine Intelligence 20 (3), 1998: the sum, max and product rules.
-"""
+"""Fusion: the rows of one observation become one row that sums to 1."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
 
 from evaluation.alignment import Aligned
+from evaluation.recipes import SETS, Recipe, recipes
+from evaluation.rules import PRODUCT_FLOOR, RULES, WEIGHTED, Block, Rule, WeightedMean, mean_rule
+from evaluation.rules.fitted import FittedRule, Label
 from featstore.errors import SettingsError
-
-Rule = Callable[[NDArray[np.float64], NDArray[np.intp]], NDArray[np.float64]]
-"""(rows (n, k), start of each group (m,)) -> one row per group (m, k) that sums to 1; no group is empty."""
-
-PRODUCT_FLOOR = float(np.finfo(np.float32).tiny)
-"""1.2e-38, the smallest normal float32: a softmax that underflowed to 0 outvotes, but does not silence the others."""
 
 ROWS_AT_ONCE = 256
 """Few enough to stay in the processor's cache: three times faster than thousands at once."""
-
-
-def mean_rule(rows: NDArray[np.float64], starts: NDArray[np.intp]) -> NDArray[np.float64]:
-    """Arithmetic mean of the rows of each group: the article's way, and the sum rule of the literature."""
-    return _normalised(np.add.reduceat(rows, starts, axis=0))
-
-
-def max_rule(rows: NDArray[np.float64], starts: NDArray[np.intp]) -> NDArray[np.float64]:
-    """Take the highest value of each species within the group, scaled to sum to 1: the most certain row decides."""
-    return _normalised(np.maximum.reduceat(rows, starts, axis=0))
-
-
-def product_rule(rows: NDArray[np.float64], starts: NDArray[np.intp]) -> NDArray[np.float64]:
-    """Geometric mean of the rows of each group, scaled to sum to 1.
-
-    It ranks as the plain product does. The root keeps a plant with many rows from underflowing to ties, and
-    its probabilities from growing with the number of rows. Entries below `PRODUCT_FLOOR` count as the floor.
-    """
-    n_rows = np.diff(starts, append=len(rows))[:, np.newaxis]
-    logs = np.add.reduceat(np.log(np.maximum(rows, PRODUCT_FLOOR)), starts, axis=0) / n_rows
-    return _normalised(np.exp(logs - logs.max(axis=1, keepdims=True)))
-
-
-RULES: Mapping[str, Rule] = MappingProxyType({"mean": mean_rule, "max": max_rule, "product": product_rule})
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How the rows (image x model) of an observation become one.
-
-    Parameters
-    ----------
-    rule
-        Name in `RULES`: for all rows at once, or for the models when `image_rule` is given.
-    image_rule
-        Name in `RULES` for a first step: each model's images become one row per model.
-
-    Raises
-    ------
-    SettingsError
-        If there is no such rule.
-    """
-
-    rule: str = "mean"
-    image_rule: str | None = None
-
-    def __post_init__(self) -> None:
-        for name in (self.rule, self.image_rule):
-            if name is not None and name not in RULES:
-                near = get_close_matches(name, RULES, n=1)
-                remedy = f"Did you mean {near[0]}?" if near else "Pass one of these."
-                raise SettingsError(f"a rule out of {', '.join(RULES)}", f"{name!r}", remedy)
-
-    @property
-    def name(self) -> str:
-        """``mean``, or ``max-then-mean`` for max over the images and then mean over the models."""
-        return self.rule if self.image_rule is None else f"{self.image_rule}-then-{self.rule}"
-
-
-def recipes(rules: Sequence[str], image_rule: str | None, model_rule: str | None) -> tuple[Recipe, ...]:
-    """Choose recipes as the command line does: one per rule, and one in two steps when either step is named.
-
-    Nothing named means the mean over all rows; a step that is not named is a mean.
-    """
-    chosen = [Recipe(rule) for rule in rules]
-    if image_rule is not None or model_rule is not None:
-        chosen.append(Recipe(model_rule or "mean", image_rule or "mean"))
-    return tuple(dict.fromkeys(chosen)) or (Recipe(),)
 
 
 @dataclass(frozen=True, eq=False)
@@ -151,56 +73,171 @@ def pool(
     NDArray[np.float64]
         (m, k), row g for group g.
     """
+    return pool_all(matrices, groups, n_groups, [rule])[0]
+
+
+def pool_all(
+    matrices: Sequence[NDArray[np.floating]],
+    groups: Sequence[NDArray[np.intp]],
+    n_groups: int,
+    rules: Sequence[Rule],
+    sources: Sequence[NDArray[np.intp]] | None = None,
+) -> list[NDArray[np.float64]]:
+    """`pool` by several rules at once, which share what they sort and count.
+
+    Parameters
+    ----------
+    matrices, groups, n_groups
+        As in `pool`.
+    rules
+        One result each.
+    sources
+        Each (n_i,): number of every row's source, for rules that weigh; the number of its matrix by default.
+    """
     orders = [np.argsort(group, kind="stable") for group in groups]
     ordered = [group[order] for group, order in zip(groups, orders, strict=True)]
+    if sources is None:
+        sources = [np.full(len(group), number) for number, group in enumerate(groups)]
     n_rows = sum(len(group) for group in groups)
     step = max(1, n_groups * ROWS_AT_ONCE // n_rows)
-    result = np.empty((n_groups, matrices[0].shape[1]), dtype=np.float64)
+    results = [np.empty((n_groups, matrices[0].shape[1])) for _ in rules]
     for low in range(0, n_groups, step):
         high = min(low + step, n_groups)
-        spans = [slice(*np.searchsorted(group, (low, high))) for group in ordered]
-        parts = zip(matrices, orders, spans, strict=True)
-        rows = np.concatenate([matrix[order[span]] for matrix, order, span in parts], dtype=np.float64)
-        group = np.concatenate([group[span] for group, span in zip(ordered, spans, strict=True)])
+        spans = [
+            order[slice(*np.searchsorted(group, (low, high)))] for order, group in zip(orders, ordered, strict=True)
+        ]
+        rows = np.concatenate([matrix[span] for matrix, span in zip(matrices, spans, strict=True)], dtype=np.float64)
+        group = np.concatenate([group[span] for group, span in zip(groups, spans, strict=True)])
+        source = np.concatenate([source[span] for source, span in zip(sources, spans, strict=True)])
         by_group = np.argsort(group, kind="stable")
-        result[low:high] = rule(rows[by_group], np.searchsorted(group[by_group], np.arange(low, high)))
-    return result
+        starts = np.searchsorted(group[by_group], np.arange(low, high))
+        block = Block(rows[by_group], starts, source[by_group])
+        for result, rule in zip(results, rules, strict=True):
+            result[low:high] = rule(block)
+    return results
 
 
-def fuse(aligned: Aligned, recipe: Recipe) -> FusedObservations:
-    """Turn all rows (image x model) of each plant into one.
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """What the last step of a fusion combines: a matrix of each model, plant and source of every row.
+
+    Attributes
+    ----------
+    matrices
+        Each (n_i, k).
+    groups
+        Each (n_i,): the plant.
+    sources
+        Each (n_i,): number in `labels`.
+    labels
+        (model, view) of each source; without a view where images were a step of their own.
+    """
+
+    matrices: list[NDArray[np.floating]]
+    groups: list[NDArray[np.intp]]
+    sources: list[NDArray[np.intp]]
+    labels: tuple[Label, ...]
+
+
+def rows_of(aligned: Aligned, image_rule: str | None = None) -> Rows:
+    """Rows of every model, after the step over its images if there is one.
 
     Without an image rule every row counts alike, so a plant's answer leans to the member with more images of it;
     with one, every model counts alike.
     """
-    matrices: list[NDArray[np.floating]] = [member.probability for member in aligned.members]
     groups = [plants.index for plants in aligned.observations]
+    matrices: list[NDArray[np.floating]] = [member.probability for member in aligned.members]
+    names = model_names(aligned)
+    if image_rule is None:
+        views, number = np.unique(np.concatenate([one.view for one in aligned.members]), return_inverse=True)
+        labels = tuple((name, view) for name in names for view in views.tolist())
+        cuts = np.cumsum([len(group) for group in groups])[:-1]
+        sources = [member * len(views) + part for member, part in enumerate(np.split(number, cuts))]
+        return Rows(matrices, groups, sources, labels)
+    n_plants = len(aligned.observations[0].observation_id)
+    first = RULES[image_rule]
+    matrices = [pool([matrix], [group], n_plants, first) for matrix, group in zip(matrices, groups, strict=True)]
+    sources = [np.full(n_plants, number) for number in range(len(matrices))]
+    return Rows(matrices, [np.arange(n_plants)] * len(matrices), sources, tuple((name, "") for name in names))
+
+
+def model_names(aligned: Aligned) -> tuple[str, ...]:
+    """Name of every member, its place before it: one model may be there twice, plain and augmented."""
+    return tuple(f"{place}:{member.model}" for place, member in enumerate(aligned.members, 1))
+
+
+def rule_at(aligned: Aligned, recipe: Recipe, labels: Sequence[Label], fitted: FittedRule | None) -> Rule:
+    """Make the last step of a recipe for rows of these sources.
+
+    Raises
+    ------
+    SettingsError
+        If weights are of another number than models, or a learned rule is not fitted for these members.
+    """
+    names = model_names(aligned)
+    if recipe.learned:
+        if fitted is None:
+            raise SettingsError(f"{recipe.rule}, fitted", "a learned rule that is not", "Fit it first.")
+        fitted.require_fit(names, aligned.members[0].classes)
+        return fitted.at(labels)
+    if recipe.rule != WEIGHTED:
+        return RULES[recipe.rule]
+    if len(recipe.weights) != len(names):
+        expected = f"`weights` of length {len(names)} (one per model)"
+        raise SettingsError(expected, f"{len(recipe.weights)}", "Pass --weight once per model.")
+    by_name = dict(zip(names, recipe.weights, strict=True))
+    return WeightedMean(np.array([by_name[model] for model, _ in labels]))
+
+
+def fuse(aligned: Aligned, recipe: Recipe, fitted: FittedRule | None = None) -> FusedObservations:
+    """Turn all rows (image x model) of each plant into one; a learned rule needs what it learnt."""
+    return fuse_all(aligned, [recipe], {recipe: fitted} if fitted else {})[recipe]
+
+
+def fuse_all(
+    aligned: Aligned, chosen: Sequence[Recipe], fitted: Mapping[Recipe, FittedRule] = MappingProxyType({})
+) -> dict[Recipe, FusedObservations]:
+    """`fuse` by several recipes; those that begin alike share their rows.
+
+    Temperatures are no part of it: members come as they are to be fused.
+    """
+    found: dict[Recipe, NDArray[np.float64]] = {}
     plants = aligned.observations[0]
-    n_plants = len(plants.observation_id)
-    if recipe.image_rule is not None:
-        first = RULES[recipe.image_rule]
-        matrices = [pool([matrix], [group], n_plants, first) for matrix, group in zip(matrices, groups, strict=True)]
-        groups = [np.arange(n_plants)] * len(matrices)
-    return FusedObservations(
-        split=aligned.members[0].split,
-        observation_id=plants.observation_id,
-        author=plants.author,
-        true_class=plants.true_class,
-        n_images=aligned.n_images,
-        classes=aligned.members[0].classes,
-        probability=pool(matrices, groups, n_plants, RULES[recipe.rule]),
-    )
+    for first in dict.fromkeys(recipe.image_rule for recipe in chosen):
+        alike = [recipe for recipe in chosen if recipe.image_rule == first]
+        rows = rows_of(aligned, first)
+        rules = [rule_at(aligned, recipe, rows.labels, fitted.get(recipe)) for recipe in alike]
+        pooled = pool_all(rows.matrices, rows.groups, len(plants.observation_id), rules, rows.sources)
+        found |= dict(zip(alike, pooled, strict=True))
+    n_images = aligned.n_images
+    return {
+        recipe: FusedObservations(
+            split=aligned.members[0].split,
+            observation_id=plants.observation_id,
+            author=plants.author,
+            true_class=plants.true_class,
+            n_images=n_images,
+            classes=aligned.members[0].classes,
+            probability=found[recipe],
+        )
+        for recipe in chosen
+    }
 
 
-def fuse_images(aligned: Aligned, recipe: Recipe) -> NDArray[np.float64] | None:
+def fuse_images(aligned: Aligned, recipe: Recipe, fitted: FittedRule | None = None) -> NDArray[np.float64] | None:
     """Fuse the models image by image, for S_image: (n, k), or None when the members hold different images."""
     if not aligned.same_images:
         return None
-    matrices = [member.probability for member in aligned.members]
+    rows = rows_of(aligned)
+    if recipe.image_rule is not None:
+        # After a step over images a source has no view.
+        rows = Rows(rows.matrices, rows.groups, rows.sources, tuple((model, "") for model, _ in rows.labels))
     n_images = len(aligned.members[0].image_id)
-    return pool(matrices, [np.arange(n_images)] * len(matrices), n_images, RULES[recipe.rule])
+    rule = rule_at(aligned, recipe, rows.labels, fitted)
+    return pool_all(rows.matrices, [np.arange(n_images)] * len(rows.matrices), n_images, [rule], rows.sources)[0]
 
 
-def _normalised(rows: NDArray[np.float64]) -> NDArray[np.float64]:
-    total: NDArray[np.float64] = rows.sum(axis=1, keepdims=True)
-    return rows / total
+__all__ = [
+    "PRODUCT_FLOOR", "RULES", "SETS", "FusedObservations", "Recipe", "fuse", "fuse_all", "fuse_images", "mean_rule",
+    "pool", "pool_all", "recipes",
+]  # fmt: skip

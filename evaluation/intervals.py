@@ -1,30 +1,38 @@
 """Intervals: how far a score would move with other authors, by drawing authors anew.
 
 Photographs of one author are alike in place, day, camera and habit, so authors are what is drawn, with everything that
-they photographed; an observation of unknown author is drawn by itself. Both ends are percentiles of the drawn scores.
+they photographed; an observation of unknown author is drawn by itself. Both ends are percentiles of the drawn scores,
+for an error made of distances (calibration) mirrored at the score itself, for a mean over species, of which draws lack
+some, moved so that the drawn scores lie around it.
 
 References
 ----------
 .. [1] B. Efron, R. Tibshirani, "An Introduction to the Bootstrap", Chapman & Hall 1993, chapter 13: percentile
-   intervals.
+   intervals; chapter 15: permutation tests.
+.. [2] A. Davison, D. Hinkley, "Bootstrap Methods and their Application", Cambridge 1997, section 5.2: basic intervals,
+   the mirrored ones.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_array
 
-from evaluation.metrics import PerAuthor
+from evaluation.metrics import PerAuthor, side_by_side, users
 
 N_DRAWS = 2000
+N_SWAPS = 9999
 LEVEL = 0.95
 _SEED = 2014
 _BLOCK = 250
+_CELLS = 500_000
+"""Numbers held at once: few enough for the processor's cache and for any memory."""
 
 
 @dataclass(frozen=True)
@@ -60,39 +68,123 @@ def intervals(scores: Sequence[PerAuthor]) -> list[tuple[float, float]]:
     Returns
     -------
     list[tuple[float, float]]
-        (low, high), the `LEVEL` percentile interval of `N_DRAWS` draws; NaN with fewer than two authors.
+        (low, high), the `LEVEL` percentile interval of `N_DRAWS` draws; NaN with fewer than two authors. Where noise
+        adds to a score, drawn scores lie too high by as much as the score itself, and the interval is mirrored at it
+        and cut at 0: ``2 score - high, 2 score - low``; the score may then lie above it.
     """
-    return [_ends(column) for column in _drawn(scores).T]
+    ends = (_ends(column) for column in _centred(scores).T)
+    return [_within(score, found) for score, found in zip(scores, ends, strict=True)]
 
 
 def difference(first: PerAuthor, second: PerAuthor) -> Difference:
-    """Compare two runs on the same authors; both are drawn with the same ones."""
-    drawn = _drawn([first, second])
+    """Compare two runs on the same authors; both are drawn with the same ones.
+
+    The ends are percentiles, for errors too: what noise adds to both of them it does not add to their difference.
+    """
+    drawn = _centred([first, second])
     return Difference(first.value - second.value, *_ends(drawn[:, 0] - drawn[:, 1]))
+
+
+def swap_p_value(first: PerAuthor, second: PerAuthor) -> float:
+    """Probability of so great a difference, in either direction, if it were chance which run is which.
+
+    For every author a coin decides whether the two runs change places, with everything that the author photographed.
+    That is a fair test of the hypothesis that the runs are alike for every author; it asks for no distribution, and it
+    is not corrected for the number of runs that are compared.
+
+    Returns
+    -------
+    float
+        In [1 / (`N_SWAPS` + 1), 1]; NaN with fewer than two authors.
+    """
+    if first.n_authors < 2:
+        return math.nan
+    change = csr_array(second.sums) - csr_array(first.sums)
+    all_first: NDArray[np.float64] = np.asarray(first.sums.sum(axis=0))[np.newaxis]
+    all_second: NDArray[np.float64] = np.asarray(second.sums.sum(axis=0))[np.newaxis]
+    rng = np.random.default_rng([_SEED, first.n_authors])
+    # Rounding must not tell equal differences apart.
+    threshold = abs(first.value - second.value) - 1e-12
+    n_greater = 0
+    for start in range(0, N_SWAPS, _BLOCK):
+        swapped = rng.integers(0, 2, (first.n_authors, min(_BLOCK, N_SWAPS - start))).astype(np.float64)
+        moved = np.asarray(change.T @ swapped).T
+        apart = np.abs(first.of(all_first + moved) - second.of(all_second - moved))
+        n_greater += int(np.count_nonzero(apart >= threshold))
+    return (n_greater + 1) / (N_SWAPS + 1)
+
+
+def intervals_of(
+    statistics: Callable[[NDArray[np.float64]], NDArray[np.float64]], author: NDArray[np.str_]
+) -> list[tuple[float, float]]:
+    """Ends of the intervals of figures that are no ratios of sums over authors, such as areas under a curve.
+
+    Parameters
+    ----------
+    statistics
+        (b, m) how often each plant counts in each of b draws -> (b, q) the q figures; NaN where a draw has none, which
+        is then left aside.
+    author
+        (m,) user of each plant, ``""`` for a user of its own.
+
+    Returns
+    -------
+    list[tuple[float, float]]
+        (low, high) of each; NaN with fewer than two authors.
+    """
+    user = users(author)
+    n_users = int(user.max()) + 1
+    if n_users < 2:
+        return [(math.nan, math.nan)] * statistics(np.ones((1, len(author)))).shape[1]
+    times = _times_drawn(n_users)
+    blocks = (times[start : start + _BLOCK].astype(np.float64) for start in range(0, N_DRAWS, _BLOCK))
+    drawn = np.concatenate([statistics(block[:, user]) for block in blocks])
+    return [_ends(column) for column in drawn.T]
 
 
 def _drawn(scores: Sequence[PerAuthor]) -> NDArray[np.float64]:
     """(`N_DRAWS`, number of scores), or no rows with fewer than two authors."""
-    (n_authors,) = {len(score.total) for score in scores}
+    (n_authors,) = {score.n_authors for score in scores}
     if n_authors < 2:
         return np.empty((0, len(scores)))
-    totals = np.stack([score.total for score in scores], axis=1)
-    weights = np.stack([score.weight for score in scores], axis=1)
-    blocks = [(block @ totals) / (block @ weights) for block in _blocks(n_authors)]
-    return np.concatenate(blocks)
+    # A sparse product adds up every column alike, wherever it stands: equal scores stay equal to the last bit.
+    sums = csr_array(side_by_side([score.sums for score in scores])).T
+    ends = np.cumsum([score.n_columns for score in scores])[:-1]
+    found = np.empty((N_DRAWS, len(scores)))
+    step = max(1, _CELLS // max(sums.shape))
+    for start in range(0, N_DRAWS, step):
+        times = _times_drawn(n_authors)[start : start + step].T.astype(np.float64)
+        parts = np.split(np.asarray(sums @ times).T, ends, axis=1)
+        found[start : start + step] = np.stack([score.of(part) for score, part in zip(scores, parts, strict=True)], 1)
+    return found
+
+
+def _centred(scores: Sequence[PerAuthor]) -> NDArray[np.float64]:
+    """Drawn scores, those of which parts drop out around the score: a rare species is missing from a third of them."""
+    drawn = _drawn(scores)
+    for column, score in enumerate(scores):
+        if score.parts_drop_out and len(drawn):
+            drawn[:, column] += score.value - drawn[:, column].mean()
+    return drawn
+
+
+def _within(score: PerAuthor, ends: tuple[float, float]) -> tuple[float, float]:
+    """Mirror the interval of an error at its value, and keep a moved or mirrored one within what the score can be."""
+    low, high = ends
+    if math.isnan(low) or not (score.noise_adds or score.parts_drop_out):
+        return low, high
+    if score.noise_adds:
+        low, high = 2 * score.value - high, 2 * score.value - low
+    return max(0.0, low), min(1.0, max(0.0, high))
 
 
 def _ends(drawn: NDArray[np.float64]) -> tuple[float, float]:
+    # A draw in which no author has anything that the metric looks at has no score.
+    drawn = drawn[np.isfinite(drawn)]
     if not len(drawn):
         return math.nan, math.nan
     low, high = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return float(low), float(high)
-
-
-def _blocks(n_authors: int) -> Iterator[NDArray[np.float64]]:
-    times = _times_drawn(n_authors)
-    for start in range(0, N_DRAWS, _BLOCK):
-        yield times[start : start + _BLOCK].astype(np.float64)
 
 
 @lru_cache(maxsize=16)
@@ -100,6 +192,9 @@ def _times_drawn(n_authors: int) -> NDArray[np.uint8]:
     """(`N_DRAWS`, n_authors) how often each author is drawn; the same for all runs, so that they can be compared."""
     rng = np.random.default_rng([_SEED, n_authors])
     times = np.empty((N_DRAWS, n_authors), dtype=np.uint8)
-    for row in times:
-        row[:] = np.bincount(rng.integers(n_authors, size=n_authors), minlength=n_authors)
+    for start in range(0, N_DRAWS, _BLOCK):
+        block = times[start : start + _BLOCK]
+        # Draws are counted together: each has numbers of its own.
+        drawn = rng.integers(n_authors, size=block.shape) + n_authors * np.arange(len(block))[:, np.newaxis]
+        block[:] = np.bincount(drawn.ravel(), minlength=block.size).reshape(block.shape)
     return times

@@ -84,3 +84,23 @@ def check_probability(probability: NDArray[np.float32], image_id: NDArray[np.str
             values = f"lowest {probability[row].min()}, sum {totals[row]:.6g}"
             got = f"row {row} (image {str(image_id[row])!r}: {values})"
             raise PredictionsError(expected, got, REBUILD)
+
+
+def check_unseen(unseen: NDArray[np.bool_] | None, image_id: NDArray[np.str_]) -> None:
+    """Require one yes or no per image, or nothing at all."""
+    if unseen is not None and (unseen.dtype != np.bool_ or unseen.shape != image_id.shape):
+        got = f"{unseen.dtype} of shape {unseen.shape}"
+        raise PredictionsError(f"`unseen` as one yes or no for each of {len(image_id)} images", got, REBUILD)
+
+
+def check_log_sum_exp(log_sum_exp: NDArray[np.float32] | None, image_id: NDArray[np.str_]) -> None:
+    """Require one finite number per image, or nothing at all."""
+    if log_sum_exp is None:
+        return
+    if log_sum_exp.shape != image_id.shape:
+        got = f"shape {log_sum_exp.shape} for {len(image_id)} images"
+        raise PredictionsError("one `log_sum_exp` per image", got, REBUILD)
+    if not np.isfinite(log_sum_exp).all():
+        row = int(np.argmin(np.isfinite(log_sum_exp)))
+        got = f"{log_sum_exp[row]} in row {row} (image {str(image_id[row])!r})"
+        raise PredictionsError("a finite `log_sum_exp`", got, REBUILD)

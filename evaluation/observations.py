@@ -47,7 +47,7 @@ def group_observations(predictions: Predictions) -> Observations:
         If images of one plant name different classes.
     """
     observation_id, index = np.unique(predictions.observation_id, return_inverse=True)
-    true_class = _first_known(predictions.true_class, index, len(observation_id))
+    true_class = first_known(predictions.true_class, index, len(observation_id))
     truth = predictions.true_class
     clash = np.flatnonzero((truth != "") & (truth != true_class[index]))
     if clash.size:
@@ -57,7 +57,7 @@ def group_observations(predictions: Predictions) -> Observations:
             f"(image {predictions.image_id[row]}) of {predictions.model}"
         )
         raise PredictionsError("one true class per observation", got, "Correct the metadata of its photographs.")
-    author = _first_known(predictions.author, index, len(observation_id))
+    author = first_known(predictions.author, index, len(observation_id))
     return Observations(
         observation_id=observation_id,
         author=author,
@@ -71,7 +71,8 @@ def group_observations(predictions: Predictions) -> Observations:
     )
 
 
-def _first_known(values: NDArray[np.str_], index: NDArray[np.intp], n_groups: int) -> NDArray[np.str_]:
+def first_known(values: NDArray[np.str_], index: NDArray[np.intp], n_groups: int) -> NDArray[np.str_]:
+    """(n_groups,) first value of each group that is not ``""``; `index` (n,) is the group of each value."""
     known = np.flatnonzero(values != "")
     groups, first = np.unique(index[known], return_index=True)
     result = np.zeros(n_groups, dtype=values.dtype)

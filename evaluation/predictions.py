@@ -19,8 +19,10 @@ from evaluation.invariants import (
     check_classes,
     check_images,
     check_labels,
+    check_log_sum_exp,
     check_probability,
     check_strings,
+    check_unseen,
 )
 from featstore.errors import PredictionsError
 from featstore.provenance import Json, replacing, require_room
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
 SCHEMA = "predictions/1"
 SUFFIX = ".predictions.h5"
 STRINGS = ("image_id", "observation_id", "author", "view", "true_class")
+OPTIONAL = ("unseen", "log_sum_exp")
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,6 +62,12 @@ class Predictions:
         Speed that was measured when the predictions were made; NaN when unknown.
     provenance
         What made the predictions.
+    unseen
+        (n,) whether neither fitting, tuning nor early stopping looked at the image, so that more may be learnt on it;
+        None where nobody said.
+    log_sum_exp
+        (n,) float32, finite: logarithm of the summed exponentials of the model's logits, before any temperature; None
+        for a model without logits.
 
     Raises
     ------
@@ -77,6 +86,8 @@ class Predictions:
     probability: NDArray[np.float32]
     images_per_second: float = math.nan
     provenance: Mapping[str, Json] = field(default_factory=dict)
+    unseen: NDArray[np.bool_] | None = None
+    log_sum_exp: NDArray[np.float32] | None = None
 
     def __post_init__(self) -> None:
         check_labels(self.model, self.split, self.images_per_second)
@@ -85,7 +96,10 @@ class Predictions:
         check_images(self.image_id, {name: getattr(self, name) for name in STRINGS})
         check_classes(self.classes)
         check_probability(self.probability, self.image_id, self.classes)
-        for name in (*STRINGS, "classes", "probability"):
+        check_unseen(self.unseen, self.image_id)
+        check_log_sum_exp(self.log_sum_exp, self.image_id)
+        told = [name for name in OPTIONAL if getattr(self, name) is not None]
+        for name in (*STRINGS, "classes", "probability", *told):
             # A view: the caller's own array stays writeable.
             frozen = getattr(self, name).view()
             frozen.flags.writeable = False
@@ -102,6 +116,7 @@ class Predictions:
         probability: NDArray[np.float32],
         images_per_second: float = math.nan,
         provenance: Mapping[str, Json] | None = None,
+        log_sum_exp: NDArray[np.float32] | None = None,
     ) -> Predictions:
         """Join probabilities to the papers of their images, row by row.
 
@@ -110,7 +125,7 @@ class Predictions:
         papers
             n rows with the columns image_id, observation_id, author, view and class_id; missing
             values count as unknown.
-        model, split, classes, probability, images_per_second, provenance
+        model, split, classes, probability, images_per_second, provenance, log_sum_exp
             As in `Predictions`; row i of `probability` belongs to row i of `papers`.
 
         Raises
@@ -134,10 +149,12 @@ class Predictions:
             model=model,
             split=split,
             **strings,
+            unseen=None,
             classes=np.asarray(classes, dtype=np.str_),
             probability=probability,
             images_per_second=images_per_second,
             provenance=dict(provenance or {}),
+            log_sum_exp=log_sum_exp,
         )
 
     def select(self, mask: NDArray[np.bool_]) -> Predictions:
@@ -158,6 +175,8 @@ class Predictions:
             probability=self.probability[rows],
             images_per_second=self.images_per_second,
             provenance=self.provenance,
+            unseen=None if self.unseen is None else self.unseen[rows],
+            log_sum_exp=None if self.log_sum_exp is None else self.log_sum_exp[rows],
         )
 
     def write(self, path: Path) -> None:
@@ -187,6 +206,9 @@ class Predictions:
                 for name in (*STRINGS, "classes"):
                     file.create_dataset(name, data=getattr(self, name).astype(object), dtype=text)
                 file.create_dataset("probability", data=self.probability)
+                for name in OPTIONAL:
+                    if getattr(self, name) is not None:
+                        file.create_dataset(name, data=getattr(self, name))
         except ValueError as error:
             raise PredictionsError(
                 "ids and names that are UTF-8 text without NUL",
@@ -196,7 +218,7 @@ class Predictions:
 
     @classmethod
     def read(cls, path: Path) -> Predictions:
-        """Read a file of schema predictions/1; `log_sum_exp` and other additions are left aside.
+        """Read a file of schema predictions/1; additions to it are left aside.
 
         Raises
         ------
@@ -212,6 +234,8 @@ class Predictions:
                     probability=_probability(file),
                     images_per_second=float(file.attrs.get("images_per_second", math.nan)),
                     provenance=json.loads(file.attrs.get("provenance", "{}")),
+                    unseen=file["unseen"][...] if "unseen" in file else None,
+                    log_sum_exp=np.array(file["log_sum_exp"], np.float32) if "log_sum_exp" in file else None,
                 )
             except PredictionsError as error:
                 raise PredictionsError(error.expected, f"{error.got} in {path}", error.remedy) from error

@@ -14,6 +14,7 @@ from featstore.provenance import Json, provenance, write_json
 
 SCHEMA = "run/1"
 CARD = "run.json"
+RULE = "rule.json"
 KINDS = ("head", "finetuned", "fusion")
 REBUILD = "Write the run again with `heads compare`, `finetune run` or `evaluate fuse`."
 
@@ -128,6 +129,11 @@ def _mapping(content: Mapping[str, Json], name: str) -> dict[str, Json]:
 def predictions_path(folder: Path, split: str, variant: str = "") -> Path:
     """Where the predictions of a run lie: ``test.predictions.h5``, augmented ``test.tta5.predictions.h5``."""
     return folder / f"{split}{'.' if variant else ''}{variant}{SUFFIX}"
+
+
+def observations_path(folder: Path, split: str) -> Path:
+    """Where a fusion's answers lie, predictions with one row per plant: ``test.observations.h5``."""
+    return folder / f"{split}.observations.h5"
 
 
 def split_and_variant(path: Path) -> tuple[str, str]:

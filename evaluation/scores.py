@@ -6,7 +6,7 @@ import csv
 import io
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import astuple, dataclass, fields
+from dataclasses import dataclass, fields
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
@@ -14,20 +14,25 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.fusion import FusedObservations, mean_rule, pool
+from evaluation.fusion import FusedObservations
 from evaluation.intervals import intervals
 from evaluation.invariants import ALL_VIEWS
 from evaluation.metrics import (
+    UNKNOWN_AUTHORS,
     PerAuthor,
-    average_ranks,
+    UnknownAuthor,
+    calibration_error,
+    class_mean,
     image_score,
+    log_loss,
     observation_score,
+    plant_mean,
     reciprocal_rank,
     top_k_score,
-    true_indices,
 )
-from evaluation.observations import group_observations
 from evaluation.predictions import Predictions
+from evaluation.ranking import Ranked, rank_fused, rank_predictions
+from featstore.errors import SettingsError
 from featstore.provenance import Json, write_json, write_text
 
 SCHEMA = "scores/1"
@@ -46,13 +51,13 @@ class Score:
     view
         The view whose images alone were used, or ``"all"``.
     metric
-        A name in `METRICS`.
+        A name in `METRICS`, or ``top_<k>``.
     value
         The figure, finite.
     low, high
         Ends of its 95 % interval by `evaluation.intervals`, NaN with fewer than two authors.
     n_observations
-        Observations of known class behind it, at least 1.
+        Observations of known class behind it, at least 1; for a metric that looks at listed species alone, those.
     """
 
     run: str
@@ -70,57 +75,130 @@ class Score:
             raise ValueError(f"a finite score over at least one observation, got {self}")
 
 
-@dataclass(frozen=True, eq=False)
-class Ranked:
-    """The places that the right species took.
+def _s(ranked: Ranked) -> PerAuthor:
+    return observation_score(reciprocal_rank(ranked.rank), ranked.user)
+
+
+def _s_image(ranked: Ranked) -> PerAuthor | None:
+    if not len(ranked.image_rank):
+        return None
+    return image_score(reciprocal_rank(ranked.image_rank), ranked.plant, ranked.user)
+
+
+def _top_k(ranked: Ranked, *, k: int) -> PerAuthor:
+    return top_k_score(ranked.rank, k, ranked.user)
+
+
+def _mrr(ranked: Ranked) -> PerAuthor:
+    return plant_mean(reciprocal_rank(ranked.rank), ranked.user)
+
+
+def _class_mrr(ranked: Ranked) -> PerAuthor:
+    return class_mean(reciprocal_rank(ranked.rank), ranked.true_class, ranked.user)
+
+
+def _class_top_1(ranked: Ranked) -> PerAuthor:
+    return class_mean((ranked.rank <= 1).astype(np.float64), ranked.true_class, ranked.user)
+
+
+def _log_loss(ranked: Ranked) -> PerAuthor | None:
+    if not len(ranked.own) or not ranked.listed.any():
+        return None
+    return log_loss(ranked.own, ranked.listed, ranked.user)
+
+
+def _calibration_error(ranked: Ranked) -> PerAuthor | None:
+    if not len(ranked.own) or not ranked.listed.any():
+        return None
+    return calibration_error(ranked.confidence, ranked.right, ranked.listed, ranked.user)
+
+
+SCORE_COLUMNS = tuple(column.name for column in fields(Score))
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A figure of merit; called with places, it gives the figure, or None where it has nothing to look at.
 
     Parameters
     ----------
-    observation_id, true_class
-        (m,) the plants of known class, and what each is.
-    rank
-        (m,) rank per plant, infinity where the species is not listed.
-    author
-        (m,) user of each plant, ``""`` when unknown.
-    image_rank, plant
-        (n,) rank per image, and the position of its plant in the rows above; no images, no `S_image`.
+    measure
+        What it computes.
+    higher_is_better
+        False for a loss or an error.
+    listed_only
+        Whether plants of a species outside the classes are left aside instead of counting as wrong.
     """
 
-    observation_id: NDArray[np.str_]
-    true_class: NDArray[np.str_]
-    rank: NDArray[np.float64]
-    author: NDArray[np.str_]
-    image_rank: NDArray[np.float64]
-    plant: NDArray[np.intp]
+    measure: Callable[[Ranked], PerAuthor | None]
+    higher_is_better: bool = True
+    listed_only: bool = False
+
+    def __call__(self, ranked: Ranked) -> PerAuthor | None:
+        """Measure."""
+        return self.measure(ranked)
+
+    def n_observations(self, ranked: Ranked) -> int:
+        """How many plants the figure rests on."""
+        return int(np.count_nonzero(ranked.listed)) if self.listed_only else len(ranked.rank)
 
 
-def _observation_score(ranked: Ranked) -> PerAuthor:
-    return observation_score(reciprocal_rank(ranked.rank), ranked.author)
-
-
-def _image_score(ranked: Ranked) -> PerAuthor | None:
-    if not len(ranked.image_rank):
-        return None
-    return image_score(reciprocal_rank(ranked.image_rank), ranked.plant, ranked.author)
-
-
-def _top_k_score(ranked: Ranked, *, k: int) -> PerAuthor:
-    return top_k_score(ranked.rank, k, ranked.author)
-
-
-METRICS: Mapping[str, Callable[[Ranked], PerAuthor | None]] = MappingProxyType(
+METRICS: Mapping[str, Metric] = MappingProxyType(
     {
-        "S": _observation_score,
-        "S_image": _image_score,
-        "top_1": partial(_top_k_score, k=1),
-        "top_3": partial(_top_k_score, k=3),
-        "top_5": partial(_top_k_score, k=5),
+        "S": Metric(_s),
+        "S_image": Metric(_s_image),
+        "top_1": Metric(partial(_top_k, k=1)),
+        "top_3": Metric(partial(_top_k, k=3)),
+        "top_5": Metric(partial(_top_k, k=5)),
+        "mrr": Metric(_mrr),
+        "class_mrr": Metric(_class_mrr),
+        "class_top_1": Metric(_class_top_1),
+        "log_loss": Metric(_log_loss, higher_is_better=False, listed_only=True),
+        "calibration_error": Metric(_calibration_error, higher_is_better=False, listed_only=True),
     }
 )
-"""Name -> figure; None where a result has nothing that the metric could look at."""
+"""Name -> metric; what ends in ``loss`` or ``error`` is better low, all else high."""
 
 
-def score_predictions(predictions: Predictions, run: str | None = None) -> list[Score]:
+@dataclass(frozen=True)
+class Scoring:
+    """What is scored beyond the usual, and how.
+
+    Parameters
+    ----------
+    top
+        Further k of Top-k, each at least 1.
+    unknown_author
+        ``"own"``: every observation without author is a user of its own; ``"one"``: all of them are one user's.
+
+    Raises
+    ------
+    SettingsError
+        If a k is below 1, or there is no such way with unknown authors.
+    """
+
+    top: tuple[int, ...] = ()
+    unknown_author: UnknownAuthor = "own"
+
+    def __post_init__(self) -> None:
+        for k in self.top:
+            if k < 1:
+                raise SettingsError("a k of Top-k of at least 1", f"{k}", "Pass `--top 10`, for example.")
+        if self.unknown_author not in UNKNOWN_AUTHORS:
+            expected = f"unknown authors as {' or '.join(UNKNOWN_AUTHORS)}"
+            raise SettingsError(expected, f"{self.unknown_author!r}", "Pass one of these to `--unknown-author`.")
+
+    @property
+    def metrics(self) -> Mapping[str, Metric]:
+        """`METRICS` and the further Top-k, in the order of k."""
+        further = {f"top_{k}": Metric(partial(_top_k, k=k)) for k in sorted(self.top)}
+        return MappingProxyType({**METRICS, **further})
+
+
+USUAL = Scoring()
+
+
+def score_predictions(predictions: Predictions, run: str | None = None, scoring: Scoring = USUAL) -> list[Score]:
     """Score one model: the images of an observation are averaged, S_image looks at each image alone.
 
     Parameters
@@ -129,6 +207,8 @@ def score_predictions(predictions: Predictions, run: str | None = None) -> list[
         Images of unknown class are left out; a class outside `classes` counts 0.
     run
         Name in the scores; the model's own by default.
+    scoring
+        What is scored, and how.
 
     Returns
     -------
@@ -144,33 +224,9 @@ def score_predictions(predictions: Predictions, run: str | None = None) -> list[
     name = run or predictions.model
     return [
         score
-        for view, ranked in rank_predictions(predictions).items()
-        for score in _score_rows(ranked, name, predictions.split, view)
+        for view, ranked in rank_predictions(predictions, scoring.unknown_author).items()
+        for score in score_ranked(ranked, name, predictions.split, view, scoring)
     ]
-
-
-def rank_predictions(predictions: Predictions) -> dict[str, Ranked]:
-    """Rank the right species of every observation, by view as `score_predictions` has them."""
-    plants = group_observations(predictions)
-    truth = plants.true_class[plants.index]
-    known = truth != ""
-    image_rank = average_ranks(predictions.probability, true_indices(truth, predictions.classes))
-    found: dict[str, Ranked] = {}
-    for view in (ALL_VIEWS, *np.unique(predictions.view[known]).tolist()):
-        rows = np.flatnonzero(known & ((predictions.view == view) | (view == ALL_VIEWS)))
-        if not len(rows):
-            continue
-        present, plant = np.unique(plants.index[rows], return_inverse=True)
-        pooled = pool([predictions.probability[rows]], [plant], len(present), mean_rule)
-        found[view] = Ranked(
-            observation_id=plants.observation_id[present],
-            true_class=plants.true_class[present],
-            rank=average_ranks(pooled, true_indices(plants.true_class[present], predictions.classes)),
-            author=plants.author[present],
-            image_rank=image_rank[rows],
-            plant=plant,
-        )
-    return found
 
 
 def score_fused(
@@ -178,57 +234,52 @@ def score_fused(
     run: str,
     image_probability: NDArray[np.float64] | None = None,
     index: NDArray[np.intp] | None = None,
+    scoring: Scoring = USUAL,
 ) -> list[Score]:
     """Score a fusion over all views.
 
     Parameters
     ----------
-    fused
-        Observations of unknown class are left out; a class outside `classes` counts 0.
+    fused, image_probability, index
+        As in `evaluation.ranking.rank_fused`.
     run
         Name in the scores, ``fusion:<rule>``.
-    image_probability, index
-        (n, k) rows fused image by image, and (n,) the position of each image's plant in `fused`; without them
-        there is no S_image.
+    scoring
+        What is scored, and how.
 
     Returns
     -------
     list[Score]
         View ``"all"``; empty when no true class is known.
     """
-    known = np.flatnonzero(fused.true_class != "")
-    if not len(known):
-        return []
-    true_index = true_indices(fused.true_class, fused.classes)
-    image_rank, plant = np.empty(0), np.empty(0, dtype=np.intp)
-    if image_probability is not None and index is not None:
-        rows = np.flatnonzero(fused.true_class[index] != "")
-        image_rank = average_ranks(image_probability[rows], true_index[index[rows]])
-        plant = np.searchsorted(known, index[rows])
-    ranked = Ranked(
-        observation_id=fused.observation_id[known],
-        true_class=fused.true_class[known],
-        rank=average_ranks(fused.probability[known], true_index[known]),
-        author=fused.author[known],
-        image_rank=image_rank,
-        plant=plant,
-    )
-    return _score_rows(ranked, run, fused.split, ALL_VIEWS)
+    ranked = rank_fused(fused, image_probability, index, scoring.unknown_author)
+    return [] if ranked is None else score_ranked(ranked, run, fused.split, ALL_VIEWS, scoring)
 
 
-def _score_rows(ranked: Ranked, run: str, split: str, view: str) -> list[Score]:
-    sums = {name: found for name, metric in METRICS.items() if (found := metric(ranked)) is not None}
+def score_ranked(ranked: Ranked, run: str, split: str, view: str, scoring: Scoring = USUAL) -> list[Score]:
+    """Score places by every metric that they have a figure for, with intervals."""
+    metrics = scoring.metrics
+    sums = {name: found for name, metric in metrics.items() if (found := metric(ranked)) is not None}
     ends = intervals(list(sums.values()))
     return [
-        Score(run, split, view, name, found.value, *low_and_high, len(ranked.rank))
+        Score(run, split, view, name, found.value, *low_and_high, metrics[name].n_observations(ranked))
         for (name, found), low_and_high in zip(sums.items(), ends, strict=True)
     ]
 
 
+def score_to_json(score: Score) -> dict[str, Json]:
+    """A score as a JSON object; NaN becomes null."""
+    return {name: _finite(getattr(score, name)) for name in SCORE_COLUMNS}
+
+
+def score_cells(score: Score) -> list[str]:
+    """Cells of a score under `SCORE_COLUMNS`; NaN is empty."""
+    return ["" if cell is None else str(cell) for cell in score_to_json(score).values()]
+
+
 def scores_to_json(scores: Iterable[Score]) -> list[Json]:
     """Scores as JSON objects; NaN becomes null."""
-    names = [column.name for column in fields(Score)]
-    return [{name: _finite(cell) for name, cell in zip(names, astuple(score), strict=True)} for score in scores]
+    return [score_to_json(score) for score in scores]
 
 
 def write_scores(scores: Sequence[Score], folder: Path) -> tuple[Path, Path]:
@@ -240,8 +291,7 @@ def write_scores(scores: Sequence[Score], folder: Path) -> tuple[Path, Path]:
         The two files.
     """
     table, document = folder / "scores.csv", folder / "scores.json"
-    rows = [["" if _finite(cell) is None else str(cell) for cell in astuple(score)] for score in scores]
-    write_csv(table, [column.name for column in fields(Score)], rows)
+    write_csv(table, SCORE_COLUMNS, [score_cells(score) for score in scores])
     write_json(document, {"schema": SCHEMA, "scores": scores_to_json(scores)})
     return table, document
 

@@ -24,7 +24,7 @@ from featstore.roi import Recipe
 from featstore.store import Store
 from featstore.table import load_table
 from finetune.crops import Crops, cut_photographs
-from finetune.predict import Viewing, predict
+from finetune.predict import Viewing, predict, with_log_sum_exp
 from finetune.saved import load_network, read_learnt
 from heads.asking import SPLIT, Asked, answered, require_no_run
 
@@ -82,13 +82,14 @@ def ask(
     try:
         crops = crops_of(card, source, cache, photos, without=seen)
         viewing = Viewing(partial(preprocess, card.backbones[0]), batch_size, tta, seed_of(card))
-        probability, speed = predict(network, crops, np.arange(len(crops.papers)), viewing, "predicting")
+        answer, speed = predict(with_log_sum_exp(network), crops, np.arange(len(crops.papers)), viewing, "predicting")
     finally:
         shutil.rmtree(cache, ignore_errors=True)
     papers = _known_classes(crops.papers, card)
     predictions = Predictions.from_papers(
-        papers, model=card.model, split=SPLIT, classes=np.array(sorted(card.classes)), probability=probability,
+        papers, model=card.model, split=SPLIT, classes=np.array(sorted(card.classes)), probability=answer[:, :-1],
         images_per_second=speed, provenance=provenance(run=str(run.resolve()), source=source, tta=tta),
+        log_sum_exp=answer[:, -1],
     )  # fmt: skip
     return answered(card, predictions, out), dict(crops.failures)
 
@@ -146,7 +147,7 @@ def _read(source: Path) -> Catalog:
     loose = sorted(path for path in source.iterdir() if is_photograph(path)) if source.is_dir() else []
     if loose and not any(path.is_dir() or path.suffix.casefold() == ".xml" for path in source.iterdir()):
         return _unnamed(loose, source)
-    return read_dataset(source)
+    return read_dataset(source, new=True)
 
 
 def _unnamed(photographs: Sequence[Path], root: Path) -> Catalog:

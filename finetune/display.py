@@ -13,7 +13,7 @@ from evaluation.scores import write_csv
 from evaluation.table import COLUMNS, SPEED_NOTE
 from featstore import shell
 from featstore.errors import PhytobenchError, listed
-from finetune.report import Judged, Report, base_of
+from finetune.report import Judged, Kept, Report, base_of
 from finetune.train import LOG
 from heads.display import value_in_words
 
@@ -21,6 +21,12 @@ CSV_COLUMNS = (
     "run", "split", "S", "low", "high", "less_start", "less_start_low", "less_start_high", "top_1", "top_3", "top_5",
     "images", "observations", "images_per_second",
 )  # fmt: skip
+
+_OF_FINISHED: Mapping[Kept, str] = {
+    "nothing": "",
+    "weights": "; a finished run, which was not trained again but predicted anew",
+    "everything": "; a finished run of the same settings, nothing was computed",
+}
 
 
 def show_reports(reports: Sequence[Report], rows: Sequence[Judged], failed: Mapping[str, PhytobenchError]) -> None:
@@ -36,8 +42,7 @@ def show_reports(reports: Sequence[Report], rows: Sequence[Judged], failed: Mapp
     shell.say(SPEED_NOTE)
     for report in reports:
         kept = f"epoch {report.best_epoch}" if report.best_epoch else "the start (no epoch was better on valid)"
-        again = "; a finished run of the same settings, nothing was computed" if report.reused else ""
-        shell.say(f"{report.folder}: {report.epochs_run} epochs run, kept: {kept}{again}")
+        shell.say(f"{report.folder}: {report.epochs_run} epochs run, kept: {kept}{_OF_FINISHED[report.kept]}")
         if report.failures:
             reasons = listed([f"{image_id}: {reason}" for image_id, reason in report.failures.items()])
             shell.warn(f"{len(report.failures)} photographs could not be used: {reasons}")

@@ -29,7 +29,9 @@ class InterruptedTrainingError(TrainingError):
 
 
 def finished_card(folder: Path, start: Start, settings: TrainSettings) -> RunCard | None:
-    """Card of a complete run of the same things; None if there is none, or one that may be replaced.
+    """Card of a complete run that learnt the same way from the same things, whatever it predicted with its weights.
+
+    None if there is none, or one that may be replaced.
 
     Raises
     ------
@@ -45,7 +47,7 @@ def finished_card(folder: Path, start: Start, settings: TrainSettings) -> RunCar
             f"{folder} to be absent or an earlier run", "something else", "Name another --out, or move it away."
         ) from error
     details = card.details
-    same = details.get("made_from") == start.made_from and details.get("settings") == settings.as_json()
+    same = details.get("made_from") == start.made_from and settings.learns_as(details.get("settings"))
     files, failures = details.get("files"), details.get("failures")
     if not same or not isinstance(files, list) or not isinstance(failures, dict):
         return None
@@ -104,6 +106,23 @@ def in_place_of(folder: Path, content: Mapping[str, Json], *, restart: bool = Fa
         raise
     for name in (CHECKPOINT, CONTENT, IMAGES):
         (work / name).unlink(missing_ok=True)
+    _take_place(work, folder)
+
+
+@contextmanager
+def copy_in_place_of(folder: Path) -> Iterator[Path]:
+    """Give a hidden copy of a finished run to change; once all is well it takes its place, else it is removed."""
+    work = folder.with_name(f".{folder.name}.renewed")
+    shutil.rmtree(work, ignore_errors=True)
+    try:
+        shutil.copytree(folder, work)
+        yield work
+        _take_place(work, folder)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def _take_place(work: Path, folder: Path) -> None:
     old = folder.with_name(f".{folder.name}.old")
     shutil.rmtree(old, ignore_errors=True)
     if folder.exists():

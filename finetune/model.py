@@ -195,8 +195,9 @@ def require_same_start(
     TrainingError
         If it exceeds `TOLERANCE`.
     """
-    whole = ops.convert_to_numpy(network.predict_on_batch(images))
-    stored = ops.convert_to_numpy(head.predict_on_batch(features))
+    # Called directly: for one batch, a function need not be compiled.
+    whole = ops.convert_to_numpy(network(images, training=False))
+    stored = ops.convert_to_numpy(head(features, training=False))
     difference = float(np.abs(whole - stored).max())
     # Written so that NaN does not pass.
     if not difference <= TOLERANCE:

@@ -10,20 +10,20 @@ from evaluation.table import COLUMNS
 from featstore.backbones import random_seed
 from featstore.provenance import Json, provenance, write_text
 from finetune.report import Judged
-from finetune.train import CURVE, Training
+from finetune.train import CURVE
 
 FILE = "README.md"
 _SHOWN = 30
 
 
-def write_model_card(folder: Path, card: RunCard, training: Training, rows: Sequence[Judged]) -> None:
+def write_model_card(folder: Path, card: RunCard, rows: Sequence[Judged]) -> None:
     """Write the card as Markdown.
 
     Parameters
     ----------
     folder
         The run folder.
-    card, training
+    card
         What the run is and how it went.
     rows
         The network on every split, plain and with variants.
@@ -59,8 +59,8 @@ def write_model_card(folder: Path, card: RunCard, training: Training, rows: Sequ
         "## How it was made",
         f"- Photographs: {', '.join(f'{part} {count}' for part, count in photographs.items())}.",
         f"- Started from the head `{details.get('starting_head')}` on weights `{Path(weights).name}`.",
-        f"- {training.epochs_run} epochs; kept: {training.best_epoch or 'the starting point, no epoch was better'}.",
-        *([f"- Stopped early: {training.trouble}."] if training.trouble else []),
+        f"- {details['epochs_run']} epochs; kept: {details['best_epoch'] or 'the start, no epoch was better'}.",
+        *([f"- Stopped early: {details['trouble']}."] if details["trouble"] else []),
         f"- Settings: {', '.join(f'`{name}={value}`' for name, value in _told(_table(details, 'settings')))}.",
         f"- Versions: {', '.join(f'{name} {value}' for name, value in _table(provenance(), 'libraries').items())}.",
         "",

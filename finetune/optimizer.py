@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 
 import keras
+from keras import ops
 
 from finetune.settings import TrainSettings
 
@@ -13,49 +14,64 @@ _SPARED = ("bias", "gamma", "beta")
 
 
 class LayerwiseSGD(keras.optimizers.SGD):  # type: ignore[misc]  # Keras is published without types
-    """`keras.optimizers.SGD` with a factor on the rate of each variable.
+    """`keras.optimizers.SGD` with a factor on the rate of each variable, of its decay as of its step.
+
+    Decoupled decay is a part of the step, so a layer that learns slowly is also kept where it is: what Keras' own
+    `weight_decay`, which knows one rate alone, would take from the deepest layers no gradient would give back.
 
     Parameters
     ----------
     factors
         Path of a variable -> factor on the rate; one that is absent has 1.
+    decay
+        Share of a weight matrix, times its rate, that a step takes away [1]_; biases and the parameters of
+        normalisation are spared.
     options
-        As of `keras.optimizers.SGD`.
+        As of `keras.optimizers.SGD`, without its `weight_decay`.
+
+    References
+    ----------
+    .. [1] I. Loshchilov, F. Hutter, "Decoupled Weight Decay Regularization", ICLR 2019; with a rate per layer as in
+       H. Bao et al., "BEiT: BERT Pre-Training of Image Transformers", ICLR 2022.
     """
 
-    def __init__(self, factors: Mapping[str, float], **options: object) -> None:
+    def __init__(self, factors: Mapping[str, float], decay: float = 0.0, **options: object) -> None:
         super().__init__(**options)
         # Keras would track a plain dict as if it held variables.
         self._factor_of = factors.get
+        self._decay = decay
         self._factors: list[float] = []
+        self._decays: list[float] = []
 
     def build(self, variables: list[keras.Variable]) -> None:
         """Make the optimizer's own variables for these."""
         super().build(variables)
         self._factors = [self._factor_of(variable.path, 1.0) for variable in variables]
+        self._decays = [0.0 if v.path.rsplit("/", 1)[-1] in _SPARED else self._decay for v in variables]
 
     def update_step(
         self, gradient: keras.KerasTensor, variable: keras.Variable, learning_rate: keras.KerasTensor
     ) -> None:
         """Move one variable at its own rate."""
         # By its number: what TensorFlow passes is not Keras' variable, which alone knows its path.
-        factor = self._factors[self._get_variable_index(variable)]
-        super().update_step(gradient, variable, learning_rate * factor)
+        number = self._get_variable_index(variable)
+        rate = learning_rate * self._factors[number]
+        if self._decays[number]:
+            taken = ops.cast(rate * self._decays[number], variable.dtype)
+            self.assign_sub(variable, ops.multiply(variable, taken))
+        super().update_step(gradient, variable, rate)
 
 
 def make_optimizer(network: keras.Model, settings: TrainSettings, rate: float) -> keras.optimizers.Optimizer:
     """Make the optimizer of the settings for a network that `finetune.model.join` gave."""
-    optimizer = LayerwiseSGD(
+    return LayerwiseSGD(
         rate_factors(network, settings.layer_decay),
+        settings.weight_decay,
         learning_rate=rate,
         momentum=float(settings.momentum),
-        weight_decay=settings.weight_decay or None,
         global_clipnorm=settings.clip_norm,
         gradient_accumulation_steps=settings.accumulate if settings.accumulate > 1 else None,
     )
-    if settings.weight_decay:
-        optimizer.exclude_from_weight_decay(var_names=list(_SPARED))
-    return optimizer
 
 
 def rate_factors(network: keras.Model, decay: float) -> dict[str, float]:

@@ -15,6 +15,7 @@ from featstore import shell
 from finetune.augment import variants
 from finetune.batches import Preprocess
 from finetune.crops import Crops
+from heads.mlp import logits_of
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ def predict(
     Parameters
     ----------
     network
-        (b, s, s, 3) preprocessed images to (b, k) probabilities.
+        (b, s, s, 3) preprocessed images to (b, k) probabilities, or what `with_log_sum_exp` makes of it.
     crops, rows
         The photographs, at least one, and which of them.
     viewing
@@ -74,6 +75,19 @@ def predict(
     timed = slice(1, None) if len(seconds) > 1 else slice(None)
     n_timed = sum(min(viewing.batch_size, len(rows) - start) for start in starts[timed])
     return np.concatenate(found)[: len(rows)].astype(np.float32), n_timed / sum(seconds[timed])
+
+
+def with_log_sum_exp(network: keras.Model) -> keras.Model:
+    """Give the network with a column more, the log-sum-exp of its logits; for `predict`, which averages it alike.
+
+    Parameters
+    ----------
+    network
+        As `finetune.model.join` gives it.
+    """
+    features, head = network.layers[-2].output, network.layers[-1]
+    log_sum_exp = ops.logsumexp(logits_of(head)(features), axis=1, keepdims=True)
+    return keras.Model(network.input, ops.concatenate([network.output, log_sum_exp], axis=1))
 
 
 def each_variant(

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,16 +14,19 @@ from numpy.typing import NDArray
 from evaluation.alignment import align
 from evaluation.intervals import Difference, difference
 from evaluation.invariants import ALL_VIEWS
-from evaluation.metrics import PerAuthor, observation_score, reciprocal_rank
+from evaluation.metrics import PerAuthor
 from evaluation.predictions import Predictions
+from evaluation.ranking import rank_predictions
 from evaluation.runs import predictions_path
-from evaluation.scores import SCHEMA, Score, rank_predictions, score_predictions, scores_to_json
+from evaluation.scores import METRICS, SCHEMA, Score, score_predictions, scores_to_json
 from evaluation.table import Line
 from featstore import shell
 from featstore.provenance import Json
 from finetune.settings import TrainSettings
 from finetune.start import SPLITS, Start
 from heads.trial import REFITTED
+
+Kept: TypeAlias = Literal["nothing", "weights", "everything"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,8 +77,8 @@ class Report:
         Why training had to stop, "" if it ended by itself.
     failures
         image_id and reason of every photograph that could not be used.
-    reused
-        Whether a finished run of the same settings was found and nothing was computed.
+    kept
+        What was kept of a finished run: nothing, its weights alone, or everything, so that nothing was computed.
     random_weights
         Whether the backbone's weights are random, so that the figures mean nothing.
     """
@@ -85,12 +89,12 @@ class Report:
     best_epoch: int
     trouble: str
     failures: Mapping[str, str]
-    reused: bool
+    kept: Kept
     random_weights: bool
 
     @classmethod
     def of(
-        cls, folder: Path, rows: Sequence[Judged], details: Mapping[str, Json], *, reused: bool, random_weights: bool
+        cls, folder: Path, rows: Sequence[Judged], details: Mapping[str, Json], *, kept: Kept, random_weights: bool
     ) -> Report:
         """Join the rows and what the run card says."""
         failures = details["failures"]
@@ -101,7 +105,7 @@ class Report:
             best_epoch=int(str(details["best_epoch"])),
             trouble=str(details["trouble"]),
             failures={key: str(reason) for key, reason in failures.items()} if isinstance(failures, dict) else {},
-            reused=reused,
+            kept=kept,
             random_weights=random_weights,
         )
 
@@ -114,7 +118,7 @@ class Report:
             "best_epoch": self.best_epoch,
             "trouble": self.trouble,
             "failures": [{"image_id": key, "reason": reason} for key, reason in self.failures.items()],
-            "reused": self.reused,
+            "kept": self.kept,
             "random_weights": self.random_weights,
             "runs": rows_to_json(self.rows),
             "scores": scores_to_json([score for row in self.rows for score in row.scores]),
@@ -130,8 +134,7 @@ def judge(predictions: Predictions, name: str) -> Judged:
     ranked = rank_predictions(predictions).get(ALL_VIEWS)
     if ranked is None:
         return Judged(predictions.split, line, tuple(scores), predictions)
-    per_author = observation_score(reciprocal_rank(ranked.rank), ranked.author)
-    return Judged(predictions.split, line, tuple(scores), predictions, ranked.observation_id, per_author)
+    return Judged(predictions.split, line, tuple(scores), predictions, ranked.observation_id, METRICS["S"](ranked))
 
 
 def rows_to_json(rows: Sequence[Judged]) -> list[Json]:

@@ -13,8 +13,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.predictions import Predictions
-from evaluation.runs import RunCard, predictions_path, write_run_card
+from evaluation.runs import RunCard, write_run_card
 from evaluation.scores import write_scores
 from featstore import shell
 from featstore.backbones import preprocess, random_seed
@@ -24,11 +23,20 @@ from featstore.store.lease import LockedError, only_writer
 from finetune.assemble import assemble, prove, use_all_devices
 from finetune.batches import TrainingBatches
 from finetune.crops import Crops, cut_photographs
-from finetune.folder import CONTENT, IMAGES, begin_with_the_same, cache_of, finished_card, in_place_of
+from finetune.folder import (
+    CONTENT,
+    IMAGES,
+    begin_with_the_same,
+    cache_of,
+    copy_in_place_of,
+    finished_card,
+    in_place_of,
+)
 from finetune.model import set_trainable
 from finetune.model_card import write_model_card
-from finetune.predict import Viewing, predict
-from finetune.report import Report, comparable, results_of, starting_rows
+from finetune.outcome import predict_anew, write_predictions
+from finetune.predict import Viewing
+from finetune.report import Judged, Kept, Report, comparable, results_of, starting_rows
 from finetune.saved import HEAD, recipe_of, write_learnt
 from finetune.settings import TrainSettings
 from finetune.start import SPLITS, Request, Start, open_start
@@ -78,8 +86,9 @@ def finetune_all(request: Request, backbones: Sequence[str]) -> tuple[list[Repor
 def finetune(request: Request, cache: Path | None = None, *, keep_cache: bool = False) -> Report:
     """Fine-tune one network and write its run folder ``<out>/<backbone>-finetuned``.
 
-    A finished run of the same settings, store, split and starting head is reported again, not computed; one that
-    was interrupted goes on. Any other is replaced once the new one is complete.
+    A finished run of the same settings, store, split and starting head is reported again, not computed; where only
+    settings of predicting are others, its weights are kept and predict anew. One that was interrupted goes on. Any
+    other is replaced once the new one is complete.
 
     Parameters
     ----------
@@ -101,13 +110,12 @@ def finetune(request: Request, cache: Path | None = None, *, keep_cache: bool = 
     # Before training: the whole network shares its weights with the head.
     rows = starting_rows(start)
     card = finished_card(folder, start, settings)
-    reused = card is not None
+    kept: Kept = "nothing"
     if card is None:
         if folder.exists():
             shell.warn(f"{folder} holds a run of other settings; this one takes its place. Pass --out to keep both.")
         content: dict[str, Json] = {
-            # What is done at test time does not touch the training.
-            "settings": replace(settings, tta=0).as_json(),
+            "settings": settings.learning(),
             "made_from": start.made_from,
             "backend": keras.backend.backend(),
         }
@@ -115,15 +123,28 @@ def finetune(request: Request, cache: Path | None = None, *, keep_cache: bool = 
         with only_writer(folder.parent, folder.name), only_writer(cache.parent, cache.name):
             with in_place_of(folder, content, restart=request.restart) as work:
                 card = _compute(start, settings, cache, work)
-                rows = comparable(rows + results_of(work, settings))
-                write_scores([score for row in rows for score in row.scores], work)
+                rows = _judged(rows, settings, work)
             if not keep_cache:
                 shutil.rmtree(cache, ignore_errors=True)
+    elif not settings.predicts_as(card.details["settings"]):
+        kept = "weights"
+        shell.say(f"{folder} is trained; its predictions are made anew, for other settings of predicting")
+        with only_writer(folder.parent, folder.name), copy_in_place_of(folder) as work:
+            card = predict_anew(start, settings, card, work)
+            rows = _judged(rows, settings, work)
     else:
+        kept = "everything"
         rows = comparable(rows + results_of(folder, settings))
     rows.sort(key=lambda row: SPLITS.index(row.split))
     random_weights = random_seed(start.identity.weights) is not None
-    return Report.of(folder, rows, card.details, reused=reused, random_weights=random_weights)
+    return Report.of(folder, rows, card.details, kept=kept, random_weights=random_weights)
+
+
+def _judged(rows: list[Judged], settings: TrainSettings, work: Path) -> list[Judged]:
+    """The rows of the start and those of what a run folder predicts; their scores are written into it."""
+    every = comparable(rows + results_of(work, settings))
+    write_scores([score for row in every for score in row.scores], work)
+    return every
 
 
 def _compute(start: Start, settings: TrainSettings, cache: Path, work: Path) -> RunCard:
@@ -151,7 +172,7 @@ def _compute(start: Start, settings: TrainSettings, cache: Path, work: Path) -> 
         network.load_weights(work / WEIGHTS)
     else:
         network = trained
-    _predict(network, start, crops, settings, work)
+    write_predictions(network, start, crops, settings, work)
     write_learnt(work, crops.papers, start.split[crops.place])
     start.head.network = network.layers[-1]
     start.head.save(work / HEAD)
@@ -178,7 +199,7 @@ def _compute(start: Start, settings: TrainSettings, cache: Path, work: Path) -> 
             "files": files,
         },
     )
-    write_model_card(work, card, training, results_of(work, settings))
+    write_model_card(work, card, results_of(work, settings))
     write_run_card(work, card)
     return card
 
@@ -203,28 +224,6 @@ def _train(
     told = ", ".join(f"{part} {count}" for part, count in counts.items())
     shell.say(f"fine-tuning {start.identity.backbone} on {len(start.classes)} classes; photographs: {told}")
     return train(network, batches, valid, settings, work), counts
-
-
-def _predict(network: keras.Model, start: Start, crops: Crops, settings: TrainSettings, work: Path) -> None:
-    """Write the predictions of every split that has photographs, plain and with variants."""
-    scale = partial(preprocess, start.identity.backbone)
-    for split in SPLITS:
-        rows = crops.rows_of(start.split == split)
-        if not rows.size:
-            continue
-        for variant, n_variants in settings.variants.items():
-            viewing = Viewing(scale, settings.batch_size, n_variants, settings.seed)
-            label = f"predicting {split}{' ' if variant else ''}{variant}"
-            probability, images_per_second = predict(network, crops, rows, viewing, label)
-            Predictions.from_papers(
-                crops.papers.iloc[rows],
-                model=network.name,
-                split=split,
-                classes=start.classes,
-                probability=probability,
-                images_per_second=images_per_second,
-                provenance={"settings": settings.as_json(), "made_from": start.made_from},
-            ).write(predictions_path(work, split, variant))
 
 
 def _numbers(crops: Crops, rows: NDArray[np.intp], classes: NDArray[np.str_]) -> NDArray[np.intp]:

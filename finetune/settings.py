@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias, get_args
 
@@ -89,8 +90,8 @@ class TrainSettings:
     label_smoothing
         In [0, 1): share of a training photograph's probability that is spread over all classes.
     weight_decay
-        Share of each weight matrix, times the rate, that a step takes away; biases and the parameters of
-        normalisation are spared.
+        Share of each weight matrix, times the rate of its layer, that a step takes away; biases and the parameters
+        of normalisation are spared.
     clip_norm
         Largest norm of all gradients together; None for no limit.
     precision
@@ -177,6 +178,22 @@ class TrainSettings:
         """Give every setting by name, as it is written into ``run.json``."""
         return dataclasses.asdict(self)
 
+    def learning(self) -> dict[str, Json]:
+        """Give by name the settings that decide the weights: all but those of `PREDICTING`."""
+        return {name: value for name, value in self.as_json().items() if name not in PREDICTING}
+
+    def learns_as(self, written: Json) -> bool:
+        """Whether settings that `as_json` gave lead to the same weights; those that they lack have their defaults."""
+        return isinstance(written, dict) and _agree(self.learning(), written)
+
+    def predicts_as(self, written: Json) -> bool:
+        """Whether settings that `as_json` gave predict the same with the same weights."""
+        every = self.as_json()
+        return isinstance(written, dict) and _agree({name: every[name] for name in PREDICTING}, written)
+
+
+PREDICTING = ("tta",)
+"""Settings that act on trained weights alone: a finished run keeps its weights when they change."""
 
 _CHOICES: dict[str, object] = {
     "schedule": Schedule,
@@ -185,6 +202,11 @@ _CHOICES: dict[str, object] = {
     "class_weight": ClassWeight,
     "sampling": Sampling,
 }
+
+
+def _agree(wanted: Mapping[str, Json], written: Mapping[str, Json]) -> bool:
+    default = TrainSettings().as_json()
+    return all(written.get(name, default[name]) == value for name, value in wanted.items())
 
 
 def _require(holds: bool, name: str, expected: str, got: object) -> None:

@@ -135,12 +135,14 @@ def train(
         shell.say(f"an interrupted run goes on after epoch {resumed_at}")
     else:
         seed_dropout(network, settings.seed)
+        # Compiled before it is judged: one function predicts from here to the end.
+        make_ready(network, settings, 1)
         log.append(_before(network, valid, settings))
         save_weights(bare, folder / WEIGHTS)
         if settings.batch_norm == "recalibrate" and settings.epochs:
             shell.say("estimating the statistics of normalisation on training photographs")
             recalibrate(network, partial(batches.plain, _CALIBRATING))
-        make_ready(network, settings, 1)
+            make_ready(network, settings, 1)
         _record(log, folder, network)
     shell.say(_told(log[-1], settings))
     trouble = ""
@@ -161,8 +163,9 @@ def train(
         _record(log, folder, network)
         shell.say(_told(row, settings))
     bare.load_weights(folder / WEIGHTS)
-    # The function that predicts has copied the statistics of the last epoch.
-    network.make_predict_function(force=True)
+    if settings.batch_norm == "recalibrate":
+        # The function that predicts has copied the statistics of the head's Normalization, which may be others again.
+        network.make_predict_function(force=True)
     return Training(tuple(log), best_epoch(log), trouble, resumed_at)
 
 

@@ -98,6 +98,7 @@ def ask(run: Path, store: Store, out: Path, *, unseen: bool = False, image_ids: 
     predictions = Predictions.from_papers(
         table.papers, model=card.model, split=SPLIT, classes=head.classes_, probability=probability,
         images_per_second=speed, provenance=provenance(run=str(run.resolve()), store=store.location),
+        log_sum_exp=head.log_sum_exp(table.features),
     )  # fmt: skip
     calibrated = read_calibrated(run)
     if calibrated is not None and calibrated.applied:

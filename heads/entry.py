@@ -12,9 +12,11 @@ from evaluation.intervals import Difference, difference
 from evaluation.invariants import ALL_VIEWS
 from evaluation.metrics import PerAuthor
 from evaluation.predictions import Predictions
-from evaluation.rejection import unknown_auroc
+from evaluation.ranking import rank_predictions
 from evaluation.runs import predictions_path, read_run_card
-from evaluation.scores import METRICS, Score, rank_predictions, score_predictions
+from evaluation.scores import METRICS, Score, score_predictions
+from evaluation.table import TITLES
+from evaluation.unknown.detection import unknown_auroc
 from featstore.provenance import Json
 from heads.calibrating import Calibrated, read_calibrated
 from heads.luck import read_spread
@@ -100,7 +102,8 @@ class Entry:
     def cells(self, split: str, best: Entry | None) -> list[str]:
         """Write the run's cells under `COLUMNS`, with the time of the fit behind them; "-" where there is no figure."""
         refitted = split == "test" and self.refit_seconds is not None
-        first, *others = (_cell(value, 4) for value in self.figures(split).values())
+        figures = self.figures(split)
+        first, *others = (_cell(figures[metric], 4) for metric in TITLES)
         low, high = self.interval(split)
         return [
             self.trial.name,

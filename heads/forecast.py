@@ -12,8 +12,9 @@ from featstore.provenance import Json
 from featstore.splits import SPARE
 from heads.effort import Effort, Size, estimate, free_memory, in_words
 from heads.material import Material
+from heads.proposals import n_combinations
 from heads.trial import Trial
-from heads.tuning import N_FOLDS, n_combinations
+from heads.tuning import N_FOLDS
 from heads.work import Unit
 
 GIB = 2.0**30

@@ -11,6 +11,7 @@ from typing import ClassVar, Self, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import logsumexp
 
 from featstore.errors import SettingsError, listed
 from featstore.provenance import Json
@@ -153,6 +154,16 @@ class Head(ABC):
             raise HeadError("probabilities", f"no number from {self.name} in row {row}", REFIT)
         return probability
 
+    def log_sum_exp(self, features: Features) -> NDArray[np.float32] | None:
+        """Logarithm of the summed exponentials of each row's logits, (n,): how much the head has seen of its kind.
+
+        It is what the softmax takes away. None for a head whose probabilities do not come from logits.
+        """
+        self._require_fitted()
+        require_features(features, self.n_features_in_)
+        logits = self._logits(self._preparation.apply(features))
+        return None if logits is None else np.asarray(logsumexp(logits, axis=1), dtype=np.float32)
+
     def work(self, size: Size) -> Work:
         """Estimate what a fit costs, preparation included; see `heads.effort.estimate` for seconds.
 
@@ -250,6 +261,11 @@ class Head(ABC):
         if self.standardise and not self.components:
             return Standardisation.fit(train.features, train.weight)
         return Standardisation.none(train.features.shape[1])
+
+    def _logits(self, features: Features) -> NDArray[np.floating] | None:
+        """(n, k) whose softmax are the probabilities, from prepared features; None by default."""
+        del features
+        return None
 
     def _work(self, size: Size) -> Work:
         """Estimate a fit on prepared features; nothing worth telling by default."""

@@ -77,7 +77,10 @@ class LogisticHead(Head):
         return Work(steps * (4 * 2.5 * n_cells * size.n_classes + 1000 * n_scores), 16 * n_cells + 32 * n_scores)
 
     def _probability(self, features: Features) -> NDArray[np.float64]:
-        return np.asarray(softmax(self._map.apply(features), axis=1), dtype=np.float64)
+        return np.asarray(softmax(self._logits(features), axis=1), dtype=np.float64)
+
+    def _logits(self, features: Features) -> NDArray[np.floating]:
+        return self._map.apply(features)
 
     def _save(self, folder: Path) -> None:
         self._map.write(folder / FILE)

@@ -21,7 +21,7 @@ def write_seeds(by_seed: Mapping[int, Mapping[str, Predictions]], folder: Path) 
         for split, predictions in said.items():
             found = {score.metric: score.value for score in score_predictions(predictions) if score.view == "all"}
             if found:
-                rows.append([str(seed), split, *(str(found[name]) for name in METRICS)])
+                rows.append([str(seed), split, *(str(found.get(name, "")) for name in METRICS)])
     write_csv(folder / SEEDS, ("seed", "split", *METRICS), rows)
 
 

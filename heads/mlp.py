@@ -145,7 +145,9 @@ class MlpHead(Head):
     def _build(self) -> keras.Model:
         """Build the network with its random start; the statistics of the features are not in it yet."""
         n_seeds = 2 * self.n_layers + 1
-        seeds = [int(seed) for seed in np.random.SeedSequence(self.seed).generate_state(n_seeds)]
+        # PyTorch keeps seeds as signed numbers.
+        limit = 2**31 if keras.backend.backend() == "torch" else 2**32
+        seeds = [int(seed) % limit for seed in np.random.SeedSequence(self.seed).generate_state(n_seeds)]
         layers = [keras.Input((self.n_inputs_,), name="features"), keras.layers.Normalization()]
         for start, drop in zip(seeds[0:-1:2], seeds[1::2], strict=True):
             # A ReLU passes on half of what it sees: its start is twice as wide.
@@ -174,12 +176,26 @@ class MlpHead(Head):
         blocks = (features[start : start + _PREDICT_BATCH] for start in range(0, len(features), _PREDICT_BATCH))
         return np.concatenate([ops.convert_to_numpy(self.network(block, training=False)) for block in blocks])
 
+    def _logits(self, features: Features) -> NDArray[np.floating]:
+        logits = logits_of(self.network)
+        blocks = (features[start : start + _PREDICT_BATCH] for start in range(0, len(features), _PREDICT_BATCH))
+        return np.concatenate([ops.convert_to_numpy(logits(block, training=False)) for block in blocks])
+
     def _save(self, folder: Path) -> None:
         save_weights(self.network, folder / FILE)
 
     def _load(self, folder: Path) -> None:
         self.network = self._build()
         self.network.load_weights(folder / FILE)
+
+
+def logits_of(network: keras.Model) -> keras.Model:
+    """Give the network as far as its logits; it shares all weights but those of the last layer, which are copied."""
+    last = network.layers[-1]
+    linear = keras.layers.Dense(last.units, dtype="float32")
+    logits = keras.Model(network.inputs[0], linear(network.layers[-2].output))
+    linear.set_weights(last.get_weights())
+    return logits
 
 
 def save_weights(network: keras.Model, path: Path) -> None:

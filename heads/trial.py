@@ -6,7 +6,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar, cast
 
@@ -22,12 +22,14 @@ from featstore.provenance import Json, phytobench_version, provenance
 from featstore.splits import SPARE
 from featstore.table import FeatureTable
 from heads.calibrating import calibrate
+from heads.candidates import Tuned
 from heads.choice import HeadChoice
 from heads.head import Head, Tell
+from heads.journal import JOURNALS
 from heads.luck import write_seeds
 from heads.material import Material, examples_of
 from heads.protocol import Protocol
-from heads.tuning import JOURNALS, Tuned, Tuning, tune
+from heads.tuning import Tuning, tune
 
 FITTED, REFITTED = "fitted", "refitted"
 OUT_OF_FOLD = "oof"
@@ -129,6 +131,8 @@ def run_trial(trial: Trial, material: Material, folder: Path, fingerprint: dict[
             said, aside, by_view=protocol.calibrate == "view", apply=protocol.calibrates_on_valid, seed=protocol.seed
         )
         calibrated.write(temporary)
+        if aside is not None:
+            final = {**final, "valid": replace(final["valid"], unseen=aside)}
         for split, predictions in final.items():
             predictions.write(predictions_path(temporary, split))
             if protocol.calibrates_out_of_fold:
@@ -220,6 +224,7 @@ def _predict(head: Head, trial: Trial, table: FeatureTable, split: str) -> Predi
         probability=probability,
         images_per_second=len(table) / max(seconds, 1e-9),
         provenance=provenance(head=head.settings()),
+        log_sum_exp=head.log_sum_exp(table.features),
     )
 
 

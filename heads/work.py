@@ -7,7 +7,7 @@ import json
 import shutil
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -192,6 +192,8 @@ def assemble(trial: Trial, material: Material, out: Path) -> None:
         probability=(total / trial.protocol.n_repeats).astype(np.float32),
         provenance=provenance(conditions=_conditions(trial, material, folds)),
     )
+    # Settings that were tuned have met each photograph to learn from in some fold.
+    predictions = replace(predictions, unseen=np.full(len(total), trial.tuning is None))
     if trial.protocol.calibrates_out_of_fold:
         predictions = _calibrate(trial, predictions, out / trial.name)
     # Last, for it tells that everything before is done.

@@ -6,11 +6,8 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
-
 from evaluation.intervals import Difference, intervals
-from evaluation.metrics import PerAuthor, observation_score, top_k_score
+from evaluation.metrics import PerAuthor
 from featstore.provenance import Json
 
 SCHEMA = "gain/1"
@@ -28,15 +25,6 @@ class Figure:
 def figures(scores: Sequence[PerAuthor]) -> list[Figure]:
     """Give each score its interval; the scores are of the same authors."""
     return [Figure(score.value, *ends) for score, ends in zip(scores, intervals(scores), strict=True)]
-
-
-def plant_mean(value: NDArray[np.float64], author: NDArray[np.str_]) -> PerAuthor:
-    """Mean over plants of a value per plant, (m,); users matter for the interval alone.
-
-    Other than in `observation_score` a user with many plants weighs as many.
-    """
-    n_plants = top_k_score(np.ones(len(value)), 1, author).weight
-    return PerAuthor(observation_score(value, author).total * n_plants, n_plants)
 
 
 def cells(name: str, figure: Figure | Difference) -> dict[str, Json]:

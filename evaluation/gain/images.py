@@ -19,11 +19,12 @@ from numpy.typing import NDArray
 from evaluation.fusion import ROWS_AT_ONCE, RULES
 from evaluation.gain.contest import Contest
 from evaluation.gain.curves import ImageCurve, ImageGain, ImagePoint
-from evaluation.gain.figures import figures, plant_mean
+from evaluation.gain.figures import figures
 from evaluation.gain.plan import GainPlan
 from evaluation.intervals import difference
 from evaluation.invariants import ALL_VIEWS
-from evaluation.metrics import average_ranks, observation_score, reciprocal_rank
+from evaluation.metrics import average_ranks, observation_score, plant_mean, reciprocal_rank
+from evaluation.rules import Block
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,7 +102,7 @@ def _ranks(contest: Contest, sets: NDArray[np.intp], true_index: NDArray[np.intp
         part = sets[low : low + step]
         rows = np.stack([member.probability[part] for member in contest.members], axis=1).astype(np.float64)
         starts = np.arange(len(part)) * n_rows
-        fused = RULES[rule](rows.reshape(len(part) * n_rows, -1), starts)
+        fused = RULES[rule](Block(rows.reshape(len(part) * n_rows, -1), starts))
         rank[low : low + step] = average_ranks(fused, true_index[low : low + step])
     return rank
 

@@ -13,7 +13,7 @@ READERS: dict[str, Reader] = {reader.name: reader for reader in (plantclef.READE
 """Every known form, in the order in which it is looked for."""
 
 
-def read_dataset(root: Path, reader: str | None = None) -> Catalog:
+def read_dataset(root: Path, reader: str | None = None, *, new: bool = False) -> Catalog:
     """Read the papers of a data set.
 
     Parameters
@@ -22,6 +22,8 @@ def read_dataset(root: Path, reader: str | None = None) -> Catalog:
         A folder of photographs, or a CSV or Parquet table.
     reader
         One of `READERS`; None chooses by looking.
+    new
+        The photographs are to be identified: what need not tell their classes is read all the same.
 
     Raises
     ------
@@ -33,12 +35,16 @@ def read_dataset(root: Path, reader: str | None = None) -> Catalog:
     if reader is not None:
         if reader not in READERS:
             raise DatasetError(f"a reader among {', '.join(READERS)}", repr(reader), "Choose one of these.")
-        return READERS[reader].read(root)
+        return _read(READERS[reader], root, new=new)
     for candidate in READERS.values():
         if candidate.recognises(root):
-            return candidate.read(root)
+            return _read(candidate, root, new=new)
     forms = "; ".join(f"{known.name}: {known.description}" for known in READERS.values())
     raise DatasetError(f"one of these forms ({forms})", f"none of them in {root}", "See docs/datasets.md.")
+
+
+def _read(reader: Reader, root: Path, *, new: bool) -> Catalog:
+    return reader.read_new(root) if new and reader.read_new is not None else reader.read(root)
 
 
 __all__ = ["READERS", "Reader", "read_dataset"]

@@ -27,12 +27,15 @@ class Reader:
         Whether a path has this form; looks at names only.
     read
         Turns the path into a catalogue; raises `DatasetError`.
+    read_new
+        The same for photographs that are to be identified, whose classes need not be there; None where `read` does.
     """
 
     name: str
     description: str
     recognises: Callable[[Path], bool]
     read: Callable[[Path], Catalog]
+    read_new: Callable[[Path], Catalog] | None = None
 
 
 def is_photograph(path: str | Path) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import difflib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,7 +22,7 @@ OTHER_NAMES = {
     "class_id": {"label", "class", "target", "species", "category"},
 }
 DEFAULT_NAMES = ("catalog", "metadata", "images")
-_SPLIT_OF = {"val": "valid", "validation": "valid", "training": "train", "": "train"}
+_SPLIT_OF = {"val": "valid", "validation": "valid", "training": "train"}
 
 
 def read(root: Path) -> Catalog:
@@ -35,17 +36,33 @@ def read(root: Path) -> Catalog:
     DatasetError
         If the table cannot be read, lacks a column, leaves a path empty or names an unknown split.
     """
+    return _read(root, REQUIRED)
+
+
+def read_new(root: Path) -> Catalog:
+    """Read a table of photographs that are to be identified: `path` is enough, and without a `split` they are test.
+
+    Raises
+    ------
+    DatasetError
+        As `read`.
+    """
+    return _read(root, REQUIRED[:1], split="test")
+
+
+def _read(root: Path, required: Sequence[str], split: str = "train") -> Catalog:
+    """Read a table that needs some columns; a row without a split is of `split`."""
     path = root if root.is_file() else _table_in(root)
     if path is None:
         raise DatasetError("a .csv, .tsv or .parquet table", f"none in {root}", "Name the table itself.")
     frame = _load(path)
-    _check_columns(frame, path)
+    _check_columns(frame, path, required)
     records = []
     for number, row in enumerate(frame.to_dict(orient="records"), start=2):
         texts = {str(name): str(value).strip() for name, value in row.items()}
         if not texts["path"]:
             raise DatasetError(f"a path in every row of {path.name}", f"none in line {number}", "Fill it in.")
-        records.append(_entry(texts, path, number))
+        records.append(_entry({**texts, "split": texts.get("split") or split}, path, number))
     ignored = [name for name in frame.columns if name not in COLUMNS]
     warnings = [f"{path.name}: unknown columns are not kept: {listed(ignored)}"] if ignored else []
     return make_catalog(records, path.parent, path.resolve().stem, warnings)
@@ -87,15 +104,15 @@ def _lines(path: Path) -> list[dict[str, str]]:
     return rows
 
 
-def _check_columns(frame: pd.DataFrame, path: Path) -> None:
+def _check_columns(frame: pd.DataFrame, path: Path, required: Sequence[str]) -> None:
     columns = [str(name) for name in frame.columns]
-    missing = [name for name in REQUIRED if name not in columns]
+    missing = [name for name in required if name not in columns]
     if not missing:
         return
     near = {name: _probable(name, columns) for name in missing}
     hints = [f"rename {found!r} to {name!r}" for name, found in near.items() if found]
     raise DatasetError(
-        f"the columns {', '.join(REQUIRED)} in {path.name}",
+        f"the columns {', '.join(required)} in {path.name}",
         f"{', '.join(columns)} (missing: {', '.join(missing)})",
         f"Perhaps {' and '.join(hints)}." if hints else "Add them (docs/datasets.md), or choose another --reader.",
     )
@@ -108,7 +125,7 @@ def _probable(name: str, columns: list[str]) -> str:
 
 
 def _entry(texts: dict[str, str], path: Path, line: int) -> dict[str, object]:
-    split = texts.get("split", "").casefold()
+    split = texts["split"].casefold()
     split = _SPLIT_OF.get(split, split)
     if split not in SPLITS:
         raise DatasetError(
@@ -123,7 +140,7 @@ def _entry(texts: dict[str, str], path: Path, line: int) -> dict[str, object]:
         "path": texts["path"],
         "observation_id": texts.get("observation_id") or image_id,
         "view": view_of(texts.get("view", "")),
-        "species": texts.get("species") or texts["class_id"],
+        "species": texts.get("species") or texts.get("class_id", ""),
         "split": split,
         "problem": "" if file.is_file() else f"no photograph at {texts['path']}",
     }
@@ -149,4 +166,4 @@ def _recognises(root: Path) -> bool:
     return bool({"path", *OTHER_NAMES["path"]} & set(columns))
 
 
-READER = Reader("table", "a CSV, TSV or Parquet table with the columns path and class_id", _recognises, read)
+READER = Reader("table", "a CSV, TSV or Parquet table with the columns path and class_id", _recognises, read, read_new)

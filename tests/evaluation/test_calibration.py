@@ -5,7 +5,7 @@ import pytest
 
 from evaluation.calibration import ANY_VIEW, cross_calibrated, fit_calibration, reliability
 from evaluation.predictions import Predictions
-from evaluation.rejection import unknown_auroc
+from evaluation.unknown.detection import unknown_auroc
 
 
 def overconfident(n: int = 4000, sharpness: float = 3.0) -> Predictions:

@@ -13,9 +13,11 @@ import numpy as np
 import pytest
 
 from evaluation.cli import main
-from evaluation.fusion import RULES
+from evaluation.fusion import RULES, SETS
 from evaluation.predictions import Predictions
+from evaluation.rules.learned import LEARNED
 from evaluation.runs import RunCard, predictions_path, write_run_card
+from evaluation.scores import METRICS
 
 CLASSES = ("55", "7", "8", "9")
 SPECIES = {"55": "Acer campestre", "7": "Bellis perennis", "8": "Corylus avellana", "9": "Daucus carota"}
@@ -102,6 +104,7 @@ def test_the_table_has_a_row_per_model_and_per_fusion(tmp_path: Path, capsys: py
             "scores.csv",
             "scores.json",
             "observations.csv",
+            "test.observations.h5",
         }
 
 
@@ -160,7 +163,7 @@ def test_networks_per_organ(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     (fused,) = [run for run in document["runs"] if run["run"] == "fusion:mean"]
     assert (fused["n_images"], fused["n_observations"]) == (8, 5)
     metrics = {score["metric"] for score in document["scores"] if score["run"] == "fusion:mean"}
-    assert metrics == {"S", "top_1", "top_3", "top_5"}
+    assert metrics == set(METRICS) - {"S_image"}
 
 
 def test_without_truth_the_answers_are_still_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -181,7 +184,8 @@ def test_unknown_and_foreign_classes_are_told(tmp_path: Path, capsys: pytest.Cap
     unknown, foreign = document["warnings"]
     assert "left out of the scores: 1 of 5 observations" in unknown
     assert "1 of 5 observations (404)" in foreign
-    assert {score["n_observations"] for score in document["scores"] if score["view"] == "all"} == {4}
+    counted = {score["metric"]: score["n_observations"] for score in document["scores"] if score["view"] == "all"}
+    assert counted == {name: 3 if metric.listed_only else 4 for name, metric in METRICS.items()}
     answers = table_of(tmp_path / "fusion-mean" / "observations.csv")
     assert answers[2]["rank"] == "inf"
 
@@ -202,7 +206,7 @@ def test_the_split_is_test_unless_asked(tmp_path: Path, capsys: pytest.CaptureFi
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (["--rule", "median"], 1, "a rule out of mean, max, product, got 'median'"),
+        (["--rule", "medal"], 1, "Did you mean median?"),
         (["--model-rule", "meen"], 1, "Did you mean mean?"),
         (["--align", "plant"], 1, "an alignment out of image, observation, got 'plant'"),
         (["--split", "valid"], 1, "valid predictions in"),
@@ -236,5 +240,24 @@ def test_help_names_every_rule_and_loads_nothing_heavy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout.splitlines()[-1] == "[]"
-    for rule in RULES:
-        assert rule in done.stdout
+    shown = "".join(done.stdout.replace("│", " ").split())
+    for rule in (*RULES, *LEARNED, *SETS):
+        assert rule in shown
+
+
+def test_further_k_and_pooled_unknown_authors(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Plants 2, 3 and 4 have no author: three users, or one."""
+    run = write_run(tmp_path / "a")
+    found = {
+        way: fuse_json(capsys, run, "--top", "2", "--unknown-author", way, "--out", tmp_path) for way in ("own", "one")
+    }
+    assert 0 < float(str(figure(found["own"], "a", "top_2"))) <= 1
+    assert figure(found["own"], "a", "mrr") == figure(found["one"], "a", "mrr")
+    ranks = {
+        row["observation_id"]: float(row["rank"]) for row in table_of(tmp_path / "fusion-mean" / "observations.csv")
+    }
+    anna, nobody = (np.mean([1 / ranks[f"plant {plant}"] for plant in plants]) for plants in ((0, 1), (2, 3, 4)))
+    assert figure(found["one"], "a", "S") == pytest.approx((anna + nobody) / 2)
+    assert figure(found["own"], "a", "S") == pytest.approx((anna + 3 * nobody) / 4)
+    evaluate(["fuse", run, "--top", "0", "--out", tmp_path], code=1)
+    assert "Top-k" in capsys.readouterr().err

@@ -10,15 +10,31 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import rankdata
-from sklearn.metrics import label_ranking_average_precision_score, top_k_accuracy_score
+from sklearn.metrics import (
+    balanced_accuracy_score,
+    label_ranking_average_precision_score,
+    top_k_accuracy_score,
+)
+from sklearn.metrics import log_loss as log_loss_of_scikit_learn
 
 from evaluation.metrics import (
+    N_BINS,
+    POOLED,
+    SMALLEST,
+    PerAuthor,
     average_ranks,
+    calibration_error,
+    class_mean,
+    first_place_share,
     image_score,
+    log_loss,
     observation_score,
+    own_probability,
     reciprocal_rank,
     top_k_score,
     true_indices,
+    users,
+    with_unknown,
 )
 
 
@@ -133,3 +149,84 @@ def test_true_indices_find_columns_and_strangers() -> None:
     classes = np.array(["10", "2", "30"])
     truth = np.array(["30", "10", "", "99", "2", "1"])
     assert true_indices(truth, classes).tolist() == [2, 0, -1, -1, 1, -1]
+
+
+def test_class_top_1_equals_balanced_accuracy() -> None:
+    rng = np.random.default_rng(4)
+    scores, truth = rng.random((400, 7)), rng.choice(7, 400, p=[0.5, 0.2, 0.1, 0.1, 0.05, 0.04, 0.01])
+    first = (average_ranks(scores, truth) <= 1).astype(np.float64)
+    found = class_mean(first, truth.astype(np.str_), np.array([""] * 400)).value
+    assert found == pytest.approx(balanced_accuracy_score(truth, scores.argmax(axis=1)), rel=1e-12)
+
+
+@pytest.mark.parametrize("zero", [False, True])
+def test_log_loss_equals_scikit_learn(zero: bool) -> None:
+    rng = np.random.default_rng(5)
+    probability, truth = rng.dirichlet(np.ones(6), 200), rng.integers(0, 6, 200)
+    if zero:
+        probability[3] = np.eye(6)[(truth[3] + 1) % 6]
+    own = own_probability(probability, truth)
+    found = log_loss(own, np.ones(200, dtype=bool), np.array([""] * 200)).value
+    assert found == pytest.approx(log_loss_of_scikit_learn(truth, probability, labels=np.arange(6)), rel=1e-9)
+    assert (own.min() == 0) == zero
+    assert -np.log(SMALLEST) == pytest.approx(36.04, abs=0.01)
+
+
+def test_a_species_that_is_not_listed_does_not_count_in_the_loss() -> None:
+    own, author = np.array([0.5, 0.0, 0.25]), np.array(["anna", "bo", "bo"])
+    found = log_loss(own, np.array([True, False, True]), author)
+    assert found.value == pytest.approx((np.log(2) + np.log(4)) / 2)
+    assert found.alone.tolist() == pytest.approx([np.log(2), np.log(4)])
+
+
+@given(rows_with_ties())
+def test_equals_in_front_share_the_first_place(case: tuple[list[list[Fraction]], list[int]]) -> None:
+    rows, truth = case
+    probability, index = np.array(rows, dtype=np.float64), np.array(truth, dtype=np.intp)
+    ranks, own = average_ranks(probability, index), own_probability(probability, index)
+    share = first_place_share(ranks, own, probability.max(axis=1))
+    for row, right, found in zip(rows, truth, share.tolist(), strict=True):
+        in_front = [species for species, value in enumerate(row) if value == max(row)]
+        assert found == pytest.approx(1 / len(in_front) if right in in_front else 0.0)
+
+
+@st.composite
+def sure_plants(draw: st.DrawFn) -> list[tuple[int, float, str, bool]]:
+    """Sureness in 64ths (none of which but the last is the end of a part), share of the first place, author, listed."""
+    plant = st.tuples(
+        st.integers(1, 64), st.sampled_from([0.0, 0.5, 1.0]), st.sampled_from(["", "anna", "bo"]), st.booleans()
+    )
+    return draw(st.lists(plant, min_size=1, max_size=20).filter(lambda plants: any(one[3] for one in plants)))
+
+
+@given(sure_plants())
+def test_calibration_error_by_loops(plants: list[tuple[int, float, str, bool]]) -> None:
+    sure, right, author, listed = (np.array(column) for column in zip(*plants, strict=True))
+    found = calibration_error(sure / 64, right, listed, author.astype(np.str_)).value
+    counted = [(confidence / 64, share) for confidence, share, _, known in plants if known]
+    expected = 0.0
+    for part in range(N_BINS):
+        own = [pair for pair in counted if part / N_BINS < pair[0] <= (part + 1) / N_BINS]
+        if own:
+            gap = abs(np.mean([pair[0] for pair in own]) - np.mean([pair[1] for pair in own]))
+            expected += len(own) / len(counted) * float(gap)
+    assert found == pytest.approx(expected, abs=1e-12)
+
+
+def test_unknown_authors_are_many_users_or_one() -> None:
+    author = np.array(["", "bo", "", "anna", ""])
+    assert len(set(users(with_unknown(author, "own")))) == 5
+    pooled = users(with_unknown(author, "one"))
+    assert len(set(pooled)) == 3
+    assert pooled[0] == pooled[2] == pooled[4]
+    assert POOLED in with_unknown(author, "one")
+    reciprocal = np.array([1.0, 0.0, 1.0, 0.0, 1.0])
+    assert observation_score(reciprocal, with_unknown(author, "own")).value == pytest.approx(3 / 5)
+    assert observation_score(reciprocal, with_unknown(author, "one")).value == pytest.approx(1 / 3)
+    np.testing.assert_array_equal(users(pooled), pooled)
+
+
+def test_a_ratio_of_sums_needs_no_more_than_two_columns() -> None:
+    score = PerAuthor(np.array([1.0, 2.0]), np.array([2.0, 2.0]))
+    assert score.value == pytest.approx(3 / 4)
+    assert score.alone.tolist() == [0.5, 1.0]

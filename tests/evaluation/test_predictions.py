@@ -69,6 +69,22 @@ def test_the_file_is_as_documented(tmp_path: Path, predictions: Predictions) -> 
         assert text.length is None
 
 
+def test_which_rows_no_choice_has_seen_travels_along(tmp_path: Path, predictions: Predictions) -> None:
+    told = replace(predictions, unseen=np.array([True, False, True]))
+    told.write(tmp_path / "p.h5")
+    read = Predictions.read(tmp_path / "p.h5")
+    assert read.unseen is not None
+    assert read.unseen.tolist() == [True, False, True]
+    chosen = read.take(np.array([1, 0])).unseen
+    assert chosen is not None
+    assert chosen.tolist() == [False, True]
+    predictions.write(tmp_path / "q.h5")
+    assert Predictions.read(tmp_path / "q.h5").unseen is None
+    for wrong in (np.array([True, False]), np.array([1, 0, 1])):
+        with pytest.raises(PredictionsError, match="`unseen` as one yes or no for each of 3 images"):
+            replace(predictions, unseen=wrong)
+
+
 def test_speed_and_provenance_are_optional(tmp_path: Path, predictions: Predictions) -> None:
     bare = replace(predictions, images_per_second=math.nan, provenance={})
     bare.write(tmp_path / "p.h5")
@@ -80,10 +96,24 @@ def test_speed_and_provenance_are_optional(tmp_path: Path, predictions: Predicti
 def test_additions_and_double_precision_are_tolerated(tmp_path: Path, predictions: Predictions) -> None:
     predictions.write(tmp_path / "p.h5")
     with h5py.File(tmp_path / "p.h5", "r+") as file:
-        file["log_sum_exp"] = np.zeros(3)
+        file["something_else"] = np.zeros(3)
         del file["probability"]
         file["probability"] = predictions.probability.astype(np.float64)
     assert same(Predictions.read(tmp_path / "p.h5"), predictions)
+
+
+def test_log_sum_exp_travels_with_its_images(tmp_path: Path, predictions: Predictions) -> None:
+    told = replace(predictions, log_sum_exp=np.array([1.5, -2.0, 30.0], dtype=np.float32))
+    told.write(tmp_path / "p.h5")
+    again = Predictions.read(tmp_path / "p.h5").take(np.array([2, 0]))
+    assert again.log_sum_exp is not None
+    assert again.log_sum_exp.tolist() == [30.0, 1.5]
+    predictions.write(tmp_path / "p.h5")
+    assert Predictions.read(tmp_path / "p.h5").log_sum_exp is None
+    with pytest.raises(PredictionsError, match=r"finite `log_sum_exp`, got inf in row 1 \(image '10'\)"):
+        replace(predictions, log_sum_exp=np.array([1, np.inf, 0], dtype=np.float32))
+    with pytest.raises(PredictionsError, match="one `log_sum_exp` per image"):
+        replace(predictions, log_sum_exp=np.zeros(2, dtype=np.float32))
 
 
 def test_a_long_provenance_fits(tmp_path: Path, predictions: Predictions) -> None:

@@ -7,18 +7,22 @@ import json
 import math
 from collections import defaultdict
 from collections.abc import Callable
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evaluation.alignment import align
 from evaluation.fusion import Recipe, fuse, fuse_images
+from evaluation.metrics import SMALLEST, UNKNOWN_AUTHORS, UnknownAuthor
 from evaluation.predictions import Predictions
-from evaluation.scores import METRICS, Score, score_fused, score_predictions, write_scores
+from evaluation.ranking import rank_predictions
+from evaluation.scores import METRICS, Score, Scoring, score_fused, score_predictions, write_scores
+from featstore.errors import SettingsError
 
 EIGHTHS = 8
 
@@ -83,30 +87,62 @@ def slow_scores(predictions: Predictions, view: str) -> dict[str, Fraction]:
 
     plants = {plant: rows for plants in users.values() for plant, rows in plants.items()}
     places = [reciprocal(fused(rows), classes, truth[plant]) for plant, rows in plants.items()]
+    by_species: dict[str, list[Fraction]] = defaultdict(list)
+    for plant, place in zip(plants, places, strict=True):
+        by_species[truth[plant]].append(place)
+    own = [fused(rows)[classes.index(truth[plant])] for plant, rows in plants.items() if truth[plant] in classes]
+    losses = [Fraction(-math.log(max(float(value), SMALLEST))) for value in own]
     return {
         "S": averaged(lambda plant, rows: reciprocal(fused(rows), classes, truth[plant])),
         "S_image": averaged(lambda plant, rows: mean([reciprocal(row, classes, truth[plant]) for row in rows])),
-        **{f"top_{k}": mean([Fraction(place > 0 and 1 / place <= k) for place in places]) for k in (1, 3, 5)},
+        **{f"top_{k}": mean([Fraction(place > 0 and 1 / place <= k) for place in places]) for k in (1, 2, 3, 5)},
+        "mrr": mean(places),
+        "class_mrr": mean([mean(own) for own in by_species.values()]),
+        "class_top_1": mean([mean([Fraction(place == 1) for place in own]) for own in by_species.values()]),
+        **({"log_loss": mean(losses)} if losses else {}),
     }
 
 
-@given(cases())
-def test_one_model(predictions: Predictions) -> None:
-    scores = score_predictions(predictions, run="name")
+@settings(max_examples=200)
+@given(cases(), st.sampled_from(UNKNOWN_AUTHORS))
+def test_every_metric_is_its_definition(predictions: Predictions, unknown_author: UnknownAuthor) -> None:
+    scoring = Scoring(top=(2, 5), unknown_author=unknown_author)
+    ranked = rank_predictions(predictions, unknown_author)
+    if unknown_author == "one":
+        predictions = replace(predictions, author=np.where(predictions.author == "", "nobody", predictions.author))
     for view in ("all", "Flower", "Leaf"):
-        found = {score.metric: score.value for score in scores if score.view == view}
+        sums = {name: metric(ranked[view]) for name, metric in scoring.metrics.items()} if view in ranked else {}
+        found = {name: score.value for name, score in sums.items() if score is not None}
+        # Has a test of its own.
+        assert ("calibration_error" in found) == ("log_loss" in found)
+        found.pop("calibration_error", None)
         expected = {name: float(value) for name, value in slow_scores(predictions, view).items()}
         assert found == pytest.approx(expected, abs=1e-12)
-    assert all((score.run, score.split) == ("name", "test") for score in scores)
+
+
+@settings(max_examples=50)
+@given(cases(), st.sampled_from(UNKNOWN_AUTHORS))
+def test_one_model(predictions: Predictions, unknown_author: UnknownAuthor) -> None:
+    scoring = Scoring(top=(2,), unknown_author=unknown_author)
+    scores = score_predictions(predictions, "name", scoring)
+    ranked = rank_predictions(predictions, unknown_author)
     for score in scores:
+        found = scoring.metrics[score.metric](ranked[score.view])
+        assert found is not None
+        assert (score.run, score.split, score.value) == ("name", "test", found.value)
         # With one author nothing is known about others.
-        assert math.isnan(score.low) == math.isnan(score.high)
-        assert score.n_observations < 2 or math.isnan(score.low) or 0 <= score.low <= score.high <= 1
-    total = {score.n_observations for score in scores if score.view == "all"}
+        assert math.isnan(score.low) == math.isnan(score.high) == (found.n_authors < 2)
+        ends_at = math.inf if score.metric == "log_loss" else 1
+        assert math.isnan(score.low) or 0 <= score.low <= score.high <= ends_at
     known = predictions.true_class != ""
-    assert total in ({len(np.unique(predictions.observation_id[known]))}, set())
+    listed = np.isin(predictions.true_class, predictions.classes)
+    for score in scores:
+        if score.view == "all":
+            counted = listed if METRICS.get(score.metric, METRICS["S"]).listed_only else known
+            assert score.n_observations == len(np.unique(predictions.observation_id[counted]))
 
 
+@settings(max_examples=50)
 @given(cases())
 def test_a_fusion_of_one_model_scores_as_the_model(predictions: Predictions) -> None:
     aligned = align([predictions])
@@ -120,10 +156,28 @@ def test_a_fusion_of_one_model_scores_as_the_model(predictions: Predictions) -> 
     np.testing.assert_allclose([score.value for score in fused], [score.value for score in alone], atol=1e-12)
 
 
+@settings(max_examples=50)
 @given(cases())
 def test_a_fusion_without_images_has_no_image_score(predictions: Predictions) -> None:
     scores = score_fused(fuse(align([predictions]), Recipe("mean")), "fusion:mean")
-    assert {score.metric for score in scores} in (set(METRICS) - {"S_image"}, set())
+    about_listed = {name for name, metric in METRICS.items() if metric.listed_only}
+    expected = set(METRICS) - {"S_image"} - (set() if any_listed(predictions) else about_listed)
+    assert {score.metric for score in scores} in (expected, set())
+
+
+def any_listed(predictions: Predictions) -> bool:
+    return bool(np.isin(predictions.true_class, predictions.classes).any())
+
+
+def test_losses_are_named_so_that_their_direction_is_plain() -> None:
+    for name, metric in METRICS.items():
+        assert metric.higher_is_better != name.endswith(("loss", "error"))
+
+
+@pytest.mark.parametrize(("top", "unknown_author"), [((0,), "own"), ((3, -1), "own"), ((), "some")])
+def test_scoring_that_cannot_be_is_refused(top: tuple[int, ...], unknown_author: UnknownAuthor) -> None:
+    with pytest.raises(SettingsError, match=r"--top|--unknown-author"):
+        Scoring(top, unknown_author)
 
 
 def test_a_view_counts_its_own_images_alone() -> None:

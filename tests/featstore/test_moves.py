@@ -218,7 +218,7 @@ def shares_an_image(photographs: Photographs, store: Path) -> bool:
     return bool(set(photographs.view) & set(Store.open(store).catalog["image_id"]))
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=st.lists(STEP, min_size=3, max_size=14))
 def test_any_sequence_of_changes_ends_as_a_fresh_store(scratch: Path, steps: list[tuple[str, int]]) -> None:
     folder = Path(tempfile.mkdtemp(dir=scratch))

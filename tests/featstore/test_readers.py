@@ -227,6 +227,29 @@ def test_bad_rows_name_their_line(tmp_path: Path, columns: dict[str, list[object
         read_dataset(table(tmp_path / "t.csv", **columns))
 
 
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_a_table_of_new_photographs_needs_no_classes(
+    tmp_path: Path, write_photo: Callable[..., Path], suffix: str
+) -> None:
+    write_photo(tmp_path / "1.jpg")
+    path = table(tmp_path / f"new{suffix}", path=["1.jpg", "2.jpg"], observation_id=["o", "o"])
+    with pytest.raises(DatasetError, match="missing: class_id"):
+        read_dataset(path)
+    for catalog in (
+        read_dataset(path, new=True),
+        read_dataset(path, "table", new=True),
+        read_dataset(tmp_path, new=True),
+    ):
+        assert catalog.frame[["class_id", "species", "split"]].to_numpy().tolist() == [["", "", "test"]] * 2
+        assert catalog.frame["observation_id"].tolist() == ["o", "o"]
+        assert catalog.warnings == ()
+    named = table(tmp_path / f"new{suffix}", path=["1.jpg", "2.jpg"], class_id=["a", ""], split=["", "train"])
+    frame = read_dataset(named, new=True).frame
+    assert frame[["class_id", "split"]].to_numpy().tolist() == [["a", "test"], ["", "train"]]
+    with pytest.raises(DatasetError, match=r"missing: path\)"):
+        read_dataset(table(tmp_path / "t.csv", paths=["a"]), new=True)
+
+
 def test_a_broken_table(tmp_path: Path) -> None:
     (tmp_path / "t.parquet").write_bytes(b"no parquet")
     with pytest.raises(DatasetError, match="a readable table"):

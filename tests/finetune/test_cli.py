@@ -36,7 +36,7 @@ REPORT = Report(
     best_epoch=2,
     trouble="",
     failures={},
-    reused=False,
+    kept="nothing",
     random_weights=False,
 )
 
@@ -107,7 +107,8 @@ def test_json_is_one_document(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Ca
         ({"failures": {"i7": "lost"}}, 3, "i7: lost"),
         ({"trouble": "the training loss became nan"}, 1, "lower --rate"),
         ({"random_weights": True}, 0, "say nothing about plants"),
-        ({"reused": True}, 0, "nothing was computed"),
+        ({"kept": "everything"}, 0, "nothing was computed"),
+        ({"kept": "weights"}, 0, "not trained again but predicted anew"),
         ({"best_epoch": 0}, 0, "the start (no epoch was better on valid)"),
     ],
 )

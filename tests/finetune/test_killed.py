@@ -21,27 +21,25 @@ from featstore.store import Store
 from featstore.synth import SynthSettings, synthesise
 from heads.compare import CompareSettings, compare_heads
 
-OPTIONS = ["--epochs", "4", "--batch-size", "8", "--rate", "1e-3", "--tta", "1"]
+OPTIONS = ["--epochs", "7", "--batch-size", "8", "--rate", "1e-3", "--tta", "1"]
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL")
-def test_a_killed_run_goes_on_to_the_same_end(tmp_path: Path) -> None:
+def test_a_killed_run_goes_on_to_the_same_end(tmp_path: Path, small_backbone: Path) -> None:
     synthesise(tmp_path / "photos", SynthSettings(n_species=3, n_observations=4, side_px=96, n_corrupt=0))
-    build_store(
-        tmp_path / "photos", tmp_path / "f.zarr", BuildSettings(("mobilenet_v2",), "random", side_px=32, n_workers=0)
-    )
+    build_store(tmp_path / "photos", tmp_path / "f.zarr", BuildSettings(("small",), "random", side_px=32, n_workers=0))
     compare_heads(Store.open(tmp_path / "f.zarr"), CompareSettings(heads=("mlp",)), tmp_path / "runs")
 
     def begin(out: str) -> subprocess.Popen[str]:
-        command = [sys.executable, "-m", "finetune.cli", "run", str(tmp_path / "f.zarr"), "--from"]
+        command = [sys.executable, str(small_backbone), "run", str(tmp_path / "f.zarr"), "--from"]
         options = [str(tmp_path / "runs"), "--out", str(tmp_path / out), *OPTIONS]
         return subprocess.Popen([*command, *options], stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
     undisturbed = begin("whole")
     told = undisturbed.communicate(timeout=300)
     assert undisturbed.returncode == 0, told[1]
-    log = tmp_path / "killed" / ".mobilenet_v2-finetuned.partial" / "log.csv"
+    log = tmp_path / "killed" / ".small-finetuned.partial" / "log.csv"
     # Once while it loads or decodes, then a moment into the second, and into the fourth epoch.
     for n_epochs, moment in ((0, 0.0), (2, 0.05), (4, 0.15)):
         process = begin("killed")
@@ -62,7 +60,7 @@ def test_a_killed_run_goes_on_to_the_same_end(tmp_path: Path) -> None:
     told = last.communicate(timeout=300)
     assert last.returncode == 0, told[1]
     assert "goes on after epoch" in told[1]
-    runs = [tmp_path / out / "mobilenet_v2-finetuned" for out in ("whole", "killed")]
+    runs = [tmp_path / out / "small-finetuned" for out in ("whole", "killed")]
     logs = []
     for run in runs:
         with (run / "log.csv").open(newline="", encoding="utf-8") as file:

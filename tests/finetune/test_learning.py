@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 from numpy.typing import NDArray
 
+from finetune import train as train_module
 from finetune.batches import TrainingBatches
 from finetune.crops import Crops
 from finetune.model import join
@@ -76,19 +77,35 @@ def learn(
             Validation(stripes, rows, number[rows], Viewing(scale, 32))
             for rows in (np.arange(N_TRAIN, N_TRAIN + 64), np.arange(N_TRAIN + 64, N_IMAGES))
         ]
-        training = train(network, batches, judges[0], settings, folder)
+        with pytest.MonkeyPatch.context() as patch:
+            # Curves would take longer than the training.
+            patch.setattr(train_module, "draw_curve", lambda *args: None)
+            training = train(network, batches, judges[0], settings, folder)
         return training, judges[1].judge(network)["val_accuracy"]
 
     return run
 
 
+@pytest.fixture(scope="module")
+def head_alone(
+    learn: Callable[[keras.Model, TrainSettings], tuple[Training, float]],
+) -> tuple[list[NDArray[np.float32]], float]:
+    """Weights of the network after its head was trained on frozen features, and its accuracy."""
+    network = random_network()
+    _, accuracy = learn(network, HEAD_ALONE)
+    return network.get_weights(), accuracy
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("policy", ["train", "recalibrate"])
 def test_a_trained_network_beats_its_frozen_random_features_by_far(
-    learn: Callable[[keras.Model, TrainSettings], tuple[Training, float]], policy: BatchNorm
+    learn: Callable[[keras.Model, TrainSettings], tuple[Training, float]],
+    head_alone: tuple[list[NDArray[np.float32]], float],
+    policy: BatchNorm,
 ) -> None:
     network = random_network()
-    _, frozen = learn(network, HEAD_ALONE)
+    weights, frozen = head_alone
+    network.set_weights(weights)
     settings = dataclasses.replace(HEAD_ALONE, head_warmup=0, epochs=9, rate=0.05, batch_norm=policy, patience=9)
     training, tuned = learn(network, settings)
     assert training.best_epoch > 0

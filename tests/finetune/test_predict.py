@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from finetune.augment import variants
 from finetune.crops import Crops
 from finetune.model import join
-from finetune.predict import Viewing, predict
+from finetune.predict import Viewing, predict, with_log_sum_exp
 
 Parts = Callable[[], tuple[keras.Model, keras.Model]]
 Scale = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
@@ -40,3 +40,19 @@ def test_variants_are_averaged_with_the_image(parts: Parts, crops: Crops, scale:
     np.testing.assert_allclose(probability.sum(axis=1), 1, atol=1e-5)
     plain, _ = predict(network, crops, rows, Viewing(scale, 4), "test")
     assert not np.allclose(plain, probability, atol=1e-4)
+
+
+def test_log_sum_exp_is_a_column_beside_the_same_probabilities(parts: Parts, crops: Crops, scale: Scale) -> None:
+    network = join(*parts())
+    rows, viewing = np.arange(10), Viewing(scale, 4, n_variants=2, seed=2)
+    plain, _ = predict(network, crops, rows, viewing, "test")
+    both, _ = predict(with_log_sum_exp(network), crops, rows, viewing, "test")
+    np.testing.assert_allclose(both[:, :-1], plain, atol=1e-6)
+    head = network.layers[-1]
+    hidden = keras.Model(head.inputs, head.layers[-2].output)
+    features = keras.Model(network.input, network.layers[-2].output)
+    kernel, bias = head.layers[-1].get_weights()
+    seen = variants(crops.pixels[rows], 2, 2, crops.key[rows], crops.white[rows])
+    logits = [keras.ops.convert_to_numpy(hidden(features(scale(v)))) @ kernel + bias for v in seen]
+    expected = np.mean([np.log(np.exp(one).sum(axis=1)) for one in logits], axis=0)
+    np.testing.assert_allclose(both[:, -1], expected, rtol=1e-4)

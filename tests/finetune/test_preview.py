@@ -28,9 +28,7 @@ SETTINGS = TrainSettings(side_px=48)
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("preview")
     synthesise(folder / "photos", SynthSettings(n_species=2, n_observations=6, side_px=64, n_corrupt=0))
-    build_store(
-        folder / "photos", folder / "f.zarr", BuildSettings(("mobilenet_v2",), "random", side_px=32, n_workers=0)
-    )
+    build_store(folder / "photos", folder / "f.zarr", BuildSettings(("small",), "random", side_px=32, n_workers=0))
     return folder
 
 

@@ -39,7 +39,7 @@ from finetune.start import Request, open_start, require_trainable
 from finetune.variant_study import study
 from heads.compare import CompareSettings, compare_heads
 
-BACKBONE = "mobilenet_v2"
+BACKBONE = "small"
 QUICK = TrainSettings(epochs=1, batch_size=8, rate=1e-4, tta=2)
 
 
@@ -112,6 +112,7 @@ def test_predictions_are_those_of_the_split_with_their_truth(finished: House) ->
             np.testing.assert_array_equal(predictions.image_id, papers["image_id"])
             np.testing.assert_array_equal(predictions.true_class, papers["class_id"])
             assert predictions.images_per_second > 0
+            assert predictions.log_sum_exp is not None
             assert set(predictions.true_class) <= set(predictions.classes)
 
 
@@ -136,7 +137,7 @@ def test_a_saved_network_opens_again_and_says_the_same(finished: House) -> None:
 
 def test_the_report_scores_start_network_and_augmentation_on_valid_then_test(finished: House) -> None:
     report = finetune(Request(finished.store, finished.runs, QUICK))
-    assert report.reused
+    assert report.kept == "everything"
     names = [f"{BACKBONE}-mlp (start)", f"{BACKBONE}-finetuned", f"{BACKBONE}-finetuned + TTA2"]
     refitted = f"{BACKBONE}-mlp (refitted)"
     expected = [("valid", name) for name in names] + [("test", name) for name in (names[0], refitted, *names[1:])]
@@ -157,12 +158,12 @@ def test_a_finished_run_is_kept_and_other_settings_replace_it(
     shutil.copytree(finished.runs, runs)
     card = runs / f"{BACKBONE}-finetuned" / "run.json"
     before = card.read_bytes()
-    assert finetune(Request(finished.store, runs, QUICK)).reused
+    assert finetune(Request(finished.store, runs, QUICK)).kept == "everything"
     assert card.read_bytes() == before
 
     report = finetune(Request(finished.store, runs, replace(QUICK, epochs=0, tta=0)))
 
-    assert not report.reused
+    assert report.kept == "nothing"
     assert "holds a run of other settings; this one takes its place" in capsys.readouterr().err
     assert (report.epochs_run, report.best_epoch) == (0, 0)
     assert not list(report.folder.glob("*tta*"))
@@ -170,6 +171,64 @@ def test_a_finished_run_is_kept_and_other_settings_replace_it(
     for split in ("valid", "test"):
         figures = {row.line.run: row.line.figures for row in report.rows if row.split == split}
         assert figures[f"{BACKBONE}-finetuned"] == pytest.approx(figures[f"{BACKBONE}-mlp (start)"])
+
+
+def not_again(*args: object, **options: object) -> None:
+    raise AssertionError("trained again")
+
+
+def test_other_variants_keep_the_weights_and_predict_as_a_new_run_would(
+    finished: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    runs = tmp_path / "runs"
+    shutil.copytree(finished.runs, runs)
+    folder = runs / f"{BACKBONE}-finetuned"
+    weights, plain = (folder / "model.weights.h5").read_bytes(), Predictions.read(predictions_path(folder, "test"))
+    monkeypatch.setattr(run_module, "train", not_again)
+
+    report = finetune(Request(finished.store, runs, replace(QUICK, tta=1)))
+
+    assert (report.kept, report.epochs_run) == ("weights", 1)
+    assert "predictions are made anew" in capsys.readouterr().err
+    assert (folder / "model.weights.h5").read_bytes() == weights
+    assert sorted(path.name for path in folder.glob("*.predictions.h5")) == [
+        "test.predictions.h5", "test.tta1.predictions.h5", "valid.predictions.h5", "valid.tta1.predictions.h5",
+    ]  # fmt: skip
+    again = Predictions.read(predictions_path(folder, "test"))
+    np.testing.assert_array_equal(again.probability, plain.probability)
+    assert again.provenance["settings"] == settings_of(folder) == replace(QUICK, tta=1).as_json()
+    # The first of two variants is the same, so what is new can be told from what was there.
+    varied, _ = ask(folder, str(finished.store), tmp_path / "asked", tta=1, unseen=True)
+    own = Predictions.read(predictions_path(folder, "test", "tta1"))
+    np.testing.assert_array_equal(varied.predictions.image_id, own.image_id)
+    np.testing.assert_allclose(own.probability, varied.predictions.probability, atol=1e-5)
+    assert "TTA1" in (folder / "scores.csv").read_text()
+    assert "TTA2" not in (folder / "scores.csv").read_text() + (folder / "README.md").read_text()
+    assert finetune(Request(finished.store, runs, replace(QUICK, tta=1))).kept == "everything"
+    assert finetune(Request(finished.store, runs, replace(QUICK, tta=0))).kept == "weights"
+    assert not list(folder.glob("*tta*"))
+    assert not [path for path in runs.iterdir() if path.name.startswith(".") and path.is_dir()]
+
+
+def settings_of(folder: Path) -> object:
+    return read_run_card(folder).details["settings"]
+
+
+def test_a_finished_run_that_lost_a_photograph_is_not_predicted_anew_and_stays(
+    finished: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs, photos = tmp_path / "runs", tmp_path / "moved"
+    shutil.copytree(finished.runs, runs)
+    shutil.copytree(finished.photos, photos)
+    folder = runs / f"{BACKBONE}-finetuned"
+    test = Predictions.read(predictions_path(folder, "test")).image_id[0]
+    (photos / Store.open(finished.store).papers.set_index("image_id").loc[test, "path"]).unlink()
+    before = {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
+    monkeypatch.setattr(run_module, "train", not_again)
+    with pytest.raises(TrainingError, match="has predicted"):
+        finetune(Request(finished.store, runs, replace(QUICK, tta=1), photos=photos))
+    assert {path.name: path.stat().st_mtime_ns for path in folder.iterdir()} == before
+    assert not [path for path in runs.iterdir() if path.name.startswith(".") and path.is_dir()]
 
 
 def test_a_lost_photograph_is_left_out_and_told(house: House, tmp_path: Path) -> None:
@@ -207,7 +266,7 @@ def test_an_interrupt_keeps_the_best_so_far_and_the_earlier_run(
 
     settings = replace(QUICK, epochs=0)
     with monkeypatch.context() as patched:
-        patched.setattr(run_module, "predict", interrupted)
+        patched.setattr(run_module, "write_predictions", interrupted)
         with pytest.raises(InterruptedTrainingError, match="the same command goes on") as caught:
             finetune(Request(finished.store, runs, settings))
     assert caught.value.exit_code == 130
@@ -215,12 +274,14 @@ def test_an_interrupt_keeps_the_best_so_far_and_the_earlier_run(
     work = runs / f".{BACKBONE}-finetuned.partial"
     assert (work / "model.weights.h5").is_file()
     (work / ".0123.partial.checkpoint.npz").write_bytes(b"of a killed process")
+    (work / "test.tta2.predictions.h5").write_bytes(b"of variants that nobody asks for any more")
     # Other settings do not throw its epochs away unasked; the same ones, whatever happens at test time, go on.
     with pytest.raises(TrainingError, match="--restart to throw its epochs away"):
         finetune(Request(finished.store, runs, replace(settings, rate=0.5)))
     assert finetune(Request(finished.store, runs, replace(settings, tta=1))).epochs_run == 0
     assert "goes on after epoch 0" in capsys.readouterr().err
     assert not list((runs / f"{BACKBONE}-finetuned").glob(".*"))
+    assert not list((runs / f"{BACKBONE}-finetuned").glob("*.tta2.*"))
     assert not [path for path in runs.iterdir() if path.name.startswith(f".{BACKBONE}-finetuned") and path.is_dir()]
 
 
@@ -366,6 +427,11 @@ def test_photographs_that_nobody_has_named_get_answers(
     flat, _ = ask(run, str(tmp_path / "new"), tmp_path / "flat")
     assert (flat.scores, len(flat.fused.observation_id)) == ((), 3)
     assert set(flat.predictions.true_class) == {""}
+    # A table may tell what belongs together; it needs no classes either.
+    (tmp_path / "list.csv").write_text("path,observation_id\nnew/0.jpg,a\nnew/1.jpg,a\nnew/2.jpg,b\n")
+    listed, _ = ask(run, str(tmp_path / "list.csv"), tmp_path / "listed")
+    assert (listed.scores, list(listed.fused.observation_id)) == ((), ["a", "b"])
+    np.testing.assert_array_equal(listed.predictions.probability, flat.predictions.probability)
     # Another photograph of the same name gets an answer of its own.
     shutil.copy(tmp_path / "new" / "2.jpg", tmp_path / "new" / "0.jpg")
     again, _ = ask(run, str(tmp_path / "new"), tmp_path / "flat")
@@ -387,7 +453,7 @@ def test_photographs_that_come_back_into_an_interrupted_run_begin_it_anew(
 
     request = Request(house.store, house.runs, replace(QUICK, tta=0), photos=photos)
     with monkeypatch.context() as patched:
-        patched.setattr(run_module, "predict", interrupted)
+        patched.setattr(run_module, "write_predictions", interrupted)
         with pytest.raises(InterruptedTrainingError):
             finetune(request)
     path.write_bytes(held)

@@ -44,7 +44,7 @@ def by_keras(losses: list[float], settings: TrainSettings) -> tuple[list[float],
     factor=st.sampled_from([0.5, 0.1]),
     min_rate=st.sampled_from([0.0, 1e-3, 0.03]),
 )
-@hypothesis_settings(max_examples=60, deadline=None)
+@hypothesis_settings(max_examples=60)
 def test_it_decides_as_keras_callbacks_do(
     losses: list[int], patience: int, plateau: int, factor: float, min_rate: float
 ) -> None:

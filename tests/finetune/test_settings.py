@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from pathlib import Path
 
 import pytest
@@ -153,3 +154,26 @@ def test_a_wrong_assignment_is_refused(told: str, answer: str) -> None:
     with pytest.raises(SettingsError) as caught:
         load_settings(None, {}, [told])
     assert answer in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "learns", "predicts"),
+    [
+        ({}, True, True),
+        ({"tta": 3}, True, False),
+        ({"rate": 1e-4}, False, True),
+        ({"seed": 1}, False, True),
+        ({"augment": AugmentSettings(noise=0)}, False, True),
+    ],
+)
+def test_what_decides_the_weights_is_told_from_what_is_predicted_with_them(
+    change: dict[str, object], learns: bool, predicts: bool
+) -> None:
+    written = json.loads(json.dumps(TrainSettings().as_json()))
+    settings = dataclasses.replace(TrainSettings(), **change)  # type: ignore[arg-type]  # fields of TrainSettings
+    assert (settings.learns_as(written), settings.predicts_as(written)) == (learns, predicts)
+    # A run of a version that did not know a setting had its default.
+    del written["clip_norm"]
+    assert settings.learns_as(written) == learns
+    assert not dataclasses.replace(settings, clip_norm=1.0).learns_as(written)
+    assert not settings.learns_as(None)

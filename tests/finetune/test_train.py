@@ -21,7 +21,7 @@ from finetune.batches import Batch, TrainingBatches
 from finetune.crops import Crops
 from finetune.model import batch_normalizations, join
 from finetune.predict import Viewing
-from finetune.settings import TrainSettings
+from finetune.settings import BatchNorm, TrainSettings
 from finetune.train import CHECKPOINT, CURVE, LOG, WEIGHTS, Training, Validation, train
 
 Parts = Callable[[], tuple[keras.Model, keras.Model]]
@@ -31,6 +31,18 @@ QUICK = TrainSettings(epochs=3, batch_size=8, rate=0.01)
 
 def validation(crops: Crops, target: NDArray[np.float32], scale: Scale) -> Validation:
     return Validation(crops, np.arange(24, 36), target[24:].argmax(axis=1), Viewing(scale, 8))
+
+
+@pytest.fixture(autouse=True)
+def unpainted(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Draw no curves, which take more time than the training here, but where a test asks for `painted`."""
+    if "painted" not in request.fixturenames:
+        monkeypatch.setattr(train_module, "draw_curve", lambda *args: None)
+
+
+@pytest.fixture
+def painted() -> None:
+    """Let curves be drawn."""
 
 
 @pytest.fixture
@@ -61,7 +73,7 @@ def figures(folder: Path) -> list[list[str]]:
         return [row[:-2] for row in csv.reader(file)]
 
 
-def test_training_learns_logs_and_keeps_the_best(start: Callable[..., tuple]) -> None:
+def test_training_learns_logs_and_keeps_the_best(painted: None, start: Callable[..., tuple]) -> None:
     network, training, folder, valid = start(dataclasses.replace(QUICK, epochs=6), "run")
 
     log = read_log(folder)
@@ -312,3 +324,34 @@ def test_a_full_disk_leaves_the_best_weights_and_a_state_to_go_on_from(
     _, resumed, folder, _ = start(settings, "full")
     assert resumed.resumed_at == 1
     assert figures(folder) == figures(undisturbed)
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="counts as TensorFlow traces")
+@pytest.mark.parametrize("policy", ["frozen", "recalibrate"])
+def test_functions_are_traced_once_per_run_not_per_epoch(
+    parts: Parts, crops: Crops, target: NDArray[np.float32], scale: Scale, tmp_path: Path, policy: BatchNorm
+) -> None:
+    traced: list[bool | None] = []
+
+    class Witness(keras.layers.Layer):
+        def call(self, features: keras.KerasTensor, training: bool | None = None) -> keras.KerasTensor:
+            traced.append(training)
+            return features
+
+    def traces(n_epochs: int) -> list[bool | None]:
+        backbone, head = parts()
+        network = join(keras.Model(backbone.input, Witness()(backbone.output)), head)
+        settings = dataclasses.replace(QUICK, epochs=n_epochs, batch_norm=policy)
+        batches = TrainingBatches(crops, np.arange(24), target[:24], scale, settings)
+        folder = tmp_path / str(n_epochs)
+        folder.mkdir()
+        # 11 photographs: the last batch is not full.
+        valid = Validation(crops, np.arange(24, 35), target[24:35].argmax(axis=1), Viewing(scale, 8))
+        traced.clear()
+        train(network, batches, valid, settings, folder)
+        return list(traced)
+
+    one, four = traces(1), traces(4)
+    assert one == four
+    if policy == "frozen":
+        assert one == [False, True], "one function that predicts and one that trains"

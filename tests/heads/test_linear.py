@@ -22,6 +22,9 @@ def test_it_equals_scikit_learns_pipeline(n_classes: int, inverse_penalty: float
     head = LogisticHead(inverse_penalty=inverse_penalty).fit(features, labels)
     np.testing.assert_allclose(head.predict_proba(features), expected, atol=2e-5)
     assert head.classes_.tolist() == pipeline.classes_.tolist()
+    scores = pipeline.decision_function(features.astype(np.float64))
+    logits = np.stack([np.zeros_like(scores), scores], axis=1) if n_classes == 2 else scores
+    np.testing.assert_allclose(head.log_sum_exp(features), np.log(np.exp(logits).sum(axis=1)), atol=1e-3)
 
 
 def test_a_fit_that_did_not_converge_says_so() -> None:

@@ -133,3 +133,12 @@ def test_features_at_the_end_of_their_range_are_survived(fitted: MlpHead) -> Non
 def test_settings_out_of_range_are_refused(setting: dict[str, int]) -> None:
     with pytest.raises(SettingsError, match=next(iter(setting))):
         MlpHead(**setting)
+
+
+def test_log_sum_exp_is_what_the_softmax_takes_away(fitted: MlpHead) -> None:
+    hidden = keras.Model(fitted.network.inputs[0], fitted.network.layers[-2].output)(VALID.features)
+    kernel, bias = fitted.network.layers[-1].get_weights()
+    logits = keras.ops.convert_to_numpy(hidden) @ kernel + bias
+    found = fitted.log_sum_exp(VALID.features)
+    np.testing.assert_allclose(found, np.log(np.exp(logits).sum(axis=1)), rtol=1e-4)
+    np.testing.assert_allclose(np.exp(logits - found[:, np.newaxis]), fitted.predict_proba(VALID.features), atol=1e-4)

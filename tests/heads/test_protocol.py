@@ -19,6 +19,7 @@ from featstore.errors import SettingsError, SplitError
 from featstore.splits import SPARE, make_split, read_split
 from featstore.store import Store
 from featstore.table import load_table
+from heads.candidates import Candidate, Tuned
 from heads.choice import HeadChoice, parse_choices
 from heads.compare import CompareSettings, Crew, compare_heads
 from heads.examples import Examples
@@ -30,7 +31,7 @@ from heads.lists import Lists
 from heads.margin import RidgeHead
 from heads.material import examples_of
 from heads.protocol import Protocol
-from heads.tuning import Candidate, Tuned, Tuning
+from heads.tuning import Tuning
 from heads.weights import vote_weights
 from heads.work import Source, folds_of, is_assembled, learnable
 
@@ -150,6 +151,11 @@ def test_calibration_keeps_rankings_and_lowers_the_loss(make_store: MakeStore, t
     assert told.calibration.temperatures[""] != 1
     assert (before.argmax(axis=1) == after.argmax(axis=1)).all()
     assert set(told.reliability) == {"valid", "test"}
+    unseen = Predictions.read(predictions_path(tmp_path / "calibrated" / "net_b-logistic", "valid")).unseen
+    assert unseen is not None
+    assert unseen.any()
+    assert not unseen.all()
+    assert Predictions.read(predictions_path(tmp_path / "plain" / "net_b-logistic", "valid")).unseen is None
 
 
 def test_a_cross_validation_calibrates(make_store: MakeStore, tmp_path: Path) -> None:
@@ -162,6 +168,8 @@ def test_a_cross_validation_calibrates(make_store: MakeStore, tmp_path: Path) ->
     plain, run = tmp_path / "plain" / "net_b-logistic", tmp_path / "runs" / "net_b-logistic"
 
     said = Predictions.read(predictions_path(plain, "train", "oof"))
+    assert said.unseen is not None
+    assert said.unseen.all()
     temperatures = fit_calibration(said)
     assert entry.calibrated.calibration == temperatures
     assert temperatures.temperatures[""] > 1.2

@@ -18,6 +18,7 @@ from evaluation.gain.curves import ENOUGH_PLANTS, ImageCurve, ImageGain
 from evaluation.gain.images import image_gain, image_sets
 from evaluation.gain.plan import GainPlan
 from evaluation.predictions import Predictions
+from evaluation.rules import WEIGHTED, Block
 from evaluation.scores import score_predictions
 from featstore.errors import SettingsError
 
@@ -66,7 +67,7 @@ def slow_figures(contest: Contest, rule: str, at_least: int, k: int) -> tuple[fl
         ranks = []
         for chosen in combinations(rows.tolist(), min(k, len(rows))):
             votes = np.concatenate([member.probability[list(chosen)] for member in contest.members])
-            fused = RULES[rule](votes.astype(np.float64), np.array([0]))[0]
+            fused = RULES[rule](Block(votes.astype(np.float64), np.array([0])))[0]
             own = fused[contest.true_index[number]]
             ranks.append(np.count_nonzero(fused > own) + (np.count_nonzero(fused == own) + 1) / 2)
         users.setdefault(author or f"nobody {number}", []).append(fmean(1 / rank for rank in ranks))
@@ -74,8 +75,8 @@ def slow_figures(contest: Contest, rule: str, at_least: int, k: int) -> tuple[fl
     return fmean(fmean(values) for values in users.values()), fmean(hits)
 
 
-@pytest.mark.parametrize("rule", RULES)
-@settings(max_examples=8, deadline=None)
+@pytest.mark.parametrize("rule", [rule for rule in RULES if rule != WEIGHTED])
+@settings(max_examples=8)
 @given(plant=st.lists(st.integers(0, 4), min_size=2, max_size=12), seed=st.integers(0, 99), n_models=st.integers(1, 2))
 def test_every_point_equals_a_loop_over_all_sets(rule: str, plant: list[int], seed: int, n_models: int) -> None:
     contest = contest_of(drawn(seed, plant, n_models), ["a", "b"][:n_models])
@@ -91,7 +92,7 @@ def test_every_point_equals_a_loop_over_all_sets(rule: str, plant: list[int], se
     plant=st.lists(st.integers(0, 5), min_size=2, max_size=15).filter(lambda plant: len(set(plant)) < len(plant)),
     seed=st.integers(0, 99),
 )
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 def test_with_all_images_it_is_the_ordinary_fusion(plant: list[int], seed: int) -> None:
     """At most k images, k the most there are: the scores of `evaluate fuse`, intervals included."""
     (member,) = drawn(seed, plant)
@@ -129,7 +130,7 @@ def test_a_plant_is_on_a_curve_from_one_image_to_the_last() -> None:
 
 
 @given(n=st.integers(1, 9), data=st.data(), seed=st.integers(0, 9))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_images_are_drawn_without_replacement(n: int, data: st.DataObject, seed: int) -> None:
     k = data.draw(st.integers(1, n))
     plan = GainPlan(n_draws=6, seed=seed)

@@ -41,7 +41,7 @@ def by_scikit_image(values: np.ndarray, start: np.ndarray, n_iterations: int, sm
         morphsnakes._curvop = plain
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 @given(
     shape=st.tuples(st.integers(2, 40), st.integers(2, 40)),
     sigma=st.sampled_from([0.0, 0.7, 2.0]),

@@ -111,7 +111,7 @@ def test_the_object_is_the_class_that_holds_less_of_the_rim(scene: Scene, view: 
     assert 30 <= found.box[1] <= 60
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(
     shape=st.tuples(st.integers(1, 90), st.integers(1, 90)),
     view=st.sampled_from(VIEWS),
@@ -140,7 +140,7 @@ def test_a_box_is_never_empty_and_never_leaves_the_image(
     assert np.array_equal(image, before)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     corner=st.tuples(st.floats(0.1, 0.45), st.floats(0.1, 0.45)),
     extent=st.tuples(st.floats(0.25, 0.45), st.floats(0.25, 0.45)),

@@ -74,7 +74,7 @@ def test_an_unevenly_lit_ground_is_not_taken_for_two() -> None:
     assert (whitened[~ground] == 60).all()
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(counts=st.lists(st.integers(1, 50), min_size=2, max_size=12), last=st.integers(1, 50))
 def test_otsu_parts_a_histogram_where_the_variance_between_is_greatest(counts: list[int], last: int) -> None:
     levels, histogram = np.arange(len(counts) + 1), np.array([*counts, last])
@@ -88,7 +88,7 @@ def test_otsu_parts_a_histogram_where_the_variance_between_is_greatest(counts: l
     assert variances[otsu_bin(histogram)] == pytest.approx(max(variances))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(seed=st.integers(0, 2**16), sigma=st.floats(0, 4), scale=st.floats(0.5, 250))
 def test_otsu_is_that_of_scikit_image(seed: int, sigma: float, scale: float) -> None:
     values = np.random.default_rng(seed).random((40, 50), dtype=np.float32) * np.float32(scale)

@@ -1,0 +1,62 @@
+"""`evaluate unknown`: how well a run keeps from naming plants of species that it has never learnt."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from featstore import shell
+
+
+def unknown(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN", help="Run folders.")],
+    score: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--score",
+            help="all, or max_probability, entropy, margin, energy, neighbours, mahalanobis; repeatable. [all]",
+        ),
+    ] = None,
+    store: Annotated[
+        str | None, typer.Option("--store", help="Feature store of the runs, for neighbours and mahalanobis.")
+    ] = None,
+    coverage: Annotated[
+        float | None,
+        typer.Option("--coverage", help="Threshold that accepts so large a share of plants of known species. [0.95]"),
+    ] = None,
+    precision: Annotated[
+        float | None,
+        typer.Option("--precision", help="Instead: threshold above which so large a share is rightly named."),
+    ] = None,
+    choose_on: Annotated[
+        str, typer.Option("--choose-on", help="Where thresholds are chosen: valid, or oof (out of fold).")
+    ] = "valid",
+    split: Annotated[
+        str | None, typer.Option("--split", help="Split to report. [test where there is one, else valid]")
+    ] = None,
+    out: shell.OutOption = Path("runs"),
+    as_json: shell.JsonOption = False,
+) -> None:
+    """Judge scores that tell plants of unknown species, and choose the threshold below which nothing is named.
+
+    A plant is of unknown species if its true class is named and none of the run's: `heads compare
+    --hold-out-species 8` writes runs that meet some. Writes OUT/unknown/ with unknown.csv, unknown.json, curves.csv,
+    unknown.png and RUN/threshold.json.
+    """
+    from evaluation.unknown.asking import COLUMNS, GAIN_NOTE, cells, plain_note, settings_of
+    from evaluation.unknown.judge import judge_unknown
+
+    settings = settings_of(score or (), (coverage, precision), choose_on, split, store)
+    with shell.progress(len(runs), "judging", "runs") as bar:
+        report = judge_unknown(runs, settings, out, lambda name: bar.update(1))  # noqa: ARG005  # the bar only counts
+    for text in report.notes:
+        shell.say(f"note: {text}")
+    if as_json:
+        shell.print_json(report.to_json())
+        return
+    title = f"Unknown species on {report.split}; thresholds for {report.target}, chosen on {settings.choose_on}"
+    shell.print_table(title, COLUMNS, cells(report))
+    shell.say(f"{GAIN_NOTE}; rejected: of unknown species\n{plain_note(report)}")
+    shell.say(f"{out / 'unknown'}: unknown.csv, unknown.json, curves.csv, unknown.png, and threshold.json of each run")

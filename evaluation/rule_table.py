@@ -1,0 +1,260 @@
+"""The comparison of rules: every one on valid, where the choice is made, and on test, which is reported."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evaluation.alignment import Aligned, align
+from evaluation.fuse import FuseSettings, fuse_honestly
+from evaluation.fusion import FusedObservations, Recipe, fuse_all
+from evaluation.intervals import Difference, difference, intervals
+from evaluation.learning import Fit, Lesson
+from evaluation.lessons import find_lesson
+from evaluation.members import load_members
+from evaluation.metrics import PerAuthor, average_ranks, observation_score, reciprocal_rank, top_k_score, true_indices
+from evaluation.runs import splits_of
+from evaluation.scores import write_csv
+from featstore.errors import PredictionsError
+from featstore.provenance import Json, write_json
+
+SCHEMA = "rules/1"
+FILE_COLUMNS = ("rule", "split", "S", "low", "high", "difference", "difference_low", "difference_high", "top_1")
+CHOSEN_ON_TEST = "There is one split only, {split}: the rule is chosen on what it is reported on, which flatters it."
+
+
+@dataclass(frozen=True, eq=False)
+class Standing:
+    """How a rule does on a split.
+
+    Attributes
+    ----------
+    score
+        S, as sums over authors.
+    top_1
+        Share of plants whose right species is first.
+    low, high
+        Ends of the interval of S.
+    """
+
+    score: PerAuthor
+    top_1: float
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, fused: FusedObservations) -> Standing:
+        """Score the plants of known class."""
+        known = fused.true_class != ""
+        rank = average_ranks(fused.probability[known], true_indices(fused.true_class[known], fused.classes))
+        score = observation_score(reciprocal_rank(rank), fused.author[known])
+        ((low, high),) = intervals([score])
+        return cls(score, top_k_score(rank, 1, fused.author[known]).value, low, high)
+
+
+@dataclass(frozen=True, eq=False)
+class RuleTable:
+    """What a comparison of rules found.
+
+    Attributes
+    ----------
+    names
+        Rules, the best on the split of choice first.
+    standings
+        By split, that of choice first, by rule.
+    out
+        Folder that the tables lie in.
+    warnings
+        What is doubtful.
+    """
+
+    names: tuple[str, ...]
+    standings: dict[str, dict[str, Standing]]
+    out: Path
+    warnings: tuple[str, ...]
+
+    @property
+    def best(self) -> str:
+        """The chosen rule: the highest S on the split of choice."""
+        return self.names[0]
+
+    def behind(self, split: str, name: str) -> Difference:
+        """S of a rule less S of the chosen one, on the same authors."""
+        found = self.standings[split]
+        return difference(found[name].score, found[self.best].score)
+
+    def cells(self) -> list[list[str]]:
+        """Write the rows under `columns`."""
+        return [[name, *(cell for split in self.standings for cell in self._cells(split, name))] for name in self.names]
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Titles of the columns."""
+        per_split = [(f"S {split}", f"95 % {split}", "to the chosen", f"Top-1 {split}") for split in self.standings]
+        return ("rule", *(title for titles in per_split for title in titles))
+
+    def _cells(self, split: str, name: str) -> list[str]:
+        standing, behind = self.standings[split][name], self.behind(split, name)
+        interval = "-" if math.isnan(standing.low) else f"{standing.low:.3f}-{standing.high:.3f}"
+        told = "-" if name == self.best else f"{behind.value:+.4f}{'' if behind.distinguishable else ' n.d.'}"
+        return [f"{standing.score.value:.4f}", interval, told, f"{standing.top_1:.4f}"]
+
+    def verdict(self) -> list[str]:
+        """Say which rule was chosen, which are not distinguishable from it, and what test says."""
+        choice, *others = self.standings
+        alike = [name for name in self.names[1:] if not self.behind(choice, name).distinguishable]
+        said = [f"Chosen on {choice}: {self.best}, S {self.standings[choice][self.best].score.value:.4f}."]
+        if alike:
+            said.append(f"Not distinguishable from it on {choice} (n.d.): {', '.join(alike)}.")
+        for split in others:
+            place = 1 + sum(self.behind(split, name).value > 0 for name in self.names[1:])
+            score = self.standings[split][self.best].score.value
+            better = [
+                n for n in self.names if self.behind(split, n).value > 0 and self.behind(split, n).distinguishable
+            ]
+            end = (
+                f"; distinguishably better there: {', '.join(better)}"
+                if better
+                else "; none is distinguishably better there"
+            )
+            said.append(f"On {split} it has S {score:.4f}, place {place} of {len(self.names)}{end}.")
+        return said
+
+    def to_json(self) -> dict[str, Json]:
+        """Give everything as one document of schema rules/1; NaN becomes null."""
+        rows = [dict(zip(FILE_COLUMNS, row, strict=True)) for row in self._rows()]
+        return {
+            "schema": SCHEMA,
+            "chosen": self.best,
+            "rules": [
+                {name: None if isinstance(cell, float) and math.isnan(cell) else cell for name, cell in row.items()}
+                for row in rows
+            ],
+            "verdict": list(self.verdict()),
+            "warnings": list(self.warnings),
+        }
+
+    def _rows(self) -> Iterator[list[str | float]]:
+        for split, found in self.standings.items():
+            for name in self.names:
+                one, behind = found[name], self.behind(split, name)
+                told = [one.score.value, one.low, one.high, behind.value, behind.low, behind.high, one.top_1]
+                yield [name, split, *told]
+
+    def write(self) -> None:
+        """Write ``rules.csv`` and ``rules.json``."""
+        rows = [["" if cell != cell else str(cell) for cell in row] for row in self._rows()]  # noqa: PLR0124  # NaN
+        write_csv(self.out / "rules.csv", FILE_COLUMNS, rows)
+        write_json(self.out / "rules.json", self.to_json())
+
+
+def compare_rules(
+    runs: Sequence[Path], settings: FuseSettings, out: Path, tell: Callable[[int], object] = lambda _: None
+) -> tuple[RuleTable, Recipe]:
+    """Fuse runs by every recipe on valid and test, and choose on valid.
+
+    Where only one split is there, or asked for, the choice is made on it, with a warning. Where valid teaches, learned
+    rules are judged on it by `answer_honestly`. A recipe in two steps that answers as its form in one step does is left
+    out.
+
+    Parameters
+    ----------
+    runs, settings, out
+        As in `fuse_runs`; settings name the recipes that are compared.
+    tell
+        Called with the number of recipes that were judged on a split since the last call.
+
+    Returns
+    -------
+    tuple[RuleTable, Recipe]
+        The table, which is also written to ``<out>/fusion-all/``, and the chosen recipe.
+    """
+    splits = judged_splits(runs, settings)
+    warnings = [] if "valid" in splits else [CHOSEN_ON_TEST.format(split=splits[0])]
+    standings: dict[str, dict[str, Standing]] = {}
+    lesson: Lesson | None = None
+    fits: dict[Recipe, Fit] = {}
+    for split in splits:
+        members = load_members(runs, split, augmented=settings.augmented)
+        aligned = align([member.predictions for member in members.fused], settings.align_by)
+        _require_truth(aligned, split)
+        if lesson is None and any(recipe.needs_learning for recipe in settings.recipes):
+            lesson = find_lesson(members.fused, settings.learn_on, settings.align_by)
+            warnings += lesson.warnings
+        warnings += [*members.warnings, *aligned.warnings]
+        standings[split] = {recipe.name: found for recipe, found in _judge(aligned, settings, (lesson, fits), tell)}
+    by_name = {recipe.name: recipe for recipe in _different(settings.recipes, standings)}
+    first = standings[splits[0]]
+    # Of equal ones the first in the table of rules: the simpler.
+    names = tuple(sorted(by_name, key=lambda name: -first[name].score.value))
+    kept = {split: {name: found[name] for name in names} for split, found in standings.items()}
+    table = RuleTable(
+        names, kept, out / f"fusion-all{'-tta' if settings.augmented else ''}", tuple(dict.fromkeys(warnings))
+    )
+    table.write()
+    return table, by_name[table.best]
+
+
+def report_settings(settings: FuseSettings, chosen: Recipe) -> FuseSettings:
+    """Fuse as before, by the chosen recipe alone."""
+    return replace(settings, recipes=(chosen,))
+
+
+def judged_splits(runs: Sequence[Path], settings: FuseSettings) -> list[str]:
+    """Find the split to choose on and the one to report."""
+    if settings.split:
+        return [settings.split]
+    common = set.intersection(*(set(splits_of(run)) for run in runs)) if runs else set()
+    found: list[str] = [split for split in ("valid", "test") if split in common]
+    if not found and runs:
+        raise PredictionsError("valid or test predictions of every run", "no common split", "Leave some runs out.")
+    return found or ["valid"]
+
+
+def _require_truth(aligned: Aligned, split: str) -> None:
+    if not (aligned.observations[0].true_class != "").any():
+        got = f"none of known class in {split}"
+        raise PredictionsError("plants to compare rules on", got, "Name one rule: it answers without a known class.")
+
+
+def _judge(
+    aligned: Aligned,
+    settings: FuseSettings,
+    learnt: tuple[Lesson | None, dict[Recipe, Fit]],
+    tell: Callable[[int], object],
+) -> Iterator[tuple[Recipe, Standing]]:
+    """Judge every recipe; what one learns for the first split serves the second, too."""
+    lesson, fits = learnt
+    fixed = [recipe for recipe in settings.recipes if not recipe.needs_learning]
+    # By first step: the answers of all rules at once would fill the memory.
+    for first in dict.fromkeys(recipe.image_rule for recipe in fixed):
+        alike = [recipe for recipe in fixed if recipe.image_rule == first]
+        for recipe, fused in fuse_all(aligned, alike).items():
+            yield recipe, Standing.of(fused)
+        tell(len(alike))
+    for recipe in settings.recipes:
+        if recipe.needs_learning:
+            found, fits[recipe] = fuse_honestly(aligned, recipe, lesson, settings.seed, fits.get(recipe))
+            yield recipe, Standing.of(found.fused)
+            tell(1)
+
+
+def _different(recipes: Sequence[Recipe], standings: dict[str, dict[str, Standing]]) -> list[Recipe]:
+    """Leave out recipes in two steps whose every figure is that of the same rule in one step."""
+    present = set(recipes)
+    return [
+        recipe
+        for recipe in recipes
+        if recipe.image_rule is None
+        or (one := replace(recipe, image_rule=None)) not in present
+        or any(not _same(found[recipe.name].score.alone, found[one.name].score.alone) for found in standings.values())
+    ]
+
+
+def _same(one: NDArray[np.float64], other: NDArray[np.float64]) -> bool:
+    return bool(np.allclose(one, other, rtol=0, atol=1e-9))

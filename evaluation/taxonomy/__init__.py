@@ -1,0 +1,1 @@
+"""Taxonomy: genus and family answers where the species is unsure."""

@@ -1,0 +1,20 @@
+"""The command line `heads`: classifiers on stored features, compared fairly."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from featstore import shell
+from heads.cli.asking import list_heads, predict, show
+from heads.cli.comparing import compare
+
+app = shell.new_app("Fit classifiers on stored features and compare them under one protocol.")
+for command in (compare, predict, show):
+    app.command()(command)
+# `list` is a word of the language.
+app.command("list")(list_heads)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run `heads` and leave the process."""
+    shell.run(app, argv)

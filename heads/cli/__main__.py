@@ -1,0 +1,5 @@
+"""`python -m heads.cli`."""
+
+from heads.cli import main
+
+main()
