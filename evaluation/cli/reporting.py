@@ -19,7 +19,7 @@ def report(
     ] = None,
     html: Annotated[Path, typer.Option("--html", help="The file to write.")] = Path("report.html"),
     rule: Annotated[
-        str, typer.Option("--rule", help="How images and models are fused: mean, max or product.")
+        str, typer.Option("--rule", help="How images and models are fused, a fixed rule: mean, product, median, ...")
     ] = "mean",
     align: Annotated[
         str,

@@ -16,7 +16,12 @@ from evaluation.invariants import ALL_VIEWS
 from evaluation.members import AUGMENTED, Member
 from evaluation.metrics import PerAuthor, average_ranks, observation_score, reciprocal_rank, true_indices
 from evaluation.predictions import Predictions
-from evaluation.scores import Ranked, Score, score_fused
+from evaluation.ranking import Ranked
+from evaluation.rules import WEIGHTED
+from evaluation.scores import Score, score_fused
+
+FIXED = tuple(rule for rule in RULES if rule != WEIGHTED)
+"""Rules that need no more than the rows: the members of a page have no weights, and nothing is learnt for it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,7 +120,7 @@ def questions(listed: Sequence[Member], fused: Sequence[Member], rule: str) -> l
     fused
         One per run.
     rule
-        Name in `RULES`.
+        Name in `FIXED`.
     """
     asked = [_alone(member) for member in listed]
     if len(fused) > 1 or rule != "mean":

@@ -102,8 +102,10 @@ def test_one_run_alone(scene, tmp_path: Path) -> None:
 def test_what_cannot_be_reported_is_refused(scene, tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="0 or more observations"):
         scene.report(tmp_path / "a.html", n_worst=-1)
-    with pytest.raises(SettingsError, match="a rule out of"):
+    with pytest.raises(SettingsError, match="Did you mean mean"):
         scene.report(tmp_path / "a.html", rule="meen")
+    with pytest.raises(SettingsError, match="a fixed rule out of"):
+        scene.report(tmp_path / "a.html", rule="log_loss")
     with pytest.raises(StoreError):
         scene.report(tmp_path / "a.html", store=tmp_path / "nowhere")
     nameless = tmp_path / "run"
