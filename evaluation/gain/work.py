@@ -9,7 +9,7 @@ from pathlib import Path
 from evaluation.gain.article import METRICS, ArticleTable, article_table, entrants
 from evaluation.gain.contest import Contest
 from evaluation.gain.curves import ImageGain
-from evaluation.gain.entries import read_entries
+from evaluation.gain.entries import Entries, read_entries
 from evaluation.gain.figures import SCHEMA, row_of
 from evaluation.gain.images import image_gain
 from evaluation.gain.models import ModelGain, greedy_scores, model_gain
@@ -90,7 +90,11 @@ def make_article(paths: Sequence[Path], split: str | None, rule: str = "mean") -
 
     The best single is chosen on valid, or on the reported split, with a warning, where a run has no valid predictions.
     """
-    entries = read_entries(paths, split, rule)
+    return article_of(read_entries(paths, split, rule), rule)
+
+
+def article_of(entries: Entries, rule: str = "mean") -> tuple[ArticleTable, tuple[str, ...]]:
+    """As `make_article`, of runs that have been read."""
     contest, best = entries.contest, entries.order[0]
     warnings = list(entries.warnings)
     chosen_on = entries.chosen_on

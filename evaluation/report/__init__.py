@@ -1,0 +1,1 @@
+"""One HTML page that tells what runs are worth, and shows where they fail."""

@@ -1,0 +1,82 @@
+"""Results of a report are those of `evaluate fuse`, whatever the rule."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from evaluation.alignment import align
+from evaluation.fusion import RULES, Recipe, fuse
+from evaluation.members import load_members
+from evaluation.report.results import FIXED, answers, judge, lead, ordered, questions
+from evaluation.rules import Block
+from evaluation.scores import score_fused, score_predictions
+
+
+@pytest.fixture(scope="module")
+def members(scene):
+    return load_members(scene.runs, "test")
+
+
+def test_every_model_and_both_fusions_are_asked(members) -> None:
+    asked = questions(members.listed, members.fused, "mean")
+    assert [question.run for question in asked] == [
+        "net-a",
+        "net-b",
+        "net-b + TTA5",
+        "fusion:mean",
+        "fusion:mean + TTA",
+    ]
+    # A run without augmented predictions takes part with its plain ones.
+    augmented = asked[-1]
+    assert [member.probability.tobytes() for member in augmented.members] == [
+        members.listed[0].predictions.probability.tobytes(),
+        members.listed[2].predictions.probability.tobytes(),
+    ]
+
+
+def test_a_model_alone_scores_as_everywhere(members) -> None:
+    for question in questions(members.listed, members.fused, "mean")[:3]:
+        expected = score_predictions(question.members[0], question.run)
+        found = judge(question, "image").scores
+        assert {(s.view, s.metric): (s.value, s.low, s.high) for s in expected if s.metric != "S_image"} == {
+            (s.view, s.metric): (s.value, s.low, s.high) for s in found if s.metric != "S_image"
+        }
+
+
+@pytest.mark.parametrize("rule", FIXED)
+def test_views_are_fused_by_the_rule(members, rule: str) -> None:
+    question = next(one for one in questions(members.listed, members.fused, rule) if one.kind == "fusion")
+    result = judge(question, "image")
+    for view in ("Flower", "Leaf"):
+        alone = align([member.select(member.view == view) for member in question.members])
+        expected = score_fused(fuse(alone, Recipe(rule)), question.run)
+        assert [result.score(score.metric, view).value for score in expected] == [score.value for score in expected]
+
+
+@pytest.mark.parametrize("rule", FIXED)
+def test_images_are_fused_over_the_members_that_saw_them(members, rule: str) -> None:
+    """Members with images of their own: an image that both saw is fused, another one stands as it is."""
+    first, second = (member.predictions for member in members.fused)
+    first = first.select(first.view == "Leaf")
+    question = next(one for one in questions(members.listed, members.fused, rule) if one.kind == "fusion")
+    question = type(question)(question.run, "fusion", False, (first, second), Recipe(rule))
+    found = answers(question, "observation")
+    assert sorted(found.images.image_id.tolist()) == sorted(second.image_id.tolist())
+    for row, image_id in enumerate(found.images.image_id):
+        rows = [one.probability[one.image_id == image_id] for one in (first, second) if image_id in one.image_id]
+        expected = RULES[rule](Block(np.concatenate(rows).astype(float), np.array([0])))[0]
+        np.testing.assert_allclose(found.images.probability[row], expected, rtol=1e-5)
+        assert found.fused.observation_id[found.plant[row]] == found.images.observation_id[row]
+
+
+def test_the_best_comes_first_and_its_lead_is_paired(members) -> None:
+    results = ordered([judge(question, "image") for question in questions(members.listed, members.fused, "mean")])
+    values = [result.s.value for result in results]
+    assert values == sorted(values, reverse=True)
+    assert lead(results).value == pytest.approx(values[0] - values[1])
+    assert lead(results[:1]) is None
+    assert math.isnan(lead([results[0], results[0]]).low) is False
+    assert lead([results[0], results[0]]).distinguishable is False
