@@ -107,8 +107,9 @@ def _write_missing(network: keras.Model, start: Start, crops: Crops, settings: T
             viewing = Viewing(scale, settings.batch_size, n_variants, settings.seed)
             label = f"predicting {split}{' ' if variant else ''}{variant}"
             seen, images_per_second = predict(whole, crops, rows, viewing, label)
-            Predictions.from_papers(
-                crops.papers.iloc[rows],
+            papers = crops.papers.iloc[rows]
+            predictions = Predictions.from_papers(
+                papers,
                 model=network.name,
                 split=split,
                 classes=start.classes,
@@ -116,7 +117,10 @@ def _write_missing(network: keras.Model, start: Start, crops: Crops, settings: T
                 log_sum_exp=seen[:, -1],
                 images_per_second=images_per_second,
                 provenance=_provenance(start, settings),
-            ).write(path)
+            )
+            if split == "valid" and start.aside:
+                predictions = replace(predictions, unseen=start.is_aside(papers))
+            predictions.write(path)
 
 
 def _provenance(start: Start, settings: TrainSettings) -> dict[str, Json]:

@@ -221,7 +221,7 @@ def _train(
     batches = TrainingBatches(crops, rows["train"], target, scale, settings)
     valid = Validation(crops, rows["valid"], number["valid"], Viewing(scale, settings.batch_size))
     counts = {part: len(chosen) for part, chosen in rows.items()}
-    told = ", ".join(f"{part} {count}" for part, count in counts.items())
+    told = ", ".join(f"{part} {count}" for part, count in counts.items() if count or part != "set aside")
     shell.say(f"fine-tuning {start.identity.backbone} on {len(start.classes)} classes; photographs: {told}")
     return train(network, batches, valid, settings, work), counts
 

@@ -6,11 +6,13 @@ import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.runs import RunCard, read_run_card
+from evaluation.predictions import Predictions
+from evaluation.runs import RunCard, predictions_path, read_run_card
 from featstore import shell
 from featstore.errors import PredictionsError, StoreError, TrainingError, listed
 from featstore.exclusions import excluded_in, read_exclusions
@@ -24,6 +26,9 @@ from finetune.batches import trained_rows
 from finetune.settings import TrainSettings
 from heads.mlp import MlpHead
 from heads.registry import load_head
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 SPLITS = ("valid", "test")
 """Splits that are predicted and reported; valid decides, test is only told."""
@@ -91,6 +96,9 @@ class Start:
         Where the backbone's weights are.
     made_from
         Digests of all this: two runs with the same ones and the same settings are the same run.
+    aside
+        image_id of the valid photographs that the comparison set aside (`heads compare --calibration-share`): they
+        neither stop training nor choose an epoch, so that a fusion may learn on them.
     """
 
     run: Path
@@ -103,6 +111,7 @@ class Start:
     root: Path
     weights: str
     made_from: dict[str, Json]
+    aside: frozenset[str] = frozenset()
 
     @property
     def classes(self) -> NDArray[np.str_]:
@@ -110,14 +119,20 @@ class Start:
         return self.head.classes_
 
     def parts(self, settings: TrainSettings) -> dict[str, NDArray[np.bool_]]:
-        """Masks (n,) of the photographs that train, that validate, and that the vote leaves out of training."""
+        """Masks (n,) of the photographs that train, that validate, and that the vote or the comparison leaves out."""
         known = np.isin(self.table.papers["class_id"].to_numpy(str), self.classes)
         train = trained_rows(self.table.papers, self.split, settings.min_vote)
+        aside = self.is_aside(self.table.papers)
         return {
             "train": train & known,
-            "valid": (self.split == "valid") & known,
+            "valid": (self.split == "valid") & known & ~aside,
             "left out by vote": (self.split == "train") & ~train,
+            "set aside": aside,
         }
+
+    def is_aside(self, papers: pd.DataFrame) -> NDArray[np.bool_]:
+        """(n,) whether each photograph was set aside."""
+        return papers["image_id"].isin(self.aside).to_numpy(bool)
 
 
 def open_start(request: Request) -> Start:
@@ -154,6 +169,7 @@ def open_start(request: Request) -> Start:
     table = load_table(store, [backbone])
     table = _kept(table, request)
     split_path = request.runs / "split.csv"
+    aside = _set_aside(run)
     start = Start(
         run=run,
         card=card,
@@ -169,7 +185,10 @@ def open_start(request: Request) -> Start:
             "head": {path.name: sha256_of_file(path) for path in sorted((run / "fitted").iterdir()) if path.is_file()},
             "photographs": _digest(table),
             "split": sha256_of_file(split_path),
+            # Named only where there are any: other runs stay what they were.
+            **({"aside": hashlib.sha256("\n".join(sorted(aside)).encode()).hexdigest()} if aside else {}),
         },
+        aside=aside,
     )
     require_trainable(start, request.settings)
     return start
@@ -228,6 +247,13 @@ def _starting_run(runs: Path, backbone: str | None) -> Path:
             f"{type(error).__name__}: {error}",
             "Run `heads compare` first, or name the folder that it wrote: --from RUNS.",
         ) from error
+
+
+def _set_aside(run: Path) -> frozenset[str]:
+    """Valid photographs that the comparison kept from every choice of the starting head."""
+    path = predictions_path(run, "valid")
+    unseen = (valid := Predictions.read(path)).unseen if path.is_file() else None
+    return frozenset() if unseen is None else frozenset(valid.image_id[unseen].tolist())
 
 
 def _recipe(store: Store, name: str) -> Recipe:

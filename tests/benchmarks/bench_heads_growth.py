@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -33,19 +34,26 @@ SIZES = {
 TITLES = {"images": "photographs", "features": "features", "species": "species"}
 
 
-def measured(heads: Sequence[str]) -> list[dict[str, Json]]:
+def measured(heads: Sequence[str], path: Path | None, *, go_on: bool) -> list[dict[str, Json]]:
+    """Measure head by head, the slow ones last; `path` has what was measured so far, to go on from."""
+    known: list[dict[str, Json]] = json.loads(path.read_text())["rows"] if go_on and path and path.exists() else []
+    done = {(row["head"], *(row[name] for name in MIDDLE)): row for row in known}
     rows: list[dict[str, Json]] = []
-    done: dict[tuple[object, ...], dict[str, Json]] = {}
-    for varied, sizes in SIZES.items():
-        for value in sizes:
+    for head in sorted(heads, key=lambda name: name == "lightgbm"):
+        for varied, value in ((varied, value) for varied, sizes in SIZES.items() for value in sizes):
             size = MIDDLE | {varied: value}
-            words = [word for name, number in size.items() for word in (f"--{name}", str(number))]
-            for head in heads:
-                key = (head, *size.values())
-                if key not in done:
-                    done[key] = in_a_process(["--alone", "head", "--heads", head, *words])
-                rows.append({"varied": varied, **size, "head": head, **done[key]})
-                say(json.dumps(rows[-1]))
+            key = (head, *size.values())
+            if key not in done:
+                words = [word for name, number in size.items() for word in (f"--{name}", str(number))]
+                found = in_a_process(["--alone", "head", "--heads", head, *words])
+                if "peak_mib" in found:
+                    found["own_mib"] = float(str(found["peak_mib"])) - float(str(found["before_mib"]))
+                done[key] = {**size, "head": head, **found}
+                say(json.dumps(done[key]))
+            rows.append({"varied": varied, **{name: cell for name, cell in done[key].items() if name != "varied"}})
+            if path:
+                content = {"rows": rows, "cores": len(os.sched_getaffinity(0)), "provenance": provenance()}
+                write_text(path, json.dumps(content, indent=2) + "\n")
     return rows
 
 
@@ -88,13 +96,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--json", type=Path)
     parser.add_argument("--picture", type=Path)
+    parser.add_argument("--continue", dest="go_on", action="store_true", help="keep what --json holds already")
     chosen = [name for name, spec in HEADS.items() if not spec.costly and name not in {"dummy", "view_experts"}]
     parser.add_argument("--heads", nargs="+", choices=list(HEADS), default=chosen)
     options = parser.parse_args(argv)
-    rows = measured(options.heads)
-    for row in rows:
-        if "peak_mib" in row:
-            row["own_mib"] = float(str(row["peak_mib"])) - float(str(row["before_mib"]))
+    rows = measured(options.heads, options.json, go_on=options.go_on)
     columns = ("varied", "images", "features", "species", "head", "fit_s", "estimated_s", "peak_mib", "top_1")
     print_table("Growth of heads", columns, [
         [f"{row[key]:.2f}" if isinstance(row.get(key), float) else str(row.get(key, row.get("error")))
@@ -103,8 +109,6 @@ def main(argv: Sequence[str] | None = None) -> None:
     ])  # fmt: skip
     if options.picture:
         draw(rows, options.heads, options.picture)
-    if options.json:
-        write_text(options.json, json.dumps({"rows": rows, "provenance": provenance()}, indent=2) + "\n")
 
 
 if __name__ == "__main__":

@@ -38,6 +38,7 @@ from finetune.settings import TrainSettings
 from finetune.start import Request, open_start, require_trainable
 from finetune.variant_study import study
 from heads.compare import CompareSettings, compare_heads
+from heads.protocol import Protocol
 
 BACKBONE = "small"
 QUICK = TrainSettings(epochs=1, batch_size=8, rate=1e-4, tta=2)
@@ -98,6 +99,28 @@ def test_a_run_folder_is_whole(finished: House) -> None:
         rows = list(csv.DictReader(file))
     assert [row["epoch"] for row in rows] == ["0", "1"]
     assert {"loss", "accuracy", "val_loss", "val_accuracy", "learning_rate"} < set(rows[0])
+
+
+def test_plants_that_the_comparison_set_aside_choose_nothing(built: House, tmp_path: Path) -> None:
+    """They are predicted and flagged, so that a fusion may learn on them, and do not count in the validation loss."""
+    runs = tmp_path / "runs"
+    protocol = Protocol(calibrate="all", calibration_share=0.4)
+    compare_heads(Store.open(built.store), CompareSettings(heads=("mlp",), protocol=protocol), runs)
+    start = Predictions.read(predictions_path(runs / f"{BACKBONE}-mlp", "valid"))
+    assert start.unseen is not None
+    assert 0 < start.unseen.sum() < len(start.unseen)
+    report = finetune(Request(built.store, runs, QUICK))
+    valid = Predictions.read(predictions_path(report.folder, "valid"))
+    assert valid.unseen is not None
+    assert set(valid.image_id[valid.unseen]) == set(start.image_id[start.unseen])
+    judged = valid.select(~valid.unseen)
+    own = judged.probability[np.arange(len(judged.image_id)), np.searchsorted(judged.classes, judged.true_class)]
+    with (report.folder / "log.csv").open() as file:
+        losses = [float(row["val_loss"]) for row in csv.DictReader(file)]
+    assert min(losses) == pytest.approx(float(-np.log(own).mean()), rel=1e-3)
+    counts = read_run_card(report.folder).details["photographs"]
+    assert isinstance(counts, dict)
+    assert (counts["valid"], counts["set aside"]) == (len(judged.image_id), int(valid.unseen.sum()))
 
 
 def test_predictions_are_those_of_the_split_with_their_truth(finished: House) -> None:
