@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from evaluation.cli.options import TopOption, UnknownAuthorOption
+from evaluation.cli.options import AlignOption, SplitOption, TopOption, TtaOption, UnknownAuthorOption
 from featstore import shell
 
 if TYPE_CHECKING:
@@ -52,18 +52,9 @@ def fuse(
             "[oof where every run has it, else valid]",
         ),
     ] = None,
-    align: Annotated[
-        str,
-        typer.Option(
-            "--align", help="image: members saw the same images; observation: other images of the same plants."
-        ),
-    ] = "image",
-    split: Annotated[
-        str | None, typer.Option("--split", help="train, valid or test. [test where there is one, else valid]")
-    ] = None,
-    tta: Annotated[
-        bool, typer.Option("--tta", help="Fuse test-time augmented predictions where a run has them.")
-    ] = False,
+    align: AlignOption = "image",
+    split: SplitOption = None,
+    tta: TtaOption = False,
     top: TopOption = None,
     unknown_author: UnknownAuthorOption = "own",
     seed: shell.SeedOption = 0,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from evaluation.cli.options import RuleOption, SplitOption, TtaOption
 from featstore import shell
 
 if TYPE_CHECKING:
@@ -15,10 +16,6 @@ if TYPE_CHECKING:
 RunsArgument = Annotated[
     list[Path], typer.Argument(metavar="RUN", help="Run folders, folders of runs or *.predictions.h5 files.")
 ]
-SplitOption = Annotated[
-    str | None, typer.Option("--split", help="train, valid or test. [test where there is one, else valid]")
-]
-RuleOption = Annotated[str, typer.Option("--rule", help="mean, max or product, over all images and models at once.")]
 
 
 def gain(
@@ -27,9 +24,7 @@ def gain(
     rule: RuleOption = "mean",
     max_images: Annotated[int, typer.Option("--max-images", help="Longest curve, in images per observation.")] = 8,
     draws: Annotated[int, typer.Option("--draws", help="Sets of images, or of models, averaged for a point.")] = 20,
-    tta: Annotated[
-        bool, typer.Option("--tta", help="Fuse test-time augmented predictions where a run has them.")
-    ] = False,
+    tta: TtaOption = False,
     seed: shell.SeedOption = 0,
     out: shell.OutOption = Path("runs"),
     as_json: shell.JsonOption = False,

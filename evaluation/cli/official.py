@@ -7,13 +7,14 @@ from typing import Annotated
 
 import typer
 
+from evaluation.cli.options import AlignOption, RuleOption, SplitOption, TtaOption
 from featstore import shell
 
 RunFile = Annotated[Path, typer.Argument(metavar="RUN", help="An official run file.")]
 LayoutOption = Annotated[
     str, typer.Option("--layout", help="auto, 2014 (also 2015), 2014-image, 2020 or 2022 (also 2023).")
 ]
-SplitOption = Annotated[
+TruthSplitOption = Annotated[
     str | None, typer.Option("--split", help="Whose plants the truth is about. [test where there is one, else all]")
 ]
 
@@ -25,7 +26,7 @@ def score(
         typer.Option("--truth", help="The folder of XML records with the truth, a data set, a table or a store."),
     ],
     layout: LayoutOption = "auto",
-    split: SplitOption = None,
+    split: TruthSplitOption = None,
     ties: Annotated[
         str, typer.Option("--ties", help="rank: the rank in the file decides; average: equal scores share places.")
     ] = "rank",
@@ -76,7 +77,7 @@ def check_run(
         str | None, typer.Option("--truth", help="Also check queries and classes against this truth.")
     ] = None,
     layout: LayoutOption = "auto",
-    split: SplitOption = None,
+    split: TruthSplitOption = None,
     out: Annotated[Path | None, typer.Option("--out", help="CSV file to write all faults to.")] = None,
     as_json: shell.JsonOption = False,
 ) -> None:
@@ -109,17 +110,13 @@ def write_run(
     limit: Annotated[
         int | None, typer.Option("--limit", help="Lines per query. [all species; 30 in layout 2022]")
     ] = None,
-    rule: Annotated[
-        str, typer.Option("--rule", help="How images and models are fused, as in `evaluate fuse`.")
-    ] = "mean",
+    rule: RuleOption = "mean",
     image_rule: Annotated[
         str | None, typer.Option("--image-rule", help="Two steps: first each model's images, by this rule.")
     ] = None,
-    align: Annotated[str, typer.Option("--align", help="image or observation, as in `evaluate fuse`.")] = "image",
-    split: Annotated[
-        str | None, typer.Option("--split", help="train, valid or test. [test where there is one, else valid]")
-    ] = None,
-    tta: Annotated[bool, typer.Option("--tta", help="Fuse augmented predictions where a run has them.")] = False,
+    align: AlignOption = "image",
+    split: SplitOption = None,
+    tta: TtaOption = False,
     as_json: shell.JsonOption = False,
 ) -> None:
     """Fuse runs and write the ranked species of every plant (or photograph) as an official run file."""

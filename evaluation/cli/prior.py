@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from evaluation.cli.options import ReportedOption
 from featstore import shell
 
 
@@ -20,9 +21,7 @@ def prior(
     rank: Annotated[
         str, typer.Option("--rank", help="Without RUN: species, genus or family is what place and month are to tell.")
     ] = "species",
-    split: Annotated[
-        str | None, typer.Option("--split", help="Split to report. [test where there is one, else valid]")
-    ] = None,
+    split: ReportedOption = None,
     out: shell.OutOption = Path("runs"),
     seed: shell.SeedOption = 0,
     as_json: shell.JsonOption = False,

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from evaluation.cli.options import AlignOption, RuleOption, SplitOption
 from featstore import shell
 
 
@@ -18,18 +19,9 @@ def report(
         str | None, typer.Option("--store", help="Feature store that knows the photographs. [a page without them]")
     ] = None,
     html: Annotated[Path, typer.Option("--html", help="The file to write.")] = Path("report.html"),
-    rule: Annotated[
-        str, typer.Option("--rule", help="How images and models are fused, a fixed rule: mean, product, median, ...")
-    ] = "mean",
-    align: Annotated[
-        str,
-        typer.Option(
-            "--align", help="image: members saw the same images; observation: other images of the same plants."
-        ),
-    ] = "image",
-    split: Annotated[
-        str | None, typer.Option("--split", help="train, valid or test. [test where there is one, else valid]")
-    ] = None,
+    rule: RuleOption = "mean",
+    align: AlignOption = "image",
+    split: SplitOption = None,
     worst: Annotated[
         int, typer.Option("--worst", help="How many of the worst observations, and of the most confident mistakes.")
     ] = 12,

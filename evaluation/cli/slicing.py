@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from evaluation.cli.options import PapersOption, TopOption, UnknownAuthorOption
+from evaluation.cli.options import PapersOption, SplitOption, TopOption, UnknownAuthorOption
 from featstore import shell
 
 
@@ -24,9 +24,7 @@ def slices(
         ),
     ] = None,
     papers: PapersOption = None,
-    split: Annotated[
-        str | None, typer.Option("--split", help="train, valid or test. [test where there is one, else valid]")
-    ] = None,
+    split: SplitOption = None,
     top: TopOption = None,
     unknown_author: UnknownAuthorOption = "own",
     out: shell.OutOption = Path("runs"),

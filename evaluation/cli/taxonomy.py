@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from evaluation.cli.options import ReportedOption
 from featstore import shell
 
 
@@ -18,9 +19,7 @@ def taxonomy(
     precision: Annotated[
         float, typer.Option("--precision", help="Share of the answers that is to be right on valid.")
     ] = 0.95,
-    split: Annotated[
-        str | None, typer.Option("--split", help="Split to report. [test where there is one, else valid]")
-    ] = None,
+    split: ReportedOption = None,
     out: shell.OutOption = Path("runs"),
     as_json: shell.JsonOption = False,
 ) -> None:

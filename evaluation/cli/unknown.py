@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from evaluation.cli.options import ReportedOption
 from featstore import shell
 
 
@@ -33,9 +34,7 @@ def unknown(
     choose_on: Annotated[
         str, typer.Option("--choose-on", help="Where thresholds are chosen: valid, or oof (out of fold).")
     ] = "valid",
-    split: Annotated[
-        str | None, typer.Option("--split", help="Split to report. [test where there is one, else valid]")
-    ] = None,
+    split: ReportedOption = None,
     out: shell.OutOption = Path("runs"),
     as_json: shell.JsonOption = False,
 ) -> None:
