@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 # A busy machine is no failure: no test is timed.
-hypothesis.settings.register_profile("untimed")
+hypothesis.settings.register_profile("untimed", deadline=None)
 hypothesis.settings.load_profile("untimed")
 
 SHARED = Path(__file__).resolve().parents[1].parent / "shared"
