@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from evaluation.alignment import Aligned, align
-from evaluation.answers import write_observations
-from evaluation.fusion import FusedObservations, Recipe, fuse, fuse_images
+from evaluation.answers import N_ANSWERS, write_observations
+from evaluation.fused import FusedPlaces, fuse_places
+from evaluation.fusion import Recipe
 from evaluation.members import Member, load_members, species_names
+from evaluation.rows import Rows
 from evaluation.runs import CARD, RunCard, read_run_card, write_run_card
 from evaluation.scores import Score, score_fused, score_predictions, write_scores
+from evaluation.streaming import n_threads
 from evaluation.table import FusionReport, Line
 from featstore.errors import PredictionsError, listed
-from featstore.provenance import sha256_of_file
+from featstore.provenance import Json, sha256_of_file
 
 
 @dataclass(frozen=True)
@@ -74,15 +78,17 @@ def fuse_runs(runs: Sequence[Path], settings: FuseSettings, out: Path) -> Fusion
     members = load_members(runs, settings.split, augmented=settings.augmented)
     aligned = align([member.predictions for member in members.fused], settings.align_by)
     species = species_names(members.listed)
-    fusions = {recipe: fuse(aligned, recipe) for recipe in settings.recipes}
+    found = fuse_places(aligned, settings.recipes, N_ANSWERS)
+    fusions = dict(zip(settings.recipes, found, strict=True))
     judged = [_judge_member(member) for member in members.listed]
-    judged += [_judge_fusion(aligned, recipe, fused, settings.run(recipe)) for recipe, fused in fusions.items()]
+    judged += [_judge_fusion(aligned, fused, settings.run(recipe)) for recipe, fused in fusions.items()]
     scores = tuple(score for _, own in judged for score in own)
     warnings = [*members.warnings, *aligned.warnings, *_truth_warnings(aligned, species)]
+    sources = _sources(members.fused)
     folders: list[Path] = []
     for recipe, fused in fusions.items():
         folder = out / settings.folder(recipe)
-        card = _card(members.fused, recipe, settings, species)
+        card = _card(members.fused, sources, recipe, settings, species)
         warnings += _replaced(folder, card)
         write_observations(fused, species, folder / "observations.csv")
         write_scores(scores, folder)
@@ -100,15 +106,15 @@ def _judge_member(member: Member) -> tuple[Line, list[Score]]:
     return line, scores
 
 
-def _judge_fusion(aligned: Aligned, recipe: Recipe, fused: FusedObservations, run: str) -> tuple[Line, list[Score]]:
-    scores = score_fused(fused, run, fuse_images(aligned, recipe), aligned.observations[0].index)
+def _judge_fusion(aligned: Aligned[Rows], fused: FusedPlaces, run: str) -> tuple[Line, list[Score]]:
+    scores = score_fused(fused, run)
     n_images = int(fused.n_images.sum())
     # The members look at their images one after another.
     seconds = sum(len(member.image_id) / member.images_per_second for member in aligned.members)
     return Line.of(run, scores, n_images, len(fused.observation_id), n_images / seconds), scores
 
 
-def _truth_warnings(aligned: Aligned, species: Mapping[str, str]) -> list[str]:
+def _truth_warnings(aligned: Aligned[Rows], species: Mapping[str, str]) -> list[str]:
     """Say which observations cannot be scored, and which cannot be right."""
     truth = aligned.observations[0].true_class
     unknown = int(np.count_nonzero(truth == ""))
@@ -123,7 +129,23 @@ def _truth_warnings(aligned: Aligned, species: Mapping[str, str]) -> list[str]:
     return warnings
 
 
-def _card(members: Sequence[Member], recipe: Recipe, settings: FuseSettings, species: Mapping[str, str]) -> RunCard:
+def _sources(members: Sequence[Member]) -> list[Json]:
+    """Which files were fused, told by their content."""
+    with ThreadPoolExecutor(n_threads()) as threads:
+        digests = list(threads.map(sha256_of_file, [member.path for member in members]))
+    return [
+        {"run": member.run, "file": str(member.path), "sha256": digest}
+        for member, digest in zip(members, digests, strict=True)
+    ]
+
+
+def _card(
+    members: Sequence[Member],
+    sources: list[Json],
+    recipe: Recipe,
+    settings: FuseSettings,
+    species: Mapping[str, str],
+) -> RunCard:
     first = members[0].predictions
     cards = [member.card for member in members if member.card is not None]
     return RunCard(
@@ -137,10 +159,7 @@ def _card(members: Sequence[Member], recipe: Recipe, settings: FuseSettings, spe
             "align": settings.align_by,
             "rule": recipe.rule,
             "image_rule": recipe.image_rule,
-            "members": [
-                {"run": member.run, "file": str(member.path), "sha256": sha256_of_file(member.path)}
-                for member in members
-            ],
+            "members": sources,
         },
     )
 

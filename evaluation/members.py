@@ -8,9 +8,8 @@ from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
 
-import numpy as np
-
 from evaluation.predictions import Predictions
+from evaluation.rows import StoredRows, same_rows
 from evaluation.runs import CARD, RunCard, choose_split, find_predictions, read_run_card, split_and_variant
 from featstore.errors import PredictionsError, SettingsError
 
@@ -38,7 +37,7 @@ class Member:
     run: str
     path: Path
     variant: str
-    predictions: Predictions
+    predictions: Predictions[StoredRows]
     card: RunCard | None
 
 
@@ -115,7 +114,7 @@ def species_names(members: Sequence[Member]) -> dict[str, str]:
 
 
 def _load(path: Path, split: str) -> Member:
-    predictions = Predictions.read(path)
+    predictions = Predictions.open(path)
     if predictions.split != split:
         got = f"{predictions.split} predictions in {path}"
         raise PredictionsError(f"{split} predictions, as the file's name says", got, "Give the file its own name.")
@@ -157,5 +156,5 @@ def _identical(members: Sequence[Member]) -> list[str]:
     return [
         f"{first.run} and {second.run} hold the same probabilities: they count twice."
         for first, second in combinations(members, 2)
-        if np.array_equal(first.predictions.probability, second.predictions.probability)
+        if same_rows(first.predictions.probability, second.predictions.probability)
     ]

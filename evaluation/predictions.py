@@ -6,22 +6,25 @@ import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, cast
 
 import h5py
 import numpy as np
 from numpy.typing import NDArray
+from typing_extensions import TypeVar
 
 from evaluation.invariants import (
     REBUILD,
     check_classes,
+    check_distributions,
     check_images,
     check_labels,
-    check_probability,
+    check_matrix,
     check_strings,
 )
+from evaluation.rows import Rows, StoredRows, open_rows, row_blocks
 from featstore.errors import PredictionsError
 from featstore.provenance import Json, replacing, require_room
 
@@ -32,9 +35,12 @@ SCHEMA = "predictions/1"
 SUFFIX = ".predictions.h5"
 STRINGS = ("image_id", "observation_id", "author", "view", "true_class")
 
+RowsT_co = TypeVar("RowsT_co", bound=Rows, covariant=True, default=NDArray[np.float32])
+"""Where the probabilities are: in memory where nothing is said, `StoredRows` in their file."""
+
 
 @dataclass(frozen=True, eq=False)
-class Predictions:
+class Predictions(Generic[RowsT_co]):
     """One row of class probabilities per image; cannot exist with a row that breaks the format.
 
     Parameters
@@ -54,7 +60,7 @@ class Predictions:
     classes
         (k,) raw class ids, sorted and unique.
     probability
-        (n, k) float32, finite, >= 0; every row sums to 1 within 1e-3.
+        (n, k) float32, finite, >= 0; every row sums to 1 within 1e-3. An array, or rows that stay in their file.
     images_per_second
         Speed that was measured when the predictions were made; NaN when unknown.
     provenance
@@ -74,7 +80,7 @@ class Predictions:
     view: NDArray[np.str_]
     true_class: NDArray[np.str_]
     classes: NDArray[np.str_]
-    probability: NDArray[np.float32]
+    probability: RowsT_co
     images_per_second: float = math.nan
     provenance: Mapping[str, Json] = field(default_factory=dict)
 
@@ -84,12 +90,17 @@ class Predictions:
             check_strings(name, getattr(self, name))
         check_images(self.image_id, {name: getattr(self, name) for name in STRINGS})
         check_classes(self.classes)
-        check_probability(self.probability, self.image_id, self.classes)
+        check_matrix(self.probability.shape, self.probability.dtype, (len(self.image_id), len(self.classes)))
+        # Stored rows were proved when they were opened.
+        if isinstance(self.probability, np.ndarray):
+            for block in row_blocks(self.probability.shape):
+                check_distributions(self.probability[block], self.image_id[block], block.start)
         for name in (*STRINGS, "classes", "probability"):
-            # A view: the caller's own array stays writeable.
-            frozen = getattr(self, name).view()
-            frozen.flags.writeable = False
-            object.__setattr__(self, name, frozen)
+            if isinstance(values := getattr(self, name), np.ndarray):
+                # A view: the caller's own array stays writeable.
+                frozen = values.view()
+                frozen.flags.writeable = False
+                object.__setattr__(self, name, frozen)
 
     @classmethod
     def from_papers(
@@ -130,7 +141,7 @@ class Predictions:
             name: papers[column].astype(object).fillna("").to_numpy().astype(np.str_)
             for name, column in columns.items()
         }
-        return cls(
+        return Predictions(
             model=model,
             split=split,
             **strings,
@@ -140,25 +151,21 @@ class Predictions:
             provenance=dict(provenance or {}),
         )
 
-    def select(self, mask: NDArray[np.bool_]) -> Predictions:
+    def select(self, mask: NDArray[np.bool_]) -> Predictions[RowsT_co]:
         """Keep the images for which `mask` (n,) is true, at least one, in their order."""
         return self.take(np.flatnonzero(mask))
 
-    def take(self, rows: NDArray[np.intp]) -> Predictions:
+    def take(self, rows: NDArray[np.intp]) -> Predictions[RowsT_co]:
         """Give the images at positions `rows`, in that order; no position twice."""
-        return Predictions(
-            model=self.model,
-            split=self.split,
-            image_id=self.image_id[rows],
-            observation_id=self.observation_id[rows],
-            author=self.author[rows],
-            view=self.view[rows],
-            true_class=self.true_class[rows],
-            classes=self.classes,
-            probability=self.probability[rows],
-            images_per_second=self.images_per_second,
-            provenance=self.provenance,
-        )
+        strings = {name: getattr(self, name)[rows] for name in STRINGS}
+        own: Rows = self.probability
+        kept = own.take(rows) if isinstance(own, StoredRows) else own[rows]
+        return replace(self, **strings, probability=cast("RowsT_co", kept))
+
+    def loaded(self) -> Predictions:
+        """Give the same predictions with all probabilities in memory."""
+        anywhere: Predictions[Rows] = self
+        return cast("Predictions", replace(anywhere, probability=np.asarray(self.probability)))
 
     def write(self, path: Path) -> None:
         """Write the HDF5 file, whole or not at all.
@@ -172,7 +179,7 @@ class Predictions:
         OSError
             If the disk has no room.
         """
-        n_bytes = self.probability.nbytes + sum(getattr(self, name).nbytes for name in STRINGS)
+        n_bytes = 4 * math.prod(self.probability.shape) + sum(getattr(self, name).nbytes for name in STRINGS)
         require_room(path.parent, int(1.1 * n_bytes))
         text = h5py.string_dtype("utf-8")
         try:
@@ -196,20 +203,34 @@ class Predictions:
 
     @classmethod
     def read(cls, path: Path) -> Predictions:
-        """Read a file of schema predictions/1; `log_sum_exp` and other additions are left aside.
+        """Read a file of schema predictions/1 into memory; `log_sum_exp` and other additions are left aside.
 
         Raises
         ------
         PredictionsError
             If the file is absent, damaged, of another schema, or holds a row that breaks the format.
         """
+        return cls.open(path).loaded()
+
+    @classmethod
+    def open(cls, path: Path) -> Predictions[StoredRows]:
+        """Prove a file of schema predictions/1 and leave its probabilities there, to be read by rows.
+
+        The memory that this takes does not grow with the number of classes.
+
+        Raises
+        ------
+        PredictionsError
+            As `read`.
+        """
         with _opened(path) as file:
             try:
-                return cls(
+                strings = {name: np.array(file[name].asstr()[...], dtype=np.str_) for name in (*STRINGS, "classes")}
+                return Predictions(
                     model=_attribute(file, "model"),
                     split=_attribute(file, "split"),
-                    **{name: np.array(file[name].asstr()[...], dtype=np.str_) for name in (*STRINGS, "classes")},
-                    probability=_probability(file),
+                    **strings,
+                    probability=_probability(file, strings),
                     images_per_second=float(file.attrs.get("images_per_second", math.nan)),
                     provenance=json.loads(file.attrs.get("provenance", "{}")),
                 )
@@ -259,9 +280,10 @@ def _attribute(file: h5py.File, name: str) -> str:
     return value
 
 
-def _probability(file: h5py.File) -> NDArray[np.float32]:
-    """Read the matrix; other floating widths are converted, integers are no probabilities."""
+def _probability(file: h5py.File, strings: Mapping[str, NDArray[np.str_]]) -> StoredRows:
+    """Open the matrix; other floating widths are converted, integers are no probabilities."""
     dataset = file["probability"]
     if dataset.dtype.kind != "f":
         raise PredictionsError("floating-point numbers in `probability`", f"{dataset.dtype}", REBUILD)
-    return np.asarray(dataset[...], dtype=np.float32)
+    check_matrix(dataset.shape, StoredRows.dtype, (len(strings["image_id"]), len(strings["classes"])))
+    return open_rows(dataset, strings["image_id"])

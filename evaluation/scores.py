@@ -14,12 +14,12 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.fusion import FusedObservations, mean_rule, pool
+from evaluation.fused import FusedPlaces
+from evaluation.fusion import mean_rule
 from evaluation.intervals import intervals
 from evaluation.invariants import ALL_VIEWS
 from evaluation.metrics import (
     PerAuthor,
-    average_ranks,
     image_score,
     observation_score,
     reciprocal_rank,
@@ -27,7 +27,10 @@ from evaluation.metrics import (
     true_indices,
 )
 from evaluation.observations import group_observations
+from evaluation.places import Way, stream_places
 from evaluation.predictions import Predictions
+from evaluation.rows import Rows
+from evaluation.streaming import LEFT_OUT, Stream
 from featstore.provenance import Json, write_json, write_text
 
 SCHEMA = "scores/1"
@@ -120,7 +123,11 @@ METRICS: Mapping[str, Callable[[Ranked], PerAuthor | None]] = MappingProxyType(
 """Name -> figure; None where a result has nothing that the metric could look at."""
 
 
-def score_predictions(predictions: Predictions, run: str | None = None) -> list[Score]:
+ALONE = Way(lambda block: block.pooled(mean_rule), lambda block: block.rows)
+"""One model: the mean of a plant's images, and each image as it is."""
+
+
+def score_predictions(predictions: Predictions[Rows], run: str | None = None) -> list[Score]:
     """Score one model: the images of an observation are averaged, S_image looks at each image alone.
 
     Parameters
@@ -149,47 +156,41 @@ def score_predictions(predictions: Predictions, run: str | None = None) -> list[
     ]
 
 
-def rank_predictions(predictions: Predictions) -> dict[str, Ranked]:
+def rank_predictions(predictions: Predictions[Rows]) -> dict[str, Ranked]:
     """Rank the right species of every observation, by view as `score_predictions` has them."""
     plants = group_observations(predictions)
-    truth = plants.true_class[plants.index]
-    known = truth != ""
-    image_rank = average_ranks(predictions.probability, true_indices(truth, predictions.classes))
+    known = plants.true_class[plants.index] != ""
     found: dict[str, Ranked] = {}
     for view in (ALL_VIEWS, *np.unique(predictions.view[known]).tolist()):
         rows = np.flatnonzero(known & ((predictions.view == view) | (view == ALL_VIEWS)))
         if not len(rows):
             continue
         present, plant = np.unique(plants.index[rows], return_inverse=True)
-        pooled = pool([predictions.probability[rows]], [plant], len(present), mean_rule)
+        group = np.full(len(known), LEFT_OUT)
+        group[rows] = plant
+        true_index = true_indices(plants.true_class[present], predictions.classes)
+        (judged,) = stream_places(Stream([predictions.probability], [group], len(present)), [ALONE], true_index)
         found[view] = Ranked(
             observation_id=plants.observation_id[present],
             true_class=plants.true_class[present],
-            rank=average_ranks(pooled, true_indices(plants.true_class[present], predictions.classes)),
+            rank=judged.plants.rank,
             author=plants.author[present],
-            image_rank=image_rank[rows],
+            image_rank=judged.image_rank[rows],
             plant=plant,
         )
     return found
 
 
-def score_fused(
-    fused: FusedObservations,
-    run: str,
-    image_probability: NDArray[np.float64] | None = None,
-    index: NDArray[np.intp] | None = None,
-) -> list[Score]:
+def score_fused(fused: FusedPlaces, run: str) -> list[Score]:
     """Score a fusion over all views.
 
     Parameters
     ----------
     fused
-        Observations of unknown class are left out; a class outside `classes` counts 0.
+        Observations of unknown class are left out; a class outside `classes` counts 0. Without images there is no
+        S_image.
     run
         Name in the scores, ``fusion:<rule>``.
-    image_probability, index
-        (n, k) rows fused image by image, and (n,) the position of each image's plant in `fused`; without them
-        there is no S_image.
 
     Returns
     -------
@@ -199,19 +200,14 @@ def score_fused(
     known = np.flatnonzero(fused.true_class != "")
     if not len(known):
         return []
-    true_index = true_indices(fused.true_class, fused.classes)
-    image_rank, plant = np.empty(0), np.empty(0, dtype=np.intp)
-    if image_probability is not None and index is not None:
-        rows = np.flatnonzero(fused.true_class[index] != "")
-        image_rank = average_ranks(image_probability[rows], true_index[index[rows]])
-        plant = np.searchsorted(known, index[rows])
+    rows = np.flatnonzero(fused.true_class[fused.index] != "")
     ranked = Ranked(
         observation_id=fused.observation_id[known],
         true_class=fused.true_class[known],
-        rank=average_ranks(fused.probability[known], true_index[known]),
+        rank=fused.places.rank[known],
         author=fused.author[known],
-        image_rank=image_rank,
-        plant=plant,
+        image_rank=fused.image_rank[rows],
+        plant=np.searchsorted(known, fused.index[rows]),
     )
     return _score_rows(ranked, run, fused.split, ALL_VIEWS)
 

@@ -16,7 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evaluation.alignment import align
-from evaluation.fusion import Recipe, fuse, fuse_images
+from evaluation.fused import fuse_places
+from evaluation.fusion import Recipe
 from evaluation.predictions import Predictions
 from evaluation.scores import METRICS, Score, score_fused, score_predictions, write_scores
 
@@ -109,10 +110,8 @@ def test_one_model(predictions: Predictions) -> None:
 
 @given(cases())
 def test_a_fusion_of_one_model_scores_as_the_model(predictions: Predictions) -> None:
-    aligned = align([predictions])
-    recipe = Recipe("mean")
-    index = aligned.observations[0].index
-    fused = score_fused(fuse(aligned, recipe), "net", fuse_images(aligned, recipe), index)
+    (places,) = fuse_places(align([predictions]), [Recipe("mean")], 1)
+    fused = score_fused(places, "net")
     alone = [score for score in score_predictions(predictions) if score.view == "all"]
     assert [(score.metric, score.n_observations) for score in fused] == [
         (score.metric, score.n_observations) for score in alone
@@ -122,7 +121,8 @@ def test_a_fusion_of_one_model_scores_as_the_model(predictions: Predictions) -> 
 
 @given(cases())
 def test_a_fusion_without_images_has_no_image_score(predictions: Predictions) -> None:
-    scores = score_fused(fuse(align([predictions]), Recipe("mean")), "fusion:mean")
+    (places,) = fuse_places(align([predictions], by="observation"), [Recipe("mean")], 1)
+    scores = score_fused(places, "fusion:mean")
     assert {score.metric for score in scores} in (set(METRICS) - {"S_image"}, set())
 
 

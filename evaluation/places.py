@@ -1,0 +1,129 @@
+"""Places: what is kept of every fused row, so that the rows themselves need not be."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evaluation.metrics import NOT_LISTED, average_ranks
+from evaluation.streaming import Block, Stream
+from featstore.shell import progress
+
+Fuse = Callable[[Block], NDArray[np.float64]]
+"""A block -> one row per group of it (m, k) that sums to 1."""
+
+
+@dataclass(frozen=True)
+class Way:
+    """One way to fuse.
+
+    Parameters
+    ----------
+    fuse
+        The rows of each plant.
+    fuse_images
+        The rows of each image, in the order of the first part; None where members hold different images.
+    """
+
+    fuse: Fuse
+    fuse_images: Fuse | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Places:
+    """Of every row: which place the right species takes, and which species take the first ones.
+
+    Attributes
+    ----------
+    rank
+        (m,) average rank of the right species, infinity where it is not listed.
+    own
+        (m,) its probability, 0 where it is not listed.
+    best
+        (m, a) columns of the likeliest species, equal ones in the order of their columns.
+    probability
+        (m, a) float64, theirs.
+    """
+
+    rank: NDArray[np.float64]
+    own: NDArray[np.float64]
+    best: NDArray[np.intp]
+    probability: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, rows: NDArray[np.float64], true_index: NDArray[np.intp], n_best: int) -> Places:
+        """Look at rows (m, k) whose right species stand in the columns `true_index`, or are `NOT_LISTED`."""
+        every = np.arange(len(rows))
+        best = np.empty((len(rows), min(n_best, rows.shape[1])), dtype=np.intp)
+        # A few passes cost less than sorting; of equals, argmax takes the first.
+        rest = rows.copy()
+        for place in best.T:
+            place[:] = rest.argmax(axis=1)
+            rest[every, place] = -1
+        own = np.where(true_index == NOT_LISTED, 0.0, rows[every, true_index])
+        return cls(average_ranks(rows, true_index), own, best, rows[every[:, np.newaxis], best])
+
+    @classmethod
+    def joined(cls, parts: Sequence[Places]) -> Places:
+        """Put places one behind the other."""
+        return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in cls.__annotations__))
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """What one way to fuse found.
+
+    Attributes
+    ----------
+    plants
+        Places of every plant.
+    image_rank
+        (n,) rank of the right species by image of the first matrix, NaN for one that is left out; empty where
+        images are not fused.
+    """
+
+    plants: Places
+    image_rank: NDArray[np.float64]
+
+
+def stream_places(stream: Stream, ways: Sequence[Way], true_index: NDArray[np.intp], n_best: int = 1) -> list[Found]:
+    """Fuse every plant in several ways, in one pass over the rows, and keep the places alone.
+
+    Parameters
+    ----------
+    stream
+        Rows, and the plant of each.
+    ways
+        How to fuse.
+    true_index
+        (m,) column of each plant's right species, `NOT_LISTED` where there is none.
+    n_best
+        How many of the likeliest species are kept.
+
+    Returns
+    -------
+    list[Found]
+        One per way.
+    """
+    image_rank = [np.full(len(stream.matrices[0]), np.nan) for _ in ways]
+
+    def look(block: Block) -> list[Places]:
+        truth = true_index[block.low : block.high]
+        for way, rank in zip(ways, image_rank, strict=True):
+            if way.fuse_images is not None:
+                rank[block.position[0]] = average_ranks(way.fuse_images(block), truth[block.group[0]])
+        return [Places.of(way.fuse(block), truth, n_best) for way in ways]
+
+    blocks: list[list[Places]] = []
+    with progress(stream.n_blocks, "Fusing", "blocks") as bar:
+        for found in stream.map(look):
+            blocks.append(found)
+            bar.update()
+    plants = [Places.joined(own) for own in zip(*blocks, strict=True)]
+    return [
+        Found(places, rank if way.fuse_images is not None else np.empty(0))
+        for places, way, rank in zip(plants, ways, image_rank, strict=True)
+    ]

@@ -1,0 +1,160 @@
+"""Streaming: the rows of a few observations at a time, from every member, so that memory grows with nothing.
+
+One pass reads every row once; whatever is wanted of a block is taken from it while it is there. Blocks are worked on by
+as many threads as there are processors; a block's result depends on its own rows alone, so no number of threads or
+size of block shows in it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evaluation.rows import CELLS_AT_ONCE, Rows
+
+LEFT_OUT = -1
+"""The group of a row that is not looked at."""
+
+Combine = Callable[[NDArray[np.float64], NDArray[np.intp]], NDArray[np.float64]]
+"""(rows (n, k), start of each group (m,)) -> one row per group (m, k)."""
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, eq=False)
+class Block:
+    """All rows of some consecutive groups.
+
+    Attributes
+    ----------
+    low, high
+        Groups ``low <= g < high``.
+    parts
+        One per matrix: (p, k) its rows of these groups, in the order of groups, then of the matrix.
+    group
+        One per matrix: (p,) group of each of them, counted from `low`.
+    position
+        One per matrix: (p,) which of the matrix's rows each of them is.
+    """
+
+    low: int
+    high: int
+    parts: tuple[NDArray[np.floating], ...]
+    group: tuple[NDArray[np.intp], ...]
+    position: tuple[NDArray[np.intp], ...]
+
+    @cached_property
+    def order(self) -> NDArray[np.intp]:
+        """(n,) the rows of all parts, one part after the other, in the order of groups; then of parts."""
+        return np.argsort(np.concatenate(self.group), kind="stable")
+
+    @cached_property
+    def starts(self) -> NDArray[np.intp]:
+        """(m,) first of `rows` of each group."""
+        return np.searchsorted(np.concatenate(self.group)[self.order], np.arange(self.high - self.low))
+
+    @cached_property
+    def rows(self) -> NDArray[np.float64]:
+        """(n, k) float64, in `order`."""
+        place = np.empty_like(self.order)
+        place[self.order] = np.arange(len(place))
+        found = np.empty((len(place), self.parts[0].shape[1]))
+        first = 0
+        for part in self.parts:
+            found[place[first : first + len(part)]] = part
+            first += len(part)
+        return found
+
+    def pooled(self, rule: Combine) -> NDArray[np.float64]:
+        """Combine the rows of each group: (high - low, k)."""
+        return rule(self.rows, self.starts)
+
+    def pooled_by_part(self, rule: Combine) -> Block:
+        """Combine the rows of each group within each part, so that every part has one row per group.
+
+        Every group needs a row in every part.
+        """
+        n_groups = self.high - self.low
+        every = np.arange(n_groups)
+        parts = (
+            rule(part.astype(np.float64), np.searchsorted(group, every))
+            for part, group in zip(self.parts, self.group, strict=True)
+        )
+        n_parts = len(self.parts)
+        return Block(self.low, self.high, tuple(parts), (every,) * n_parts, (every + self.low,) * n_parts)
+
+    def by_position(self) -> Block:
+        """Make every position a group of its own, where all parts are about the same ones: image by image."""
+        (n_rows,) = {len(part) for part in self.parts}
+        return Block(0, n_rows, self.parts, (np.arange(n_rows),) * len(self.parts), self.position)
+
+
+@dataclass(frozen=True, eq=False)
+class Stream:
+    """Matrices whose rows belong to groups, to be gone through a block of groups at a time.
+
+    Parameters
+    ----------
+    matrices
+        Each (n_i, k).
+    groups
+        Each (n_i,): the group of every row, in [0, n_groups), or `LEFT_OUT`. Every group has a row in some matrix.
+    n_groups
+        Number of groups.
+    """
+
+    matrices: Sequence[Rows]
+    groups: Sequence[NDArray[np.intp]]
+    n_groups: int
+
+    def map(self, work: Callable[[Block], T]) -> Iterator[T]:
+        """Give the result of `work` for every block, in the order of groups.
+
+        `work` is called by several threads. What it returns should be small: results wait for their turn.
+        """
+        spans = self._spans()
+        if len(spans) == 1 or n_threads() == 1:
+            yield from map(work, map(self._block, spans))
+            return
+        with ThreadPoolExecutor(n_threads()) as threads:
+            yield from threads.map(lambda span: work(self._block(span)), spans)
+
+    @cached_property
+    def n_blocks(self) -> int:
+        """How many results `map` gives."""
+        return len(self._spans())
+
+    @cached_property
+    def _sorted(self) -> list[tuple[NDArray[np.intp], NDArray[np.intp]]]:
+        """Per matrix, its rows in the order of groups, and their groups."""
+        orders = [np.argsort(group, kind="stable")[np.count_nonzero(group == LEFT_OUT) :] for group in self.groups]
+        return [(order, group[order]) for order, group in zip(orders, self.groups, strict=True)]
+
+    def _spans(self) -> list[tuple[int, int]]:
+        n_rows = sum(len(order) for order, _ in self._sorted)
+        rows_at_once = CELLS_AT_ONCE // self.matrices[0].shape[1]
+        step = max(1, self.n_groups * rows_at_once // max(1, n_rows))
+        return [(low, min(low + step, self.n_groups)) for low in range(0, self.n_groups, step)]
+
+    def _block(self, span: tuple[int, int]) -> Block:
+        slices = [slice(*np.searchsorted(group, span)) for _, group in self._sorted]
+        position = tuple(order[own] for (order, _), own in zip(self._sorted, slices, strict=True))
+        return Block(
+            low=span[0],
+            high=span[1],
+            parts=tuple(matrix[rows] for matrix, rows in zip(self.matrices, position, strict=True)),
+            group=tuple(group[own] - span[0] for (_, group), own in zip(self._sorted, slices, strict=True)),
+            position=position,
+        )
+
+
+def n_threads() -> int:
+    """Processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

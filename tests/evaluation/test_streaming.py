@@ -1,0 +1,121 @@
+"""Whatever the blocks and threads: streamed places are those of the whole answers, bit by bit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from evaluation import rows, streaming
+from evaluation.alignment import Aligned, align
+from evaluation.fused import fuse_places
+from evaluation.fusion import RULES, Recipe, fuse, fuse_images, mean_rule, pool
+from evaluation.metrics import average_ranks, true_indices
+from evaluation.places import Places
+from evaluation.predictions import Predictions
+from evaluation.rows import Rows
+from evaluation.streaming import LEFT_OUT, Block, Stream
+
+N_PLANTS, N_CLASSES, N_BEST = 23, 9, 5
+RECIPES = [Recipe(rule) for rule in RULES] + [Recipe(second, first) for first in RULES for second in RULES]
+
+
+def member(rng: np.random.Generator, name: str, plants: np.ndarray) -> Predictions:
+    n = len(plants)
+    # Few different values: ties at every place.
+    probability = rng.integers(1, 4, (n, N_CLASSES)).astype(np.float64)
+    probability[rng.random(n) < 0.5] = rng.dirichlet(np.ones(N_CLASSES), 1)
+    return Predictions(
+        model=name,
+        split="test",
+        image_id=np.array([f"{name[:1]}{row:03}" for row in range(n)]),
+        observation_id=np.array([f"o{plant:02}" for plant in plants]),
+        author=np.array([f"a{plant % 4}" for plant in plants]),
+        view=np.full(n, "Leaf"),
+        true_class=np.array([f"c{plant % (N_CLASSES + 2)}" for plant in plants]),
+        classes=np.array([f"c{column}" for column in range(N_CLASSES)]),
+        probability=(probability / probability.sum(axis=1, keepdims=True)).astype(np.float32),
+    )
+
+
+def members(by: str, folder: Path) -> Aligned[Rows]:
+    """Three models in memory and one in a file, in an order of its own."""
+    rng = np.random.default_rng(8)
+    names = ["net 1", "net 2", "net 3", "net 4"] if by == "image" else ["leaf", "stem", "flower", "bark"]
+    shared = rng.permutation(np.concatenate([np.arange(N_PLANTS), rng.integers(0, N_PLANTS, 40)]))
+    plants = [shared if by == "image" else rng.permutation(np.append(shared, n)) for n in range(4)]
+    found: list[Predictions[Rows]] = [member(rng, *pair) for pair in zip(names, plants, strict=True)]
+    path = folder / "p.h5"
+    found[3].take(rng.permutation(len(plants[3]))).write(path)
+    return align([*found[:3], Predictions.open(path)], by)
+
+
+@pytest.mark.parametrize("by", ["image", "observation"])
+@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize("n_rows", [1, 5, 64, 10_000])
+def test_streamed_equals_in_memory(
+    by: str, threads: int, n_rows: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    aligned = members(by, tmp_path)
+    whole = [(fuse(aligned, recipe), fuse_images(aligned, recipe)) for recipe in RECIPES]
+    monkeypatch.setattr(streaming, "CELLS_AT_ONCE", n_rows * N_CLASSES)
+    monkeypatch.setattr(rows, "CELLS_AT_ONCE", n_rows * N_CLASSES)
+    monkeypatch.setattr(streaming, "n_threads", lambda: threads)
+    for recipe, found, (fused, images) in zip(RECIPES, fuse_places(aligned, RECIPES, N_BEST), whole, strict=True):
+        np.testing.assert_array_equal(fuse(aligned, recipe).probability, fused.probability)
+        truth = true_indices(fused.true_class, fused.classes)
+        best = np.argsort(-fused.probability, axis=1, kind="stable")[:, :N_BEST]
+        np.testing.assert_array_equal(found.places.rank, average_ranks(fused.probability, truth))
+        np.testing.assert_array_equal(found.places.best, best)
+        np.testing.assert_array_equal(found.places.probability, np.take_along_axis(fused.probability, best, axis=1))
+        np.testing.assert_array_equal(found.n_images, fused.n_images)
+        if images is None:
+            assert len(found.image_rank) == len(found.index) == 0
+        else:
+            np.testing.assert_array_equal(found.image_rank, average_ranks(images, truth[found.index]))
+
+
+def test_own_probability_is_that_of_the_right_species() -> None:
+    rows = np.array([[0.5, 0.3, 0.2], [0.1, 0.8, 0.1]])
+    places = Places.of(rows, np.array([2, -1]), 5)
+    assert places.own.tolist() == [0.2, 0.0]
+    assert places.rank.tolist() == [3.0, np.inf]
+    assert places.best.tolist() == [[0, 1, 2], [1, 0, 2]], "fewer classes than places; equals by column"
+
+
+def test_rows_that_are_left_out_are_not_looked_at() -> None:
+    rng = np.random.default_rng(3)
+    matrix, group = rng.random((30, 4)), np.arange(30) % 6
+    kept = rng.random(30) < 0.7
+    kept[:6] = True
+    found = pool([matrix], [np.where(kept, group, LEFT_OUT)], 6, mean_rule)
+    np.testing.assert_array_equal(found, pool([matrix[kept]], [group[kept]], 6, mean_rule))
+
+
+def test_a_block_knows_where_its_rows_are_from(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(streaming, "CELLS_AT_ONCE", 1)
+    first, second = np.arange(5.0)[:, np.newaxis], np.arange(10.0, 13.0)[:, np.newaxis]
+    stream = Stream([first, second], [np.array([1, 0, 1, 2, 0]), np.array([2, 1, 1])], 3)
+
+    def look(block: Block) -> tuple[list[float], list[list[int]], int]:
+        return block.rows[:, 0].tolist(), [rows.tolist() for rows in block.position], len(block.starts)
+
+    assert list(stream.map(look)) == [
+        ([1.0, 4.0], [[1, 4], []], 1),
+        ([0.0, 2.0, 11.0, 12.0], [[0, 2], [1, 2]], 1),
+        ([3.0, 10.0], [[3], [0]], 1),
+    ]
+    assert stream.n_blocks == 3
+
+
+def test_a_fault_in_a_thread_comes_through(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(streaming, "CELLS_AT_ONCE", 1)
+    monkeypatch.setattr(streaming, "n_threads", lambda: 2)
+    stream = Stream([np.ones((8, 1))], [np.arange(8)], 8)
+
+    def fail(block: Block) -> None:
+        raise ValueError(f"block {block.low}")
+
+    with pytest.raises(ValueError, match="block 0"):
+        list(stream.map(fail))
