@@ -90,7 +90,7 @@ def load_members(runs: Sequence[Path], split: str | None = None, *, augmented: b
         found = {path.resolve(): path for path in find_predictions(run, split)}
         for identity, path in found.items():
             if identity not in loaded:
-                loaded[identity] = _load(path, split)
+                loaded[identity] = _load(path, split, next(iter(loaded.values()), None))
         identity = _choose(run, {identity: loaded[identity] for identity in found}, augmented=augmented)
         if identity in chosen:
             warnings.append(f"{run} is named twice; it counts once.")
@@ -113,8 +113,10 @@ def species_names(members: Sequence[Member]) -> dict[str, str]:
     return names
 
 
-def _load(path: Path, split: str) -> Member:
+def _load(path: Path, split: str, first: Member | None) -> Member:
     predictions = Predictions.open(path)
+    if first is not None:
+        predictions = predictions.sharing(first.predictions)
     if predictions.split != split:
         got = f"{predictions.split} predictions in {path}"
         raise PredictionsError(f"{split} predictions, as the file's name says", got, "Give the file its own name.")

@@ -162,6 +162,15 @@ class Predictions(Generic[RowsT_co]):
         kept = own.take(rows) if isinstance(own, StoredRows) else own[rows]
         return replace(self, **strings, probability=cast("RowsT_co", kept))
 
+    def sharing(self, other: Predictions[Rows]) -> Predictions[RowsT_co]:
+        """Give the same predictions; papers that equal those of `other` are kept once for both."""
+        same = {
+            name: getattr(other, name)
+            for name in (*STRINGS, "classes")
+            if np.array_equal(getattr(self, name), getattr(other, name))
+        }
+        return replace(self, **same)
+
     def loaded(self) -> Predictions:
         """Give the same predictions with all probabilities in memory."""
         anywhere: Predictions[Rows] = self
