@@ -11,17 +11,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evaluation.observations import Observations, group_observations
-from evaluation.predictions import Predictions, RowsT_co
-from evaluation.rows import Rows
+from evaluation.predictions import MatrixT_co, Predictions
+from evaluation.rows import Matrix
 from featstore.errors import PredictionsError, SettingsError, listed
 
-RowsT = TypeVar("RowsT", bound=Rows)
+MatrixT = TypeVar("MatrixT", bound=Matrix)
 
 SAME_RUN = "Fuse predictions of one data set and split."
 
 
 @dataclass(frozen=True, eq=False)
-class Aligned(Generic[RowsT_co]):
+class Aligned(Generic[MatrixT_co]):
     """Members that can be fused: same split, same classes, same plants with the same truth.
 
     Parameters
@@ -34,7 +34,7 @@ class Aligned(Generic[RowsT_co]):
         Whether row i of every member is the same photograph.
     """
 
-    members: tuple[Predictions[RowsT_co], ...]
+    members: tuple[Predictions[MatrixT_co], ...]
     observations: tuple[Observations, ...]
     same_images: bool
 
@@ -54,7 +54,7 @@ class Aligned(Generic[RowsT_co]):
         return np.bincount(plant[first], minlength=len(self.observations[0].observation_id))
 
 
-def align(members: Sequence[Predictions[RowsT]], by: str = "image") -> Aligned[RowsT]:
+def align(members: Sequence[Predictions[MatrixT]], by: str = "image") -> Aligned[MatrixT]:
     """Prove that members belong together, and bring their rows into one order.
 
     Parameters
@@ -83,10 +83,10 @@ def align(members: Sequence[Predictions[RowsT]], by: str = "image") -> Aligned[R
             raise PredictionsError("members of one split", got, "Pass `--split`.")
         _same_set("classes", first.classes, other.classes, (first, other), SAME_RUN)
     # No alignment takes rows out of where they are.
-    return cast("Aligned[RowsT]", ALIGNMENTS[by](members))
+    return cast("Aligned[MatrixT]", ALIGNMENTS[by](members))
 
 
-def _align_images(members: Sequence[Predictions[Rows]]) -> Aligned[Rows]:
+def _align_images(members: Sequence[Predictions[Matrix]]) -> Aligned[Matrix]:
     first = members[0]
     aligned = [first]
     home = np.argsort(np.argsort(first.image_id))
@@ -104,7 +104,7 @@ def _align_images(members: Sequence[Predictions[Rows]]) -> Aligned[Rows]:
     return Aligned(tuple(aligned), (plants,) * len(aligned), same_images=True)
 
 
-def _align_observations(members: Sequence[Predictions[Rows]]) -> Aligned[Rows]:
+def _align_observations(members: Sequence[Predictions[Matrix]]) -> Aligned[Matrix]:
     plants = [group_observations(member) for member in members]
     first = members[0]
     for other, theirs in zip(members[1:], plants[1:], strict=True):
@@ -119,7 +119,7 @@ def _align_observations(members: Sequence[Predictions[Rows]]) -> Aligned[Rows]:
     return Aligned(tuple(members), tuple(plants), same_images=False)
 
 
-ALIGNMENTS: Mapping[str, Callable[[Sequence[Predictions[Rows]]], Aligned[Rows]]] = MappingProxyType(
+ALIGNMENTS: Mapping[str, Callable[[Sequence[Predictions[Matrix]]], Aligned[Matrix]]] = MappingProxyType(
     {"image": _align_images, "observation": _align_observations}
 )
 
@@ -128,7 +128,7 @@ def _same_set(
     what: str,
     first: NDArray[np.str_],
     other: NDArray[np.str_],
-    pair: tuple[Predictions[Rows], Predictions[Rows]],
+    pair: tuple[Predictions[Matrix], Predictions[Matrix]],
     remedy: str,
 ) -> None:
     """Refuse two sets of ids that differ, naming the first of those that only one of them has."""
@@ -151,7 +151,7 @@ def _same_values(
     unit: str,
     ids: NDArray[np.str_],
     values: tuple[NDArray[np.str_], NDArray[np.str_]],
-    pair: tuple[Predictions[Rows], Predictions[Rows]],
+    pair: tuple[Predictions[Matrix], Predictions[Matrix]],
 ) -> None:
     """Refuse papers that differ between two members, naming the first rows where they do."""
     different = np.flatnonzero(values[0] != values[1])

@@ -14,7 +14,7 @@ from evaluation.answers import N_ANSWERS, write_observations
 from evaluation.fused import FusedPlaces, fuse_places
 from evaluation.fusion import Recipe
 from evaluation.members import Member, load_members, species_names
-from evaluation.rows import Rows
+from evaluation.rows import Matrix
 from evaluation.runs import CARD, RunCard, read_run_card, write_run_card
 from evaluation.scores import Score, score_fused, score_predictions, write_scores
 from evaluation.streaming import n_threads
@@ -106,7 +106,7 @@ def _judge_member(member: Member) -> tuple[Line, list[Score]]:
     return line, scores
 
 
-def _judge_fusion(aligned: Aligned[Rows], fused: FusedPlaces, run: str) -> tuple[Line, list[Score]]:
+def _judge_fusion(aligned: Aligned[Matrix], fused: FusedPlaces, run: str) -> tuple[Line, list[Score]]:
     scores = score_fused(fused, run)
     n_images = int(fused.n_images.sum())
     # The members look at their images one after another.
@@ -114,7 +114,7 @@ def _judge_fusion(aligned: Aligned[Rows], fused: FusedPlaces, run: str) -> tuple
     return Line.of(run, scores, n_images, len(fused.observation_id), n_images / seconds), scores
 
 
-def _truth_warnings(aligned: Aligned[Rows], species: Mapping[str, str]) -> list[str]:
+def _truth_warnings(aligned: Aligned[Matrix], species: Mapping[str, str]) -> list[str]:
     """Say which observations cannot be scored, and which cannot be right."""
     truth = aligned.observations[0].true_class
     unknown = int(np.count_nonzero(truth == ""))

@@ -12,7 +12,7 @@ from evaluation.alignment import Aligned
 from evaluation.fusion import Recipe, plant_stream
 from evaluation.metrics import true_indices
 from evaluation.places import Places, Way, stream_places
-from evaluation.rows import Rows
+from evaluation.rows import Matrix
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,7 +40,7 @@ class FusedPlaces:
     index: NDArray[np.intp]
 
 
-def fuse_places(aligned: Aligned[Rows], recipes: Sequence[Recipe], n_best: int) -> list[FusedPlaces]:
+def fuse_places(aligned: Aligned[Matrix], recipes: Sequence[Recipe], n_best: int) -> list[FusedPlaces]:
     """Fuse by every recipe in one pass over the members' rows; memory grows with neither members nor plants' answers.
 
     The places are those of `fuse` and `fuse_images`, bit by bit.

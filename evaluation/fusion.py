@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evaluation.alignment import Aligned
-from evaluation.rows import Rows
-from evaluation.streaming import Block, Stream
+from evaluation.rows import Matrix
+from evaluation.streaming import Fuse, Portion, Stream
 from featstore.errors import SettingsError
 
 Rule = Callable[[NDArray[np.float64], NDArray[np.intp]], NDArray[np.float64]]
@@ -50,6 +50,11 @@ def product_rule(rows: NDArray[np.float64], starts: NDArray[np.intp]) -> NDArray
 
 
 RULES: Mapping[str, Rule] = MappingProxyType({"mean": mean_rule, "max": max_rule, "product": product_rule})
+
+
+def at_once(rule: Rule) -> Fuse:
+    """Fuse all rows of each group at once."""
+    return lambda portion: rule(portion.rows, portion.starts)
 
 
 @dataclass(frozen=True)
@@ -84,14 +89,14 @@ class Recipe:
         """``mean``, or ``max-then-mean`` for max over the images and then mean over the models."""
         return self.rule if self.image_rule is None else f"{self.image_rule}-then-{self.rule}"
 
-    def fuse(self, block: Block) -> NDArray[np.float64]:
-        """Fuse the plants of a block: (plants, k)."""
-        once = block if self.image_rule is None else block.pooled_by_part(RULES[self.image_rule])
-        return once.pooled(RULES[self.rule])
+    def fuse(self, portion: Portion) -> NDArray[np.float64]:
+        """Fuse the plants of a portion: (plants, k)."""
+        rows = portion if self.image_rule is None else portion.by_part(at_once(RULES[self.image_rule]))
+        return at_once(RULES[self.rule])(rows)
 
-    def fuse_images(self, block: Block) -> NDArray[np.float64]:
-        """Fuse the models image by image, in a block of members with the same images: (images, k)."""
-        return block.by_position().pooled(RULES[self.rule])
+    def fuse_images(self, portion: Portion) -> NDArray[np.float64]:
+        """Fuse the models image by image, in a portion of members with the same images: (images, k)."""
+        return at_once(RULES[self.rule])(portion.by_position())
 
 
 def recipes(rules: Sequence[str], image_rule: str | None, model_rule: str | None) -> tuple[Recipe, ...]:
@@ -139,9 +144,9 @@ class FusedObservations:
 
 
 def pool(
-    matrices: Sequence[Rows], groups: Sequence[NDArray[np.intp]], n_groups: int, rule: Rule
+    matrices: Sequence[Matrix], groups: Sequence[NDArray[np.intp]], n_groups: int, rule: Rule
 ) -> NDArray[np.float64]:
-    """Combine the rows of several matrices by group, a block of groups at a time.
+    """Combine the rows of several matrices by group, a portion of groups at a time.
 
     Parameters
     ----------
@@ -161,21 +166,21 @@ def pool(
     """
     result = np.empty((n_groups, matrices[0].shape[1]), dtype=np.float64)
 
-    def fill(block: Block) -> None:
-        result[block.low : block.high] = block.pooled(rule)
+    def fill(portion: Portion) -> None:
+        result[portion.low : portion.high] = at_once(rule)(portion)
 
     for _ in Stream(matrices, groups, n_groups).map(fill):
         pass
     return result
 
 
-def plant_stream(aligned: Aligned[Rows]) -> Stream:
+def plant_stream(aligned: Aligned[Matrix]) -> Stream:
     """All rows (image x model), grouped by plant."""
     groups = [plants.index for plants in aligned.observations]
     return Stream([member.probability for member in aligned.members], groups, len(aligned.observations[0].author))
 
 
-def fuse(aligned: Aligned[Rows], recipe: Recipe) -> FusedObservations:
+def fuse(aligned: Aligned[Matrix], recipe: Recipe) -> FusedObservations:
     """Turn all rows (image x model) of each plant into one.
 
     Without an image rule every row counts alike, so a plant's answer leans to the member with more images of it;
@@ -184,8 +189,8 @@ def fuse(aligned: Aligned[Rows], recipe: Recipe) -> FusedObservations:
     plants = aligned.observations[0]
     probability = np.empty((len(plants.observation_id), aligned.members[0].probability.shape[1]))
 
-    def fill(block: Block) -> None:
-        probability[block.low : block.high] = recipe.fuse(block)
+    def fill(portion: Portion) -> None:
+        probability[portion.low : portion.high] = recipe.fuse(portion)
 
     for _ in plant_stream(aligned).map(fill):
         pass
@@ -200,7 +205,7 @@ def fuse(aligned: Aligned[Rows], recipe: Recipe) -> FusedObservations:
     )
 
 
-def fuse_images(aligned: Aligned[Rows], recipe: Recipe) -> NDArray[np.float64] | None:
+def fuse_images(aligned: Aligned[Matrix], recipe: Recipe) -> NDArray[np.float64] | None:
     """Fuse the models image by image, for S_image: (n, k), or None when the members hold different images."""
     if not aligned.same_images:
         return None

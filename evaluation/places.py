@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from evaluation.metrics import NOT_LISTED, average_ranks
-from evaluation.streaming import Block, Stream
+from evaluation.streaming import Fuse, Portion, Stream
 from featstore.shell import progress
-
-Fuse = Callable[[Block], NDArray[np.float64]]
-"""A block -> one row per group of it (m, k) that sums to 1."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +92,7 @@ def stream_places(stream: Stream, ways: Sequence[Way], true_index: NDArray[np.in
     Parameters
     ----------
     stream
-        Rows, and the plant of each.
+        Matrix, and the plant of each.
     ways
         How to fuse.
     true_index
@@ -110,19 +107,19 @@ def stream_places(stream: Stream, ways: Sequence[Way], true_index: NDArray[np.in
     """
     image_rank = [np.full(len(stream.matrices[0]), np.nan) for _ in ways]
 
-    def look(block: Block) -> list[Places]:
-        truth = true_index[block.low : block.high]
+    def look(portion: Portion) -> list[Places]:
+        truth = true_index[portion.low : portion.high]
         for way, rank in zip(ways, image_rank, strict=True):
             if way.fuse_images is not None:
-                rank[block.position[0]] = average_ranks(way.fuse_images(block), truth[block.group[0]])
-        return [Places.of(way.fuse(block), truth, n_best) for way in ways]
+                rank[portion.position[0]] = average_ranks(way.fuse_images(portion), truth[portion.group[0]])
+        return [Places.of(way.fuse(portion), truth, n_best) for way in ways]
 
-    blocks: list[list[Places]] = []
-    with progress(stream.n_blocks, "Fusing", "blocks") as bar:
-        for found in stream.map(look):
-            blocks.append(found)
+    found: list[list[Places]] = []
+    with progress(stream.n_portions, "Fusing", "portions") as bar:
+        for own in stream.map(look):
+            found.append(own)
             bar.update()
-    plants = [Places.joined(own) for own in zip(*blocks, strict=True)]
+    plants = [Places.joined(own) for own in zip(*found, strict=True)]
     return [
         Found(places, rank if way.fuse_images is not None else np.empty(0))
         for places, way, rank in zip(plants, ways, image_rank, strict=True)

@@ -24,7 +24,7 @@ from evaluation.invariants import (
     check_matrix,
     check_strings,
 )
-from evaluation.rows import Rows, StoredRows, open_rows, row_blocks
+from evaluation.rows import Matrix, StoredRows, open_rows, row_blocks
 from featstore.errors import PredictionsError
 from featstore.provenance import Json, replacing, require_room
 
@@ -35,12 +35,12 @@ SCHEMA = "predictions/1"
 SUFFIX = ".predictions.h5"
 STRINGS = ("image_id", "observation_id", "author", "view", "true_class")
 
-RowsT_co = TypeVar("RowsT_co", bound=Rows, covariant=True, default=NDArray[np.float32])
+MatrixT_co = TypeVar("MatrixT_co", bound=Matrix, covariant=True, default=NDArray[np.float32])
 """Where the probabilities are: in memory where nothing is said, `StoredRows` in their file."""
 
 
 @dataclass(frozen=True, eq=False)
-class Predictions(Generic[RowsT_co]):
+class Predictions(Generic[MatrixT_co]):
     """One row of class probabilities per image; cannot exist with a row that breaks the format.
 
     Parameters
@@ -80,7 +80,7 @@ class Predictions(Generic[RowsT_co]):
     view: NDArray[np.str_]
     true_class: NDArray[np.str_]
     classes: NDArray[np.str_]
-    probability: RowsT_co
+    probability: MatrixT_co
     images_per_second: float = math.nan
     provenance: Mapping[str, Json] = field(default_factory=dict)
 
@@ -151,18 +151,18 @@ class Predictions(Generic[RowsT_co]):
             provenance=dict(provenance or {}),
         )
 
-    def select(self, mask: NDArray[np.bool_]) -> Predictions[RowsT_co]:
+    def select(self, mask: NDArray[np.bool_]) -> Predictions[MatrixT_co]:
         """Keep the images for which `mask` (n,) is true, at least one, in their order."""
         return self.take(np.flatnonzero(mask))
 
-    def take(self, rows: NDArray[np.intp]) -> Predictions[RowsT_co]:
+    def take(self, rows: NDArray[np.intp]) -> Predictions[MatrixT_co]:
         """Give the images at positions `rows`, in that order; no position twice."""
         strings = {name: getattr(self, name)[rows] for name in STRINGS}
-        own: Rows = self.probability
+        own: Matrix = self.probability
         kept = own.take(rows) if isinstance(own, StoredRows) else own[rows]
-        return replace(self, **strings, probability=cast("RowsT_co", kept))
+        return replace(self, **strings, probability=cast("MatrixT_co", kept))
 
-    def sharing(self, other: Predictions[Rows]) -> Predictions[RowsT_co]:
+    def sharing(self, other: Predictions[Matrix]) -> Predictions[MatrixT_co]:
         """Give the same predictions; papers that equal those of `other` are kept once for both."""
         same = {
             name: getattr(other, name)
@@ -173,7 +173,7 @@ class Predictions(Generic[RowsT_co]):
 
     def loaded(self) -> Predictions:
         """Give the same predictions with all probabilities in memory."""
-        anywhere: Predictions[Rows] = self
+        anywhere: Predictions[Matrix] = self
         return cast("Predictions", replace(anywhere, probability=np.asarray(self.probability)))
 
     def write(self, path: Path) -> None:

@@ -21,7 +21,7 @@ CELLS_AT_ONCE = 1 << 17
 Index = NDArray[np.intp] | NDArray[np.bool_] | slice
 
 
-class Rows(Protocol):
+class Matrix(Protocol):
     """An (n, k) matrix that gives its rows; every two-dimensional array is one."""
 
     @property
@@ -100,7 +100,7 @@ def row_blocks(shape: tuple[int, ...]) -> Iterator[slice]:
         yield slice(low, min(low + step, shape[0]))
 
 
-def same_rows(first: Rows, second: Rows) -> bool:
+def same_rows(first: Matrix, second: Matrix) -> bool:
     """Whether two matrices are equal; no more is read than it takes to know."""
     blocks = row_blocks(first.shape)
     return first.shape == second.shape and all(np.array_equal(first[block], second[block]) for block in blocks)

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evaluation.fused import FusedPlaces
-from evaluation.fusion import mean_rule
+from evaluation.fusion import at_once, mean_rule
 from evaluation.intervals import intervals
 from evaluation.invariants import ALL_VIEWS
 from evaluation.metrics import (
@@ -29,7 +29,7 @@ from evaluation.metrics import (
 from evaluation.observations import group_observations
 from evaluation.places import Way, stream_places
 from evaluation.predictions import Predictions
-from evaluation.rows import Rows
+from evaluation.rows import Matrix
 from evaluation.streaming import LEFT_OUT, Stream
 from featstore.provenance import Json, write_json, write_text
 
@@ -123,11 +123,11 @@ METRICS: Mapping[str, Callable[[Ranked], PerAuthor | None]] = MappingProxyType(
 """Name -> figure; None where a result has nothing that the metric could look at."""
 
 
-ALONE = Way(lambda block: block.pooled(mean_rule), lambda block: block.rows)
+ALONE = Way(at_once(mean_rule), lambda portion: portion.rows)
 """One model: the mean of a plant's images, and each image as it is."""
 
 
-def score_predictions(predictions: Predictions[Rows], run: str | None = None) -> list[Score]:
+def score_predictions(predictions: Predictions[Matrix], run: str | None = None) -> list[Score]:
     """Score one model: the images of an observation are averaged, S_image looks at each image alone.
 
     Parameters
@@ -156,7 +156,7 @@ def score_predictions(predictions: Predictions[Rows], run: str | None = None) ->
     ]
 
 
-def rank_predictions(predictions: Predictions[Rows]) -> dict[str, Ranked]:
+def rank_predictions(predictions: Predictions[Matrix]) -> dict[str, Ranked]:
     """Rank the right species of every observation, by view as `score_predictions` has them."""
     plants = group_observations(predictions)
     known = plants.true_class[plants.index] != ""

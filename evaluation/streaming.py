@@ -1,8 +1,7 @@
-"""Streaming: the rows of a few observations at a time, from every member, so that memory grows with nothing.
+"""Streaming: the rows of a few observations at a time, from every member, so that memory does not grow with them.
 
-One pass reads every row once; whatever is wanted of a block is taken from it while it is there. Blocks are worked on by
-as many threads as there are processors; a block's result depends on its own rows alone, so no number of threads or
-size of block shows in it.
+One pass reads every row once; whatever is wanted of a portion is taken from it while it is there. As many threads work
+as there are processors; a portion's result depends on its own rows alone, so neither threads nor sizes show in it.
 """
 
 from __future__ import annotations
@@ -17,19 +16,17 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.rows import CELLS_AT_ONCE, Rows
+from evaluation.rows import CELLS_AT_ONCE, Matrix
 
 LEFT_OUT = -1
 """The group of a row that is not looked at."""
 
-Combine = Callable[[NDArray[np.float64], NDArray[np.intp]], NDArray[np.float64]]
-"""(rows (n, k), start of each group (m,)) -> one row per group (m, k)."""
-
 T = TypeVar("T")
+Value = TypeVar("Value", bound=np.generic)
 
 
 @dataclass(frozen=True, eq=False)
-class Block:
+class Portion:
     """All rows of some consecutive groups.
 
     Attributes
@@ -72,33 +69,37 @@ class Block:
             first += len(part)
         return found
 
-    def pooled(self, rule: Combine) -> NDArray[np.float64]:
-        """Combine the rows of each group: (high - low, k)."""
-        return rule(self.rows, self.starts)
+    def carry(self, values: Sequence[NDArray[Value]]) -> NDArray[Value]:
+        """Bring what is known of every row of each matrix, (n_i,), to the order of `rows`: (n,)."""
+        own = [known[rows] for known, rows in zip(values, self.position, strict=True)]
+        return np.concatenate(own)[self.order]
 
-    def pooled_by_part(self, rule: Combine) -> Block:
-        """Combine the rows of each group within each part, so that every part has one row per group.
+    def by_part(self, fuse: Fuse) -> Portion:
+        """Fuse the rows of each group within each part, so that every part has one row per group.
 
-        Every group needs a row in every part.
+        Every group needs a row in every part. Positions are then groups.
         """
-        n_groups = self.high - self.low
-        every = np.arange(n_groups)
-        parts = (
-            rule(part.astype(np.float64), np.searchsorted(group, every))
-            for part, group in zip(self.parts, self.group, strict=True)
-        )
-        n_parts = len(self.parts)
-        return Block(self.low, self.high, tuple(parts), (every,) * n_parts, (every + self.low,) * n_parts)
+        every = np.arange(self.high - self.low)
+        parts = [
+            fuse(Portion(self.low, self.high, (part,), (group,), (position,)))
+            for part, group, position in zip(self.parts, self.group, self.position, strict=True)
+        ]
+        n_parts = len(parts)
+        return Portion(self.low, self.high, tuple(parts), (every,) * n_parts, (every + self.low,) * n_parts)
 
-    def by_position(self) -> Block:
+    def by_position(self) -> Portion:
         """Make every position a group of its own, where all parts are about the same ones: image by image."""
         (n_rows,) = {len(part) for part in self.parts}
-        return Block(0, n_rows, self.parts, (np.arange(n_rows),) * len(self.parts), self.position)
+        return Portion(0, n_rows, self.parts, (np.arange(n_rows),) * len(self.parts), self.position)
+
+
+Fuse = Callable[[Portion], NDArray[np.float64]]
+"""A portion -> one row per group of it, (high - low, k), that sums to 1."""
 
 
 @dataclass(frozen=True, eq=False)
 class Stream:
-    """Matrices whose rows belong to groups, to be gone through a block of groups at a time.
+    """Matrices whose rows belong to groups, to be gone through a portion of groups at a time.
 
     Parameters
     ----------
@@ -110,24 +111,24 @@ class Stream:
         Number of groups.
     """
 
-    matrices: Sequence[Rows]
+    matrices: Sequence[Matrix]
     groups: Sequence[NDArray[np.intp]]
     n_groups: int
 
-    def map(self, work: Callable[[Block], T]) -> Iterator[T]:
-        """Give the result of `work` for every block, in the order of groups.
+    def map(self, work: Callable[[Portion], T]) -> Iterator[T]:
+        """Give the result of `work` for every portion, in the order of groups.
 
         `work` is called by several threads. What it returns should be small: results wait for their turn.
         """
         spans = self._spans()
         if len(spans) == 1 or n_threads() == 1:
-            yield from map(work, map(self._block, spans))
+            yield from map(work, map(self._portion, spans))
             return
         with ThreadPoolExecutor(n_threads()) as threads:
-            yield from threads.map(lambda span: work(self._block(span)), spans)
+            yield from threads.map(lambda span: work(self._portion(span)), spans)
 
     @cached_property
-    def n_blocks(self) -> int:
+    def n_portions(self) -> int:
         """How many results `map` gives."""
         return len(self._spans())
 
@@ -143,10 +144,10 @@ class Stream:
         step = max(1, self.n_groups * rows_at_once // max(1, n_rows))
         return [(low, min(low + step, self.n_groups)) for low in range(0, self.n_groups, step)]
 
-    def _block(self, span: tuple[int, int]) -> Block:
+    def _portion(self, span: tuple[int, int]) -> Portion:
         slices = [slice(*np.searchsorted(group, span)) for _, group in self._sorted]
         position = tuple(order[own] for (order, _), own in zip(self._sorted, slices, strict=True))
-        return Block(
+        return Portion(
             low=span[0],
             high=span[1],
             parts=tuple(matrix[rows] for matrix, rows in zip(self.matrices, position, strict=True)),

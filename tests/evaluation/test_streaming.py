@@ -1,4 +1,4 @@
-"""Whatever the blocks and threads: streamed places are those of the whole answers, bit by bit."""
+"""Whatever the portions and threads: streamed places are those of the whole answers, bit by bit."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from evaluation.fusion import RULES, Recipe, fuse, fuse_images, mean_rule, pool
 from evaluation.metrics import average_ranks, true_indices
 from evaluation.places import Places
 from evaluation.predictions import Predictions
-from evaluation.rows import Rows
-from evaluation.streaming import LEFT_OUT, Block, Stream
+from evaluation.rows import Matrix
+from evaluation.streaming import LEFT_OUT, Portion, Stream
 
 N_PLANTS, N_CLASSES, N_BEST = 23, 9, 5
 RECIPES = [Recipe(rule) for rule in RULES] + [Recipe(second, first) for first in RULES for second in RULES]
@@ -39,13 +39,13 @@ def member(rng: np.random.Generator, name: str, plants: np.ndarray) -> Predictio
     )
 
 
-def members(by: str, folder: Path) -> Aligned[Rows]:
+def members(by: str, folder: Path) -> Aligned[Matrix]:
     """Three models in memory and one in a file, in an order of its own."""
     rng = np.random.default_rng(8)
     names = ["net 1", "net 2", "net 3", "net 4"] if by == "image" else ["leaf", "stem", "flower", "bark"]
     shared = rng.permutation(np.concatenate([np.arange(N_PLANTS), rng.integers(0, N_PLANTS, 40)]))
     plants = [shared if by == "image" else rng.permutation(np.append(shared, n)) for n in range(4)]
-    found: list[Predictions[Rows]] = [member(rng, *pair) for pair in zip(names, plants, strict=True)]
+    found: list[Predictions[Matrix]] = [member(rng, *pair) for pair in zip(names, plants, strict=True)]
     path = folder / "p.h5"
     found[3].take(rng.permutation(len(plants[3]))).write(path)
     return align([*found[:3], Predictions.open(path)], by)
@@ -93,20 +93,22 @@ def test_rows_that_are_left_out_are_not_looked_at() -> None:
     np.testing.assert_array_equal(found, pool([matrix[kept]], [group[kept]], 6, mean_rule))
 
 
-def test_a_block_knows_where_its_rows_are_from(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_portion_knows_where_its_rows_are_from(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(streaming, "CELLS_AT_ONCE", 1)
     first, second = np.arange(5.0)[:, np.newaxis], np.arange(10.0, 13.0)[:, np.newaxis]
     stream = Stream([first, second], [np.array([1, 0, 1, 2, 0]), np.array([2, 1, 1])], 3)
 
-    def look(block: Block) -> tuple[list[float], list[list[int]], int]:
-        return block.rows[:, 0].tolist(), [rows.tolist() for rows in block.position], len(block.starts)
+    known = [np.array(list("abcde")), np.array(list("xyz"))]
+
+    def look(portion: Portion) -> tuple[list[float], list[list[int]], str]:
+        return portion.rows[:, 0].tolist(), [rows.tolist() for rows in portion.position], "".join(portion.carry(known))
 
     assert list(stream.map(look)) == [
-        ([1.0, 4.0], [[1, 4], []], 1),
-        ([0.0, 2.0, 11.0, 12.0], [[0, 2], [1, 2]], 1),
-        ([3.0, 10.0], [[3], [0]], 1),
+        ([1.0, 4.0], [[1, 4], []], "be"),
+        ([0.0, 2.0, 11.0, 12.0], [[0, 2], [1, 2]], "acyz"),
+        ([3.0, 10.0], [[3], [0]], "dx"),
     ]
-    assert stream.n_blocks == 3
+    assert stream.n_portions == 3
 
 
 def test_a_fault_in_a_thread_comes_through(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -114,8 +116,8 @@ def test_a_fault_in_a_thread_comes_through(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(streaming, "n_threads", lambda: 2)
     stream = Stream([np.ones((8, 1))], [np.arange(8)], 8)
 
-    def fail(block: Block) -> None:
-        raise ValueError(f"block {block.low}")
+    def fail(portion: Portion) -> None:
+        raise ValueError(f"portion {portion.low}")
 
-    with pytest.raises(ValueError, match="block 0"):
+    with pytest.raises(ValueError, match="portion 0"):
         list(stream.map(fail))
