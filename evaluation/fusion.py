@@ -96,7 +96,7 @@ class Recipe:
 
     def fuse_images(self, portion: Portion) -> NDArray[np.float64]:
         """Fuse the models image by image, in a portion of members with the same images: (images, k)."""
-        return at_once(RULES[self.rule])(portion.by_position())
+        return at_once(RULES[self.rule])(portion.by_position)
 
 
 def recipes(rules: Sequence[str], image_rule: str | None, model_rule: str | None) -> tuple[Recipe, ...]:

@@ -74,21 +74,24 @@ class Portion:
         own = [known[rows] for known, rows in zip(values, self.position, strict=True)]
         return np.concatenate(own)[self.order]
 
+    @cached_property
+    def alone(self) -> tuple[Portion, ...]:
+        """Each part as a portion of its own."""
+        each = zip(self.parts, self.group, self.position, strict=True)
+        return tuple(Portion(self.low, self.high, (part,), (group,), (rows,)) for part, group, rows in each)
+
     def by_part(self, fuse: Fuse) -> Portion:
         """Fuse the rows of each group within each part, so that every part has one row per group.
 
         Every group needs a row in every part. Positions are then groups.
         """
-        every = np.arange(self.high - self.low)
-        parts = [
-            fuse(Portion(self.low, self.high, (part,), (group,), (position,)))
-            for part, group, position in zip(self.parts, self.group, self.position, strict=True)
-        ]
-        n_parts = len(parts)
-        return Portion(self.low, self.high, tuple(parts), (every,) * n_parts, (every + self.low,) * n_parts)
+        every, n_parts = np.arange(self.high - self.low), len(self.parts)
+        parts = tuple(fuse(part) for part in self.alone)
+        return Portion(self.low, self.high, parts, (every,) * n_parts, (every + self.low,) * n_parts)
 
+    @cached_property
     def by_position(self) -> Portion:
-        """Make every position a group of its own, where all parts are about the same ones: image by image."""
+        """The same rows, every position a group of its own, where all parts have the same ones: image by image."""
         (n_rows,) = {len(part) for part in self.parts}
         return Portion(0, n_rows, self.parts, (np.arange(n_rows),) * len(self.parts), self.position)
 
