@@ -86,8 +86,9 @@ def ours(folder: Path, n_models: int, rules: Sequence[str]) -> Row:
     row: Row = {}
     with timed(row, "all"):
         with timed(row, "open"):
-            members = [Predictions.open(path) for path in files(folder, n_models)]
-            members[1:] = [member.sharing(members[0]) for member in members[1:]]
+            first, *others = files(folder, n_models)
+            members = [Predictions.open(first)]
+            members += [Predictions.open(path).sharing(members[0]) for path in others]
         with timed(row, "align"):
             aligned = align(members)
         with timed(row, "fuse"):

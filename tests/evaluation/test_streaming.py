@@ -53,7 +53,7 @@ def members(by: str, folder: Path) -> Aligned[Matrix]:
 
 @pytest.mark.parametrize("by", ["image", "observation"])
 @pytest.mark.parametrize("threads", [1, 3])
-@pytest.mark.parametrize("n_rows", [1, 5, 64, 10_000])
+@pytest.mark.parametrize("n_rows", [1, 20, 10_000])
 def test_streamed_equals_in_memory(
     by: str, threads: int, n_rows: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -121,3 +121,16 @@ def test_a_fault_in_a_thread_comes_through(monkeypatch: pytest.MonkeyPatch) -> N
 
     with pytest.raises(ValueError, match="portion 0"):
         list(stream.map(fail))
+
+
+@pytest.mark.parametrize("n_models", [1, 8])
+@pytest.mark.parametrize("n_rows", [50, 400])
+def test_a_portion_grows_with_neither_models_nor_rows(
+    n_models: int, n_rows: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(streaming, "CELLS_AT_ONCE", 32 * 10)
+    matrix, group = np.ones((n_rows, 10)), np.arange(n_rows) // 2
+    stream = Stream([matrix] * n_models, [group] * n_models, n_rows // 2)
+    sizes = list(stream.map(lambda portion: portion.rows.shape[0]))
+    assert max(sizes) <= 32
+    assert sum(sizes) == n_models * n_rows, "every row once"
