@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 
 from evaluation.alignment import align
 from evaluation.answers import N_ANSWERS
-from evaluation.canvas import BLUE, save
+from evaluation.canvas import BLUE, RED, save
 from evaluation.fused import fuse_places
 from evaluation.fusion import RULES, Recipe
 from evaluation.intervals import N_DRAWS, intervals
@@ -224,19 +224,25 @@ def grown(folder: Path, models: Sequence[int], classes: Sequence[int]) -> dict[s
 
 
 def picture(growth: Mapping[str, Sequence[Row]], path: Path) -> None:
-    """Seconds above, peak memory below; memory starts at 0, so that flat looks flat."""
+    """Seconds above, peak memory below, sizes on a logarithmic scale; memory starts at 0, so that flat looks flat."""
 
     def panels(figure: object) -> None:
         grid = figure.subplots(2, 2, sharex="col")  # type: ignore[attr-defined]  # a Figure, imported where it is drawn
         titles = {"models": f"models, {N_SPECIES} classes", "classes": f"classes, {N_MODELS} models"}
         for column, (varied, rows) in enumerate(growth.items()):
             for line, (key, label) in enumerate((("all_s", "seconds"), ("peak_mib", "peak memory, MiB"))):
-                axes, values = grid[line, column], [float(str(row[key])) for row in rows]
-                axes.plot([row[varied] for row in rows], values, "o-", color=BLUE)
-                for row, value in zip(rows, values, strict=True):
-                    axes.annotate(f"{value:,.1f}" if key == "all_s" else f"{value:,.0f}", (row[varied], value), (0, 6),
+                axes, sizes = grid[line, column], [int(str(row[varied])) for row in rows]
+                values = [float(str(row[key])) for row in rows]
+                axes.plot(sizes, values, "o-", color=BLUE, label="on the clock")
+                if line == 0:
+                    axes.plot(sizes, [float(str(row["all_cpu_s"])) for row in rows], "s--", color=RED, label="CPU")
+                    axes.legend(frameon=False, loc="upper left")
+                for size, value in zip(sizes, values, strict=True):
+                    axes.annotate(f"{value:,.1f}" if key == "all_s" else f"{value:,.0f}", (size, value), (0, 6),
                                   textcoords="offset points", ha="center", fontsize=9)  # fmt: skip
-                axes.set(ylim=(0, max(values) * 1.3), xlim=(0, max(row[varied] for row in rows) * 1.08))
+                axes.set(xscale="log", ylim=(0, max(values) * 1.3), xlim=(min(sizes) / 1.3, max(sizes) * 1.3))
+                axes.set_xticks(sizes)
+                axes.minorticks_off()
                 axes.xaxis.set_major_formatter("{x:,.0f}")
                 axes.spines[["top", "right"]].set_visible(False)
                 if column == 0:
