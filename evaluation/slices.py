@@ -10,11 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evaluation.alignment import Aligned, align
-from evaluation.fusion import FusedObservations, Recipe, fuse, fuse_images
+from evaluation.fused import FusedPlaces, fuse_places
 from evaluation.invariants import ALL_VIEWS
 from evaluation.metrics import with_unknown
 from evaluation.observations import Observations
 from evaluation.ranking import Ranked, rank_fused
+from evaluation.recipes import Recipe
+from evaluation.rows import Matrix
 from evaluation.scores import Score, Scoring, score_ranked
 from featstore.errors import SettingsError
 
@@ -41,7 +43,7 @@ class Answers:
     """
 
     run: str
-    aligned: Aligned
+    aligned: Aligned[Matrix]
     recipe: Recipe
 
     @property
@@ -49,11 +51,10 @@ class Answers:
         """The split that the answers are about."""
         return self.aligned.members[0].split
 
-    def ranked(self, scoring: Scoring) -> tuple[FusedObservations, Ranked | None]:
+    def ranked(self, scoring: Scoring) -> tuple[FusedPlaces, Ranked | None]:
         """Fuse, and rank the right species."""
-        fused = fuse(self.aligned, self.recipe)
-        images, index = fuse_images(self.aligned, self.recipe), self.aligned.observations[0].index
-        return fused, rank_fused(fused, images, index, scoring.unknown_author)
+        (fused,) = fuse_places(self.aligned, [self.recipe])
+        return fused, rank_fused(fused, scoring.unknown_author)
 
     def views(self) -> list[str]:
         """Views that occur, sorted."""
@@ -242,7 +243,7 @@ def _plants(answers: Answers, taxa: Taxa, scoring: Scoring) -> _Plants | None:
     return _Plants(answers, ranked, fused.n_images[known], views, fused.author[known], taxa)
 
 
-def _views_of_plants(aligned: Aligned) -> NDArray[np.str_]:
+def _views_of_plants(aligned: Aligned[Matrix]) -> NDArray[np.str_]:
     """(m,) views that each plant is shown in, sorted and joined by ``+``."""
     seen: list[set[str]] = [set() for _ in aligned.observations[0].observation_id]
     for member, plants in zip(aligned.members, aligned.observations, strict=True):
