@@ -95,7 +95,7 @@ bench-finetune: install
 bench-evaluate: install
 	mkdir -p $(BENCH)
 	$(BIN)/python tests/benchmarks/bench_evaluate.py --json $(BENCH)/evaluate.json --picture $(BENCH)/evaluate.png
-	$(if $(wildcard tests/benchmarks/bench_runfiles.py),$(BIN)/python tests/benchmarks/bench_runfiles.py --json $(BENCH)/runfiles.json)
+	$(BIN)/python tests/benchmarks/bench_runfiles.py --json $(BENCH)/runfiles.json
 
 lock:
 	$(PYTHON) -m venv .venv-lock

@@ -33,6 +33,7 @@ from evaluation.fusion import RULES, Recipe
 from evaluation.intervals import N_DRAWS, intervals
 from evaluation.metrics import observation_score
 from evaluation.predictions import SUFFIX, Predictions
+from evaluation.rules import WEIGHTED
 from featstore.provenance import Json, provenance, write_text
 from featstore.shell import print_table, say
 
@@ -81,6 +82,14 @@ def timed(row: Row, name: str) -> Iterator[None]:
     row[f"{name}_s"], row[f"{name}_cpu_s"] = time.perf_counter() - wall, time.process_time() - cpu
 
 
+def recipe_of(rule: str, n_models: int) -> Recipe:
+    return Recipe(rule, weights=weights_of(n_models) if rule == WEIGHTED else ())
+
+
+def weights_of(n_models: int) -> tuple[float, ...]:
+    return tuple(np.linspace(1, 2, n_models).tolist())
+
+
 def ours(folder: Path, n_models: int, rules: Sequence[str]) -> Row:
     """Open, prove and align the files, fuse plants and images by these rules in one pass, rank."""
     row: Row = {}
@@ -92,7 +101,7 @@ def ours(folder: Path, n_models: int, rules: Sequence[str]) -> Row:
         with timed(row, "align"):
             aligned = align(members)
         with timed(row, "fuse"):
-            found = fuse_places(aligned, [Recipe(rule) for rule in rules], N_ANSWERS)
+            found = fuse_places(aligned, [recipe_of(rule, n_models) for rule in rules], N_ANSWERS)
     row["top_1"] = float(np.mean(found[0].places.rank <= 1))
     return row
 
@@ -163,6 +172,8 @@ def command(folder: Path, n_models: int, rules: Sequence[str]) -> Row:
     """`evaluate fuse` by these rules, from start to written folders."""
     row: Row = {}
     words = [word for rule in rules for word in ("--rule", rule)]
+    if WEIGHTED in rules:
+        words += [word for weight in weights_of(n_models) for word in ("--weight", str(weight))]
     runs = [str(path) for path in files(folder, n_models)]
     started = time.perf_counter()
     with tempfile.TemporaryDirectory() as out:
