@@ -78,11 +78,13 @@ class Portion:
         return Block(self.rows, self.starts, np.concatenate(self.source)[self.order])
 
     @cached_property
-    def by_position(self) -> Portion:
+    def by_position(self) -> Block:
         """The same rows, every position a group of its own, where all parts have the same ones: image by image."""
         (n_rows,) = {len(part) for part in self.parts}
-        every = (np.arange(n_rows),) * len(self.parts)
-        return Portion(0, n_rows, self.parts, every, self.position, self.source)
+        place = np.empty_like(self.order)
+        place[self.order] = np.arange(len(place))
+        order = place.reshape(len(self.parts), n_rows).T.ravel()
+        return self.block.regrouped(order, np.arange(n_rows) * len(self.parts))
 
     def after(self, rule: Rule) -> Portion:
         """Combine the rows of each group within each part, once for each rule: every part has one row per group.

@@ -41,7 +41,7 @@ class Way:
 
     def fuse_images(self, portion: Portion) -> NDArray[np.float64] | None:
         """Fuse the members image by image, (images, k) in the order of the first part."""
-        return None if self.image_rule is None else self.image_rule(portion.by_position.block)
+        return None if self.image_rule is None else self.image_rule(portion.by_position)
 
 
 def _unchanged(block: Block) -> NDArray[np.float64]:
