@@ -17,7 +17,7 @@ REAL_WEIGHTS ?= ../shared/weights
 BENCH ?= bench
 PHOTOS_OPTION = $(if $(wildcard $(PHOTOS)),--photos $(PHOTOS))
 
-.PHONY: help install lint test demo bench-store bench-recipes bench-doctor bench-heads bench-finetune lock clean
+.PHONY: help install lint test demo bench-store bench-recipes bench-doctor bench-heads bench-finetune bench-evaluate lock clean
 
 help:
 	@echo "make demo     set up, then photographs -> features -> heads -> fine-tuning -> fused scores, offline"
@@ -30,6 +30,7 @@ help:
 	@echo "make bench-doctor   what the data doctor finds of trouble planted in PHOTOS, with REAL_WEIGHTS"
 	@echo "make bench-heads    heads at the size of PlantCLEF 2014 and how they grow: time, memory, distance from the best possible (an hour)"
 	@echo "make bench-finetune fine-tuning beside Keras' fit on arrays in memory, cost of augmentation, memory"
+	@echo "make bench-evaluate fusion, intervals and run files at the size of PlantCLEF 2014, and how they grow (ten minutes, 4 GB of temporary files)"
 	@echo "make lock     renew requirements.lock"
 
 install: $(READY)
@@ -90,6 +91,11 @@ bench-finetune: install
 	mkdir -p $(BENCH)
 	$(BIN)/python tests/benchmarks/bench_augment.py --json $(BENCH)/augment.json $(PHOTOS_OPTION)
 	$(BIN)/python tests/benchmarks/bench_finetune.py --json $(BENCH)/finetune.json $(PHOTOS_OPTION)
+
+bench-evaluate: install
+	mkdir -p $(BENCH)
+	$(BIN)/python tests/benchmarks/bench_evaluate.py --json $(BENCH)/evaluate.json --picture $(BENCH)/evaluate.png
+	$(BIN)/python tests/benchmarks/bench_runfiles.py --json $(BENCH)/runfiles.json
 
 lock:
 	$(PYTHON) -m venv .venv-lock

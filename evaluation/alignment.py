@@ -5,19 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import Generic, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from evaluation.observations import Observations, group_observations
-from evaluation.predictions import Predictions
+from evaluation.predictions import MatrixT_co, Predictions
+from evaluation.rows import Matrix
 from featstore.errors import PredictionsError, SettingsError, listed
+
+MatrixT = TypeVar("MatrixT", bound=Matrix)
 
 SAME_RUN = "Fuse predictions of one data set and split."
 
 
 @dataclass(frozen=True, eq=False)
-class Aligned:
+class Aligned(Generic[MatrixT_co]):
     """Members that can be fused: same split, same classes, same plants with the same truth.
 
     Parameters
@@ -30,7 +34,7 @@ class Aligned:
         Whether row i of every member is the same photograph.
     """
 
-    members: tuple[Predictions, ...]
+    members: tuple[Predictions[MatrixT_co], ...]
     observations: tuple[Observations, ...]
     same_images: bool
 
@@ -42,13 +46,20 @@ class Aligned:
     @property
     def n_images(self) -> NDArray[np.intp]:
         """Distinct images per plant, over all members, (m,)."""
+        if self.same_images:
+            return self.observations[0].n_images
         image_id = np.concatenate([member.image_id for member in self.members])
         plant = np.concatenate([plants.index for plants in self.observations])
         _, first = np.unique(image_id, return_index=True)
         return np.bincount(plant[first], minlength=len(self.observations[0].observation_id))
 
+    def loaded(self) -> Aligned:
+        """Give the same with all probabilities in memory."""
+        members = tuple(member.loaded() for member in self.members)
+        return Aligned(members, self.observations, self.same_images)
 
-def align(members: Sequence[Predictions], by: str = "image") -> Aligned:
+
+def align(members: Sequence[Predictions[MatrixT]], by: str = "image") -> Aligned[MatrixT]:
     """Prove that members belong together, and bring their rows into one order.
 
     Parameters
@@ -76,10 +87,11 @@ def align(members: Sequence[Predictions], by: str = "image") -> Aligned:
             got = f"{first.split} of {first.model}, {other.split} of {other.model}"
             raise PredictionsError("members of one split", got, "Pass `--split`.")
         _same_set("classes", first.classes, other.classes, (first, other), SAME_RUN)
-    return ALIGNMENTS[by](members)
+    # No alignment takes rows out of where they are.
+    return cast("Aligned[MatrixT]", ALIGNMENTS[by](members))
 
 
-def _align_images(members: Sequence[Predictions]) -> Aligned:
+def _align_images(members: Sequence[Predictions[Matrix]]) -> Aligned[Matrix]:
     first = members[0]
     aligned = [first]
     home = np.argsort(np.argsort(first.image_id))
@@ -97,7 +109,7 @@ def _align_images(members: Sequence[Predictions]) -> Aligned:
     return Aligned(tuple(aligned), (plants,) * len(aligned), same_images=True)
 
 
-def _align_observations(members: Sequence[Predictions]) -> Aligned:
+def _align_observations(members: Sequence[Predictions[Matrix]]) -> Aligned[Matrix]:
     plants = [group_observations(member) for member in members]
     first = members[0]
     for other, theirs in zip(members[1:], plants[1:], strict=True):
@@ -112,7 +124,7 @@ def _align_observations(members: Sequence[Predictions]) -> Aligned:
     return Aligned(tuple(members), tuple(plants), same_images=False)
 
 
-ALIGNMENTS: Mapping[str, Callable[[Sequence[Predictions]], Aligned]] = MappingProxyType(
+ALIGNMENTS: Mapping[str, Callable[[Sequence[Predictions[Matrix]]], Aligned[Matrix]]] = MappingProxyType(
     {"image": _align_images, "observation": _align_observations}
 )
 
@@ -121,10 +133,12 @@ def _same_set(
     what: str,
     first: NDArray[np.str_],
     other: NDArray[np.str_],
-    pair: tuple[Predictions, Predictions],
+    pair: tuple[Predictions[Matrix], Predictions[Matrix]],
     remedy: str,
 ) -> None:
     """Refuse two sets of ids that differ, naming the first of those that only one of them has."""
+    if np.array_equal(first, other):
+        return
     only_first = np.setdiff1d(first, other).tolist()
     only_other = np.setdiff1d(other, first).tolist()
     if not only_first and not only_other:
@@ -142,7 +156,7 @@ def _same_values(
     unit: str,
     ids: NDArray[np.str_],
     values: tuple[NDArray[np.str_], NDArray[np.str_]],
-    pair: tuple[Predictions, Predictions],
+    pair: tuple[Predictions[Matrix], Predictions[Matrix]],
 ) -> None:
     """Refuse papers that differ between two members, naming the first rows where they do."""
     different = np.flatnonzero(values[0] != values[1])

@@ -1,14 +1,17 @@
-"""Answers: the likeliest species of every plant, as a table that a person can read."""
+"""Answers: what a fusion says of every plant, as a table that a person can read and as rows for programs."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import numpy as np
 
-from evaluation.fusion import FusedObservations
-from evaluation.metrics import average_ranks, true_indices
+from evaluation.alignment import Aligned
+from evaluation.filing import RowWriter, open_writer
+from evaluation.fused import FusedPlaces
+from evaluation.rows import Matrix
 from evaluation.scores import write_csv
 
 N_ANSWERS = 5
@@ -18,13 +21,14 @@ ANSWER_COLUMNS = tuple(
 )
 
 
-def write_observations(fused: FusedObservations, species: Mapping[str, str], path: Path) -> None:
+def write_observations(fused: FusedPlaces, species: Mapping[str, str], path: Path) -> None:
     """Write one line per observation: its truth, the rank of the truth, and the five likeliest species.
 
     Parameters
     ----------
     fused
-        The answers. Equal probabilities are listed in the order of their class ids.
+        The answers, with `N_ANSWERS` of the likeliest species. Equal probabilities are listed in the
+        order of their class ids.
     species
         Class id -> species name; a missing name leaves its cell empty.
     path
@@ -33,22 +37,35 @@ def write_observations(fused: FusedObservations, species: Mapping[str, str], pat
     write_csv(path, (*COLUMNS, *ANSWER_COLUMNS), _lines(fused, species))
 
 
-def _lines(fused: FusedObservations, species: Mapping[str, str]) -> Iterator[list[str]]:
-    rank = average_ranks(fused.probability, true_indices(fused.true_class, fused.classes))
-    best = np.argsort(-fused.probability, axis=1, kind="stable")[:, :N_ANSWERS]
+def _lines(fused: FusedPlaces, species: Mapping[str, str]) -> Iterator[list[str]]:
+    places = fused.places
     for row, (observation_id, true_class) in enumerate(zip(fused.observation_id, fused.true_class, strict=True)):
         answers: list[str] = []
-        for column in best[row]:
+        for column, probability in zip(places.best[row], places.probability[row], strict=True):
             class_id = str(fused.classes[column])
-            answers += [class_id, species.get(class_id, ""), f"{fused.probability[row, column]:.6g}"]
+            answers += [class_id, species.get(class_id, ""), f"{probability:.6g}"]
         yield [
             str(observation_id),
             str(fused.author[row]),
             str(fused.n_images[row]),
             str(true_class),
             species.get(str(true_class), ""),
-            f"{rank[row]:g}" if true_class else "",
+            f"{places.rank[row]:g}" if true_class else "",
             *answers,
             # Fewer classes than answers: the columns stay.
             *[""] * (len(ANSWER_COLUMNS) - len(answers)),
         ]
+
+
+def open_answers(path: Path, aligned: Aligned[Matrix], model: str) -> AbstractContextManager[RowWriter]:
+    """Open a file of predictions with one row per plant, whose id is that of the plant, to be written part by part."""
+    plants = aligned.observations[0]
+    strings = {
+        "image_id": plants.observation_id,
+        "observation_id": plants.observation_id,
+        "author": plants.author,
+        "view": np.full(len(plants.observation_id), "Unknown"),
+        "true_class": plants.true_class,
+        "classes": aligned.members[0].classes,
+    }
+    return open_writer(path, {"model": model, "split": aligned.members[0].split}, strings, {})

@@ -20,6 +20,7 @@ from evaluation.metrics import (
 )
 from evaluation.observations import group_observations
 from evaluation.predictions import Predictions
+from evaluation.rows import Matrix
 from evaluation.temperature import choose_temperature
 from featstore.provenance import Json
 
@@ -128,7 +129,7 @@ class Reliability:
         }
 
 
-def reliability(predictions: Predictions, n_bins: int = N_BINS) -> Reliability | None:
+def reliability(predictions: Predictions[Matrix], n_bins: int = N_BINS) -> Reliability | None:
     """Measure the images whose class is known and listed; None without any.
 
     A class that the model has never learnt is another question (`evaluation.unknown`): no temperature could mend it.

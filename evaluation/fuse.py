@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from evaluation.alignment import Aligned, align
-from evaluation.answers import write_observations
-from evaluation.fusion import FusedObservations, Recipe
-from evaluation.learning import Answered, Fit, Lesson, answer, answer_honestly, fit_recipe
+from evaluation.answers import N_ANSWERS, open_answers, write_observations
+from evaluation.fused import FusedPlaces
+from evaluation.learning import Fit
 from evaluation.lessons import find_lesson
-from evaluation.members import Member, load_members, species_names
-from evaluation.predictions import Predictions
+from evaluation.members import Member, Members, load_members, species_names
+from evaluation.recipes import Recipe
+from evaluation.rows import Matrix, StoredRows
 from evaluation.runs import CARD, RULE, RunCard, observations_path, read_run_card, write_run_card
 from evaluation.scores import USUAL, Score, Scoring, score_fused, score_predictions, write_scores
+from evaluation.streaming import n_threads
 from evaluation.table import FusionReport, Line
+from evaluation.teaching import Teacher, fuse_recipes
 from featstore.errors import PredictionsError, listed
-from featstore.provenance import sha256_of_file
+from featstore.provenance import Json, require_room, sha256_of_file
+
+N_BYTES = StoredRows.dtype.itemsize
 
 
 @dataclass(frozen=True)
@@ -86,30 +93,48 @@ def fuse_runs(runs: Sequence[Path], settings: FuseSettings, out: Path) -> Fusion
     members = load_members(runs, settings.split, augmented=settings.augmented)
     aligned = align([member.predictions for member in members.fused], settings.align_by)
     species = species_names(members.listed)
-    lesson = None
-    if any(recipe.needs_learning for recipe in settings.recipes):
-        lesson = find_lesson(members.fused, settings.learn_on, settings.align_by)
-    fusions = {recipe: fuse_honestly(aligned, recipe, lesson, settings.seed) for recipe in settings.recipes}
+    teacher = teacher_of(members, settings)
+    teacher.prepare(aligned, settings.recipes)
+    folders = {recipe: out / settings.folder(recipe) for recipe in settings.recipes}
+    found = _fuse(aligned, settings, teacher, folders)
     judged = [_judge_member(member, settings.scoring) for member in members.listed]
-    judged += [
-        _judge_fusion(aligned, found, settings.run(recipe), settings.scoring) for recipe, (found, _) in fusions.items()
-    ]
+    judged += [_judge_fusion(aligned, found[recipe], settings, recipe) for recipe in settings.recipes]
     scores = tuple(score for _, own in judged for score in own)
     warnings = [*members.warnings, *aligned.warnings, *_truth_warnings(aligned, species)]
-    warnings += lesson.warnings if lesson else ()
-    folders: list[Path] = []
-    for recipe, (found, fit) in fusions.items():
-        folder = out / settings.folder(recipe)
-        card = _card(members.fused, recipe, settings, species)
+    warnings += teacher.lesson.warnings if teacher.lesson else ()
+    sources = _sources(members.fused)
+    for recipe, folder in folders.items():
+        card = _card(members.fused, sources, recipe, settings, species)
         warnings += _replaced(folder, card)
-        write_observations(found.fused, species, folder / "observations.csv")
-        predictions_of(found.fused, settings.run(recipe)).write(observations_path(folder, found.fused.split))
-        _write_rule(fit, folder)
+        write_observations(found[recipe], species, folder / "observations.csv")
+        _write_rule(teacher.fit(recipe), folder)
         write_scores(scores, folder)
         write_run_card(folder, card)
-        folders.append(folder)
     lines = tuple(line for line, _ in judged)
-    return FusionReport(aligned.members[0].split, lines, scores, tuple(folders), tuple(warnings))
+    return FusionReport(aligned.members[0].split, lines, scores, tuple(folders.values()), tuple(warnings))
+
+
+def teacher_of(members: Members, settings: FuseSettings) -> Teacher:
+    """Find what the recipes learn from, if any of them learns."""
+    learns = any(recipe.needs_learning for recipe in settings.recipes)
+    lesson = find_lesson(members.fused, settings.learn_on, settings.align_by) if learns else None
+    return Teacher(lesson, settings.seed)
+
+
+def _fuse(
+    aligned: Aligned[Matrix], settings: FuseSettings, teacher: Teacher, folders: Mapping[Recipe, Path]
+) -> dict[Recipe, FusedPlaces]:
+    """Fuse, and write every answer on its way into its recipe's folder."""
+    split = aligned.members[0].split
+    n_cells = len(aligned.observations[0].observation_id) * len(aligned.members[0].classes)
+    # Each file asks for its own room, which the others might take.
+    require_room(next(iter(folders.values())).parent, N_BYTES * n_cells * len(folders))
+    with ExitStack() as files:
+        keep = {
+            recipe: files.enter_context(open_answers(observations_path(folder, split), aligned, settings.run(recipe)))
+            for recipe, folder in folders.items()
+        }
+        return dict(fuse_recipes(aligned, settings.recipes, teacher, N_ANSWERS, keep))
 
 
 def _judge_member(member: Member, scoring: Scoring) -> tuple[Line, list[Score]]:
@@ -120,36 +145,6 @@ def _judge_member(member: Member, scoring: Scoring) -> tuple[Line, list[Score]]:
     return line, scores
 
 
-def fuse_honestly(
-    aligned: Aligned, recipe: Recipe, lesson: Lesson | None, seed: int, fit: Fit | None = None
-) -> tuple[Answered, Fit]:
-    """Fuse by a recipe, and give what it learnt; plants that teach are answered by what the others taught.
-
-    A `fit` on the same lesson and seed is taken as it is.
-    """
-    if lesson is None or not recipe.needs_learning:
-        return answer(aligned, recipe, Fit()), Fit()
-    fit = fit or fit_recipe(lesson.aligned, recipe, seed, lesson.source)
-    if lesson.aligned.members[0].split != aligned.members[0].split:
-        return answer(aligned, recipe, fit), fit
-    return answer_honestly(aligned, recipe, lesson, fit, seed), fit
-
-
-def predictions_of(fused: FusedObservations, model: str) -> Predictions:
-    """Write a fusion's answers as predictions with one row per plant, whose id is that of the plant."""
-    return Predictions(
-        model=model,
-        split=fused.split,
-        image_id=fused.observation_id,
-        observation_id=fused.observation_id,
-        author=fused.author,
-        view=np.full(len(fused.observation_id), "Unknown"),
-        true_class=fused.true_class,
-        classes=fused.classes,
-        probability=fused.probability.astype(np.float32),
-    )
-
-
 def _write_rule(fit: Fit, folder: Path) -> None:
     """Write what was learnt, or take away what an earlier fusion in this folder learnt."""
     if fit.learnt_something:
@@ -158,16 +153,18 @@ def _write_rule(fit: Fit, folder: Path) -> None:
         (folder / RULE).unlink(missing_ok=True)
 
 
-def _judge_fusion(aligned: Aligned, found: Answered, run: str, scoring: Scoring) -> tuple[Line, list[Score]]:
-    fused = found.fused
-    scores = score_fused(fused, run, found.images, aligned.observations[0].index, scoring)
+def _judge_fusion(
+    aligned: Aligned[Matrix], fused: FusedPlaces, settings: FuseSettings, recipe: Recipe
+) -> tuple[Line, list[Score]]:
+    run = settings.run(recipe)
+    scores = score_fused(fused, run, settings.scoring)
     n_images = int(fused.n_images.sum())
     # The members look at their images one after another.
     seconds = sum(len(member.image_id) / member.images_per_second for member in aligned.members)
     return Line.of(run, scores, n_images, len(fused.observation_id), n_images / seconds), scores
 
 
-def _truth_warnings(aligned: Aligned, species: Mapping[str, str]) -> list[str]:
+def _truth_warnings(aligned: Aligned[Matrix], species: Mapping[str, str]) -> list[str]:
     """Say which observations cannot be scored, and which cannot be right."""
     truth = aligned.observations[0].true_class
     unknown = int(np.count_nonzero(truth == ""))
@@ -182,7 +179,23 @@ def _truth_warnings(aligned: Aligned, species: Mapping[str, str]) -> list[str]:
     return warnings
 
 
-def _card(members: Sequence[Member], recipe: Recipe, settings: FuseSettings, species: Mapping[str, str]) -> RunCard:
+def _sources(members: Sequence[Member]) -> list[Json]:
+    """Which files were fused, told by their content."""
+    with ThreadPoolExecutor(n_threads()) as threads:
+        digests = list(threads.map(sha256_of_file, [member.path for member in members]))
+    return [
+        {"run": member.run, "file": str(member.path), "sha256": digest}
+        for member, digest in zip(members, digests, strict=True)
+    ]
+
+
+def _card(
+    members: Sequence[Member],
+    sources: list[Json],
+    recipe: Recipe,
+    settings: FuseSettings,
+    species: Mapping[str, str],
+) -> RunCard:
     first = members[0].predictions
     cards = [member.card for member in members if member.card is not None]
     return RunCard(
@@ -199,10 +212,7 @@ def _card(members: Sequence[Member], recipe: Recipe, settings: FuseSettings, spe
             "weights": list(recipe.weights),
             "calibrate": recipe.calibrate,
             "learn_on": list(settings.learn_on) if recipe.needs_learning else None,
-            "members": [
-                {"run": member.run, "file": str(member.path), "sha256": sha256_of_file(member.path)}
-                for member in members
-            ],
+            "members": sources,
         },
     )
 

@@ -11,12 +11,11 @@ from numpy.typing import NDArray
 
 from evaluation.alignment import Aligned
 from evaluation.recipes import SETS, Recipe, recipes
-from evaluation.rules import PRODUCT_FLOOR, RULES, WEIGHTED, Block, Rule, WeightedMean, mean_rule
+from evaluation.rows import Matrix
+from evaluation.rules import PRODUCT_FLOOR, RULES, Rule, mean_rule
 from evaluation.rules.fitted import FittedRule, Label
-from featstore.errors import SettingsError
-
-ROWS_AT_ONCE = 256
-"""Few enough to stay in the processor's cache: three times faster than thousands at once."""
+from evaluation.streaming import Portion, Stream
+from evaluation.ways import labels_of_rows, model_names, plant_stream, sources_of_rows, way_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,16 +52,16 @@ class FusedObservations:
 
 
 def pool(
-    matrices: Sequence[NDArray[np.floating]], groups: Sequence[NDArray[np.intp]], n_groups: int, rule: Rule
+    matrices: Sequence[Matrix], groups: Sequence[NDArray[np.intp]], n_groups: int, rule: Rule
 ) -> NDArray[np.float64]:
-    """Combine the rows of several matrices by group, a few hundred rows at a time.
+    """Combine the rows of several matrices by group, a portion of groups at a time.
 
     Parameters
     ----------
     matrices
         Each (n_i, k).
     groups
-        Each (n_i,): the group of every row, in [0, n_groups). Every group has a row in some matrix.
+        Each (n_i,): the group of every row, in [0, n_groups), or `LEFT_OUT`. Every group has a row in some matrix.
     n_groups
         Number m of groups.
     rule
@@ -77,7 +76,7 @@ def pool(
 
 
 def pool_all(
-    matrices: Sequence[NDArray[np.floating]],
+    matrices: Sequence[Matrix],
     groups: Sequence[NDArray[np.intp]],
     n_groups: int,
     rules: Sequence[Rule],
@@ -94,26 +93,13 @@ def pool_all(
     sources
         Each (n_i,): number of every row's source, for rules that weigh; the number of its matrix by default.
     """
-    orders = [np.argsort(group, kind="stable") for group in groups]
-    ordered = [group[order] for group, order in zip(groups, orders, strict=True)]
-    if sources is None:
-        sources = [np.full(len(group), number) for number, group in enumerate(groups)]
-    n_rows = sum(len(group) for group in groups)
-    step = max(1, n_groups * ROWS_AT_ONCE // n_rows)
     results = [np.empty((n_groups, matrices[0].shape[1])) for _ in rules]
-    for low in range(0, n_groups, step):
-        high = min(low + step, n_groups)
-        spans = [
-            order[slice(*np.searchsorted(group, (low, high)))] for order, group in zip(orders, ordered, strict=True)
-        ]
-        rows = np.concatenate([matrix[span] for matrix, span in zip(matrices, spans, strict=True)], dtype=np.float64)
-        group = np.concatenate([group[span] for group, span in zip(groups, spans, strict=True)])
-        source = np.concatenate([source[span] for source, span in zip(sources, spans, strict=True)])
-        by_group = np.argsort(group, kind="stable")
-        starts = np.searchsorted(group[by_group], np.arange(low, high))
-        block = Block(rows[by_group], starts, source[by_group])
+
+    def fill(portion: Portion) -> None:
         for result, rule in zip(results, rules, strict=True):
-            result[low:high] = rule(block)
+            result[portion.low : portion.high] = rule(portion.block)
+
+    Stream(matrices, groups, n_groups, sources).run(fill)
     return results
 
 
@@ -140,76 +126,38 @@ class Rows:
 
 
 def rows_of(aligned: Aligned, image_rule: str | None = None) -> Rows:
-    """Rows of every model, after the step over its images if there is one.
-
-    Without an image rule every row counts alike, so a plant's answer leans to the member with more images of it;
-    with one, every model counts alike.
-    """
+    """Rows of every model, after the step over its images if there is one, for what learns from them."""
     groups = [plants.index for plants in aligned.observations]
     matrices: list[NDArray[np.floating]] = [member.probability for member in aligned.members]
-    names = model_names(aligned)
     if image_rule is None:
-        views, number = np.unique(np.concatenate([one.view for one in aligned.members]), return_inverse=True)
-        labels = tuple((name, view) for name in names for view in views.tolist())
-        cuts = np.cumsum([len(group) for group in groups])[:-1]
-        sources = [member * len(views) + part for member, part in enumerate(np.split(number, cuts))]
-        return Rows(matrices, groups, sources, labels)
+        return Rows(matrices, groups, sources_of_rows(aligned), labels_of_rows(aligned))
     n_plants = len(aligned.observations[0].observation_id)
     first = RULES[image_rule]
     matrices = [pool([matrix], [group], n_plants, first) for matrix, group in zip(matrices, groups, strict=True)]
     sources = [np.full(n_plants, number) for number in range(len(matrices))]
-    return Rows(matrices, [np.arange(n_plants)] * len(matrices), sources, tuple((name, "") for name in names))
+    labels = tuple((name, "") for name in model_names(aligned))
+    return Rows(matrices, [np.arange(n_plants)] * len(matrices), sources, labels)
 
 
-def model_names(aligned: Aligned) -> tuple[str, ...]:
-    """Name of every member, its place before it: one model may be there twice, plain and augmented."""
-    return tuple(f"{place}:{member.model}" for place, member in enumerate(aligned.members, 1))
-
-
-def rule_at(aligned: Aligned, recipe: Recipe, labels: Sequence[Label], fitted: FittedRule | None) -> Rule:
-    """Make the last step of a recipe for rows of these sources.
-
-    Raises
-    ------
-    SettingsError
-        If weights are of another number than models, or a learned rule is not fitted for these members.
-    """
-    names = model_names(aligned)
-    if recipe.learned:
-        if fitted is None:
-            raise SettingsError(f"{recipe.rule}, fitted", "a learned rule that is not", "Fit it first.")
-        fitted.require_fit(names, aligned.members[0].classes)
-        return fitted.at(labels)
-    if recipe.rule != WEIGHTED:
-        return RULES[recipe.rule]
-    if len(recipe.weights) != len(names):
-        expected = f"`weights` of length {len(names)} (one per model)"
-        raise SettingsError(expected, f"{len(recipe.weights)}", "Pass --weight once per model.")
-    by_name = dict(zip(names, recipe.weights, strict=True))
-    return WeightedMean(np.array([by_name[model] for model, _ in labels]))
-
-
-def fuse(aligned: Aligned, recipe: Recipe, fitted: FittedRule | None = None) -> FusedObservations:
+def fuse(aligned: Aligned[Matrix], recipe: Recipe, fitted: FittedRule | None = None) -> FusedObservations:
     """Turn all rows (image x model) of each plant into one; a learned rule needs what it learnt."""
     return fuse_all(aligned, [recipe], {recipe: fitted} if fitted else {})[recipe]
 
 
 def fuse_all(
-    aligned: Aligned, chosen: Sequence[Recipe], fitted: Mapping[Recipe, FittedRule] = MappingProxyType({})
+    aligned: Aligned[Matrix], chosen: Sequence[Recipe], fitted: Mapping[Recipe, FittedRule] = MappingProxyType({})
 ) -> dict[Recipe, FusedObservations]:
-    """`fuse` by several recipes; those that begin alike share their rows.
+    """`fuse` by several recipes, in one pass over the members' rows."""
+    plants, n_images = aligned.observations[0], aligned.n_images
+    classes = aligned.members[0].classes
+    ways = {recipe: way_of(aligned, recipe, fitted.get(recipe)) for recipe in chosen}
+    found = {recipe: np.empty((len(plants.observation_id), len(classes))) for recipe in ways}
 
-    Temperatures are no part of it: members come as they are to be fused.
-    """
-    found: dict[Recipe, NDArray[np.float64]] = {}
-    plants = aligned.observations[0]
-    for first in dict.fromkeys(recipe.image_rule for recipe in chosen):
-        alike = [recipe for recipe in chosen if recipe.image_rule == first]
-        rows = rows_of(aligned, first)
-        rules = [rule_at(aligned, recipe, rows.labels, fitted.get(recipe)) for recipe in alike]
-        pooled = pool_all(rows.matrices, rows.groups, len(plants.observation_id), rules, rows.sources)
-        found |= dict(zip(alike, pooled, strict=True))
-    n_images = aligned.n_images
+    def fill(portion: Portion) -> None:
+        for recipe, way in ways.items():
+            found[recipe][portion.low : portion.high] = way.fuse(portion)
+
+    plant_stream(aligned).run(fill)
     return {
         recipe: FusedObservations(
             split=aligned.members[0].split,
@@ -217,24 +165,24 @@ def fuse_all(
             author=plants.author,
             true_class=plants.true_class,
             n_images=n_images,
-            classes=aligned.members[0].classes,
-            probability=found[recipe],
+            classes=classes,
+            probability=probability,
         )
-        for recipe in chosen
+        for recipe, probability in found.items()
     }
 
 
-def fuse_images(aligned: Aligned, recipe: Recipe, fitted: FittedRule | None = None) -> NDArray[np.float64] | None:
+def fuse_images(
+    aligned: Aligned[Matrix], recipe: Recipe, fitted: FittedRule | None = None
+) -> NDArray[np.float64] | None:
     """Fuse the models image by image, for S_image: (n, k), or None when the members hold different images."""
-    if not aligned.same_images:
+    rule = way_of(aligned, recipe, fitted).image_rule
+    if rule is None:
         return None
-    rows = rows_of(aligned)
-    if recipe.image_rule is not None:
-        # After a step over images a source has no view.
-        rows = Rows(rows.matrices, rows.groups, rows.sources, tuple((model, "") for model, _ in rows.labels))
+    matrices = [member.probability for member in aligned.members]
     n_images = len(aligned.members[0].image_id)
-    rule = rule_at(aligned, recipe, rows.labels, fitted)
-    return pool_all(rows.matrices, [np.arange(n_images)] * len(rows.matrices), n_images, [rule], rows.sources)[0]
+    (found,) = pool_all(matrices, [np.arange(n_images)] * len(matrices), n_images, [rule], sources_of_rows(aligned))
+    return found
 
 
 __all__ = [

@@ -66,12 +66,17 @@ def check_classes(classes: NDArray[np.str_]) -> None:
         raise PredictionsError("`classes` sorted as strings, each once", got, "Sort them, and the columns with them.")
 
 
-def check_probability(probability: NDArray[np.float32], image_id: NDArray[np.str_], classes: NDArray[np.str_]) -> None:
-    """Require a float32 matrix of images x classes whose rows are distributions."""
-    shape = (len(image_id), len(classes))
-    if probability.dtype != np.float32 or probability.shape != shape:
-        got = f"{probability.dtype} of shape {probability.shape}"
-        raise PredictionsError(f"`probability` as float32 of shape {shape} (images, classes)", got, REBUILD)
+def check_matrix(shape: tuple[int, ...], dtype: np.dtype[np.floating], expected: tuple[int, int]) -> None:
+    """Require a float32 matrix of images x classes, with at least one of each."""
+    if dtype != np.float32 or shape != expected or 0 in shape:
+        got = f"{dtype} of shape {shape}"
+        raise PredictionsError(f"`probability` as float32 of shape {expected} (images, classes)", got, REBUILD)
+
+
+def check_distributions(probability: NDArray[np.float32], image_id: NDArray[np.str_], first_row: int = 0) -> None:
+    """Require rows that are distributions; `first_row` is the number of the first of them in the whole matrix."""
+    if _surely_distributions(probability):
+        return
     totals = probability.sum(axis=1, dtype=np.float64)
     faults = {
         "finite probabilities": ~np.isfinite(totals),
@@ -82,8 +87,16 @@ def check_probability(probability: NDArray[np.float32], image_id: NDArray[np.str
         if wrong.any():
             row = int(np.argmax(wrong))
             values = f"lowest {probability[row].min()}, sum {totals[row]:.6g}"
-            got = f"row {row} (image {str(image_id[row])!r}: {values})"
+            got = f"row {first_row + row} (image {str(image_id[row])!r}: {values})"
             raise PredictionsError(expected, got, REBUILD)
+
+
+def _surely_distributions(probability: NDArray[np.float32]) -> bool:
+    """Whether a quick look suffices: 32-bit sums that stay far from the tolerance, nothing below 0 and no NaN."""
+    with np.errstate(invalid="ignore", over="ignore"):
+        totals = probability @ np.ones(probability.shape[1], dtype=np.float32)
+    near = np.abs(totals - 1) < ROW_SUM_TOLERANCE / 2
+    return bool(near.all()) and bool(probability.min(initial=0) >= 0)
 
 
 def check_unseen(unseen: NDArray[np.bool_] | None, image_id: NDArray[np.str_]) -> None:

@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 
 from evaluation.alignment import Aligned, align
 from evaluation.calibration import Calibration, fit_calibration
-from evaluation.fusion import FusedObservations, Recipe, Rows, fuse, fuse_images, model_names, rows_of
+from evaluation.fusion import FusedObservations, Recipe, Rows, fuse, fuse_images, rows_of
 from evaluation.metrics import NOT_LISTED, true_indices
 from evaluation.rules.evidence import Evidence, renumbered
 from evaluation.rules.fitted import ANY, FittedRule, Label
 from evaluation.rules.learned import LEARNED, folds_of, learn
+from evaluation.ways import model_names
 from featstore.errors import PredictionsError
 from featstore.provenance import Json, write_json
 

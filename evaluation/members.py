@@ -8,9 +8,8 @@ from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
 
-import numpy as np
-
 from evaluation.predictions import Predictions
+from evaluation.rows import StoredRows, same_rows
 from evaluation.runs import CARD, RunCard, choose_split, find_predictions, read_run_card, split_and_variant
 from featstore.errors import PredictionsError, SettingsError
 
@@ -38,7 +37,7 @@ class Member:
     run: str
     path: Path
     variant: str
-    predictions: Predictions
+    predictions: Predictions[StoredRows]
     card: RunCard | None
 
 
@@ -91,7 +90,7 @@ def load_members(runs: Sequence[Path], split: str | None = None, *, augmented: b
         found = {path.resolve(): path for path in find_predictions(run, split)}
         for identity, path in found.items():
             if identity not in loaded:
-                loaded[identity] = _load(path, split)
+                loaded[identity] = _load(path, split, next(iter(loaded.values()), None))
         identity = _choose(run, {identity: loaded[identity] for identity in found}, augmented=augmented)
         if identity in chosen:
             warnings.append(f"{run} is named twice; it counts once.")
@@ -114,8 +113,10 @@ def species_names(members: Sequence[Member]) -> dict[str, str]:
     return names
 
 
-def _load(path: Path, split: str) -> Member:
-    predictions = Predictions.read(path)
+def _load(path: Path, split: str, first: Member | None) -> Member:
+    predictions = Predictions.open(path)
+    if first is not None:
+        predictions = predictions.sharing(first.predictions)
     if predictions.split != split:
         got = f"{predictions.split} predictions in {path}"
         raise PredictionsError(f"{split} predictions, as the file's name says", got, "Give the file its own name.")
@@ -157,5 +158,5 @@ def _identical(members: Sequence[Member]) -> list[str]:
     return [
         f"{first.run} and {second.run} hold the same probabilities: they count twice."
         for first, second in combinations(members, 2)
-        if np.array_equal(first.predictions.probability, second.predictions.probability)
+        if same_rows(first.predictions.probability, second.predictions.probability)
     ]

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evaluation.predictions import Predictions
+from evaluation.rows import Matrix
 from featstore.errors import PredictionsError, listed
 
 
@@ -35,7 +36,7 @@ class Observations:
     warnings: tuple[str, ...] = ()
 
 
-def group_observations(predictions: Predictions) -> Observations:
+def group_observations(predictions: Predictions[Matrix]) -> Observations:
     """Collect the images of each plant.
 
     An unknown author or class gives way to the one that another image of the plant names. Of two authors the
@@ -80,7 +81,7 @@ def first_known(values: NDArray[np.str_], index: NDArray[np.intp], n_groups: int
     return result
 
 
-def _two_authors(predictions: Predictions, kept: NDArray[np.str_]) -> list[str]:
+def _two_authors(predictions: Predictions[Matrix], kept: NDArray[np.str_]) -> list[str]:
     other = (predictions.author != "") & (predictions.author != kept)
     names = np.unique(predictions.observation_id[other]).tolist()
     if not names:
@@ -88,7 +89,7 @@ def _two_authors(predictions: Predictions, kept: NDArray[np.str_]) -> list[str]:
     return [f"Observations with several authors, of whom the first counts: {listed(names)}."]
 
 
-def _partly_unknown(predictions: Predictions, kept: NDArray[np.str_]) -> list[str]:
+def _partly_unknown(predictions: Predictions[Matrix], kept: NDArray[np.str_]) -> list[str]:
     filled = (predictions.true_class == "") & (kept != "")
     names = np.unique(predictions.observation_id[filled]).tolist()
     if not names:

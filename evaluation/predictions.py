@@ -4,40 +4,43 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, cast
 
 import h5py
 import numpy as np
 from numpy.typing import NDArray
+from typing_extensions import TypeVar
 
+from evaluation.filing import OPTIONAL, STRINGS, open_file, open_writer, text_attribute
 from evaluation.invariants import (
     REBUILD,
     check_classes,
+    check_distributions,
     check_images,
     check_labels,
     check_log_sum_exp,
-    check_probability,
+    check_matrix,
     check_strings,
     check_unseen,
 )
+from evaluation.rows import Matrix, StoredRows, open_rows, row_blocks
 from featstore.errors import PredictionsError
-from featstore.provenance import Json, replacing, require_room
+from featstore.provenance import Json
 
 if TYPE_CHECKING:
     import pandas as pd
 
-SCHEMA = "predictions/1"
 SUFFIX = ".predictions.h5"
-STRINGS = ("image_id", "observation_id", "author", "view", "true_class")
-OPTIONAL = ("unseen", "log_sum_exp")
+
+MatrixT_co = TypeVar("MatrixT_co", bound=Matrix, covariant=True, default=NDArray[np.float32])
+"""Where the probabilities are: in memory where nothing is said, `StoredRows` in their file."""
 
 
 @dataclass(frozen=True, eq=False)
-class Predictions:
+class Predictions(Generic[MatrixT_co]):
     """One row of class probabilities per image; cannot exist with a row that breaks the format.
 
     Parameters
@@ -57,7 +60,7 @@ class Predictions:
     classes
         (k,) raw class ids, sorted and unique.
     probability
-        (n, k) float32, finite, >= 0; every row sums to 1 within 1e-3.
+        (n, k) float32, finite, >= 0; every row sums to 1 within 1e-3. An array, or rows that stay in their file.
     images_per_second
         Speed that was measured when the predictions were made; NaN when unknown.
     provenance
@@ -83,7 +86,7 @@ class Predictions:
     view: NDArray[np.str_]
     true_class: NDArray[np.str_]
     classes: NDArray[np.str_]
-    probability: NDArray[np.float32]
+    probability: MatrixT_co
     images_per_second: float = math.nan
     provenance: Mapping[str, Json] = field(default_factory=dict)
     unseen: NDArray[np.bool_] | None = None
@@ -95,15 +98,19 @@ class Predictions:
             check_strings(name, getattr(self, name))
         check_images(self.image_id, {name: getattr(self, name) for name in STRINGS})
         check_classes(self.classes)
-        check_probability(self.probability, self.image_id, self.classes)
+        check_matrix(self.probability.shape, self.probability.dtype, (len(self.image_id), len(self.classes)))
+        # Stored rows were proved when they were opened.
+        if isinstance(self.probability, np.ndarray):
+            for block in row_blocks(self.probability.shape):
+                check_distributions(self.probability[block], self.image_id[block], block.start)
         check_unseen(self.unseen, self.image_id)
         check_log_sum_exp(self.log_sum_exp, self.image_id)
-        told = [name for name in OPTIONAL if getattr(self, name) is not None]
-        for name in (*STRINGS, "classes", "probability", *told):
-            # A view: the caller's own array stays writeable.
-            frozen = getattr(self, name).view()
-            frozen.flags.writeable = False
-            object.__setattr__(self, name, frozen)
+        for name in (*STRINGS, "classes", "probability", *OPTIONAL):
+            if isinstance(values := getattr(self, name), np.ndarray):
+                # A view: the caller's own array stays writeable.
+                frozen = values.view()
+                frozen.flags.writeable = False
+                object.__setattr__(self, name, frozen)
 
     @classmethod
     def from_papers(
@@ -145,7 +152,7 @@ class Predictions:
             name: papers[column].astype(object).fillna("").to_numpy().astype(np.str_)
             for name, column in columns.items()
         }
-        return cls(
+        return Predictions(
             model=model,
             split=split,
             **strings,
@@ -157,32 +164,34 @@ class Predictions:
             log_sum_exp=log_sum_exp,
         )
 
-    def select(self, mask: NDArray[np.bool_]) -> Predictions:
+    def select(self, mask: NDArray[np.bool_]) -> Predictions[MatrixT_co]:
         """Keep the images for which `mask` (n,) is true, at least one, in their order."""
         return self.take(np.flatnonzero(mask))
 
-    def take(self, rows: NDArray[np.intp]) -> Predictions:
+    def take(self, rows: NDArray[np.intp]) -> Predictions[MatrixT_co]:
         """Give the images at positions `rows`, in that order; no position twice."""
-        return Predictions(
-            model=self.model,
-            split=self.split,
-            image_id=self.image_id[rows],
-            observation_id=self.observation_id[rows],
-            author=self.author[rows],
-            view=self.view[rows],
-            true_class=self.true_class[rows],
-            classes=self.classes,
-            probability=self.probability[rows],
-            images_per_second=self.images_per_second,
-            provenance=self.provenance,
-            unseen=None if self.unseen is None else self.unseen[rows],
-            log_sum_exp=None if self.log_sum_exp is None else self.log_sum_exp[rows],
-        )
+        told = [name for name in (*STRINGS, *OPTIONAL) if getattr(self, name) is not None]
+        per_image = {name: getattr(self, name)[rows] for name in told}
+        own: Matrix = self.probability
+        kept = own.take(rows) if isinstance(own, StoredRows) else own[rows]
+        return replace(self, **per_image, probability=cast("MatrixT_co", kept))
+
+    def sharing(self, other: Predictions[Matrix]) -> Predictions[MatrixT_co]:
+        """Give the same predictions; papers that equal those of `other` are kept once for both."""
+        same = {
+            name: getattr(other, name)
+            for name in (*STRINGS, "classes")
+            if np.array_equal(getattr(self, name), getattr(other, name))
+        }
+        return replace(self, **same)
+
+    def loaded(self) -> Predictions:
+        """Give the same predictions with all probabilities in memory."""
+        anywhere: Predictions[Matrix] = self
+        return cast("Predictions", replace(anywhere, probability=np.asarray(self.probability)))
 
     def write(self, path: Path) -> None:
         """Write the HDF5 file, whole or not at all.
-
-        Probabilities lie uncompressed: gzip saves 12 % of them and writes fifty times slower.
 
         Raises
         ------
@@ -191,47 +200,47 @@ class Predictions:
         OSError
             If the disk has no room.
         """
-        n_bytes = self.probability.nbytes + sum(getattr(self, name).nbytes for name in STRINGS)
-        require_room(path.parent, int(1.1 * n_bytes))
-        text = h5py.string_dtype("utf-8")
-        try:
-            with replacing(path) as temporary, h5py.File(temporary, "w") as file:
-                file.attrs["schema"] = SCHEMA
-                file.attrs["model"] = self.model
-                file.attrs["split"] = self.split
-                if math.isfinite(self.images_per_second):
-                    file.attrs["images_per_second"] = self.images_per_second
-                if self.provenance:
-                    file.attrs["provenance"] = json.dumps(dict(self.provenance), ensure_ascii=False)
-                for name in (*STRINGS, "classes"):
-                    file.create_dataset(name, data=getattr(self, name).astype(object), dtype=text)
-                file.create_dataset("probability", data=self.probability)
-                for name in OPTIONAL:
-                    if getattr(self, name) is not None:
-                        file.create_dataset(name, data=getattr(self, name))
-        except ValueError as error:
-            raise PredictionsError(
-                "ids and names that are UTF-8 text without NUL",
-                f"{error} while writing {path}",
-                "Rename the photographs or correct the metadata, then build the feature store again.",
-            ) from error
+        attributes: dict[str, str | float] = {"model": self.model, "split": self.split}
+        if math.isfinite(self.images_per_second):
+            attributes["images_per_second"] = self.images_per_second
+        if self.provenance:
+            attributes["provenance"] = json.dumps(dict(self.provenance), ensure_ascii=False)
+        strings = {name: getattr(self, name) for name in (*STRINGS, "classes")}
+        optional = {name: getattr(self, name) for name in OPTIONAL if getattr(self, name) is not None}
+        with open_writer(path, attributes, strings, optional) as write:
+            for block in row_blocks(self.probability.shape):
+                write(block.start, self.probability[block])
 
     @classmethod
     def read(cls, path: Path) -> Predictions:
-        """Read a file of schema predictions/1; additions to it are left aside.
+        """Read a file of schema predictions/1 into memory; additions to it are left aside.
 
         Raises
         ------
         PredictionsError
             If the file is absent, damaged, of another schema, or holds a row that breaks the format.
         """
-        with _opened(path) as file:
+        return cls.open(path).loaded()
+
+    @classmethod
+    def open(cls, path: Path) -> Predictions[StoredRows]:
+        """Prove a file of schema predictions/1 and leave its probabilities there, to be read by rows.
+
+        The memory that this takes does not grow with the number of classes.
+
+        Raises
+        ------
+        PredictionsError
+            As `read`.
+        """
+        with open_file(path) as file:
             try:
-                return cls(
-                    model=_attribute(file, "model"),
-                    split=_attribute(file, "split"),
-                    **{name: np.array(file[name].asstr()[...], dtype=np.str_) for name in (*STRINGS, "classes")},
-                    probability=_probability(file),
+                strings = {name: np.array(file[name].asstr()[...], dtype=np.str_) for name in (*STRINGS, "classes")}
+                return Predictions(
+                    model=text_attribute(file, "model"),
+                    split=text_attribute(file, "split"),
+                    **strings,
+                    probability=_probability(file, strings),
                     images_per_second=float(file.attrs.get("images_per_second", math.nan)),
                     provenance=json.loads(file.attrs.get("provenance", "{}")),
                     unseen=file["unseen"][...] if "unseen" in file else None,
@@ -249,43 +258,14 @@ def peek_split(path: Path) -> str:
     PredictionsError
         If the file is absent, damaged or of another schema.
     """
-    with _opened(path) as file:
-        return _attribute(file, "split")
+    with open_file(path) as file:
+        return text_attribute(file, "split")
 
 
-@contextmanager
-def _opened(path: Path) -> Iterator[h5py.File]:
-    """Open a file of this schema; whatever fails while it is read names the file."""
-    if not path.is_file():
-        raise PredictionsError("a file of predictions", f"{path}, which is not a file", "Check the path.")
-    try:
-        with h5py.File(path, "r") as file:
-            _require_schema(file, path)
-            yield file
-    except (AttributeError, OSError, TypeError, ValueError) as error:
-        got = f"{path}, which is damaged or of another kind ({error})"
-        raise PredictionsError("a readable HDF5 file of predictions", got, REBUILD) from error
-
-
-def _require_schema(file: h5py.File, path: Path) -> None:
-    schema = file.attrs.get("schema", "none")
-    if schema != SCHEMA:
-        raise PredictionsError(f"schema {SCHEMA}", f"{schema} in {path}", REBUILD)
-    absent = [name for name in (*STRINGS, "classes", "probability") if name not in file]
-    if absent:
-        raise PredictionsError("the datasets of schema predictions/1", f"{path} without {', '.join(absent)}", REBUILD)
-
-
-def _attribute(file: h5py.File, name: str) -> str:
-    value = file.attrs.get(name)
-    if not isinstance(value, str):
-        raise PredictionsError(f"the text attribute `{name}`", repr(value), REBUILD)
-    return value
-
-
-def _probability(file: h5py.File) -> NDArray[np.float32]:
-    """Read the matrix; other floating widths are converted, integers are no probabilities."""
+def _probability(file: h5py.File, strings: Mapping[str, NDArray[np.str_]]) -> StoredRows:
+    """Open the matrix; other floating widths are converted, integers are no probabilities."""
     dataset = file["probability"]
     if dataset.dtype.kind != "f":
         raise PredictionsError("floating-point numbers in `probability`", f"{dataset.dtype}", REBUILD)
-    return np.asarray(dataset[...], dtype=np.float32)
+    check_matrix(dataset.shape, StoredRows.dtype, (len(strings["image_id"]), len(strings["classes"])))
+    return open_rows(dataset, strings["image_id"])

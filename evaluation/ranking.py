@@ -8,22 +8,17 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.fusion import FusedObservations, mean_rule, pool
+from evaluation.fused import FusedPlaces
 from evaluation.invariants import ALL_VIEWS
-from evaluation.metrics import (
-    UnknownAuthor,
-    average_ranks,
-    first_place_share,
-    own_probability,
-    true_indices,
-    users,
-    with_unknown,
-)
+from evaluation.metrics import UnknownAuthor, first_place_share, true_indices, users, with_unknown
 from evaluation.observations import group_observations
+from evaluation.places import Places, stream_places
 from evaluation.predictions import Predictions
+from evaluation.rows import Matrix
+from evaluation.streaming import LEFT_OUT, Stream
+from evaluation.ways import ALONE
 
 _NONE = np.empty(0)
-_NO_PLANT = np.empty(0, dtype=np.intp)
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,7 +76,7 @@ class Ranked:
         return replace(self, **per_plant, image_rank=self.image_rank[kept], plant=position[self.plant[kept]])
 
 
-def rank_predictions(predictions: Predictions, unknown_author: UnknownAuthor = "own") -> dict[str, Ranked]:
+def rank_predictions(predictions: Predictions[Matrix], unknown_author: UnknownAuthor = "own") -> dict[str, Ranked]:
     """Rank the right species of every observation.
 
     Parameters
@@ -103,43 +98,36 @@ def rank_predictions(predictions: Predictions, unknown_author: UnknownAuthor = "
         If images of one observation name different classes.
     """
     plants = group_observations(predictions)
-    truth = plants.true_class[plants.index]
-    known = truth != ""
-    image_rank = average_ranks(predictions.probability, true_indices(truth, predictions.classes))
+    known = plants.true_class[plants.index] != ""
     found: dict[str, Ranked] = {}
     for view in (ALL_VIEWS, *np.unique(predictions.view[known]).tolist()):
         rows = np.flatnonzero(known & ((predictions.view == view) | (view == ALL_VIEWS)))
         if not len(rows):
             continue
         present, plant = np.unique(plants.index[rows], return_inverse=True)
-        pooled = pool([predictions.probability[rows]], [plant], len(present), mean_rule)
-        of_plants = _of_plants(pooled, plants.true_class[present], predictions.classes)
+        group = np.full(len(known), LEFT_OUT)
+        group[rows] = plant
+        true_index = true_indices(plants.true_class[present], predictions.classes)
+        (judged,) = stream_places(Stream([predictions.probability], [group], len(present)), [ALONE], true_index)
         found[view] = Ranked(
             observation_id=plants.observation_id[present],
             true_class=plants.true_class[present],
             author=with_unknown(plants.author[present], unknown_author),
-            image_rank=image_rank[rows],
+            image_rank=judged.image_rank[rows],
             plant=plant,
-            **of_plants,
+            **_figures(judged.plants),
         )
     return found
 
 
-def rank_fused(
-    fused: FusedObservations,
-    image_probability: NDArray[np.float64] | None = None,
-    index: NDArray[np.intp] | None = None,
-    unknown_author: UnknownAuthor = "own",
-) -> Ranked | None:
+def rank_fused(fused: FusedPlaces, unknown_author: UnknownAuthor = "own") -> Ranked | None:
     """Rank the right species of every observation of a fusion.
 
     Parameters
     ----------
     fused
-        Observations of unknown class are left out; a class outside `classes` has rank infinity.
-    image_probability, index
-        (n, k) rows fused image by image, and (n,) the position of each image's plant in `fused`; without them
-        there is no S_image.
+        Observations of unknown class are left out; a class outside `classes` has rank infinity. Without images there is
+        no S_image.
     unknown_author
         Whose the observations without author are, as in `with_unknown`.
 
@@ -151,28 +139,16 @@ def rank_fused(
     known = np.flatnonzero(fused.true_class != "")
     if not len(known):
         return None
-    image_rank, plant = _NONE, _NO_PLANT
-    if image_probability is not None and index is not None:
-        rows = np.flatnonzero(fused.true_class[index] != "")
-        true_index = true_indices(fused.true_class, fused.classes)
-        image_rank = average_ranks(image_probability[rows], true_index[index[rows]])
-        plant = np.searchsorted(known, index[rows])
+    rows = np.flatnonzero(fused.true_class[fused.index] != "")
     return Ranked(
         observation_id=fused.observation_id[known],
         true_class=fused.true_class[known],
         author=with_unknown(fused.author[known], unknown_author),
-        image_rank=image_rank,
-        plant=plant,
-        **_of_plants(fused.probability[known], fused.true_class[known], fused.classes),
+        image_rank=fused.image_rank[rows],
+        plant=np.searchsorted(known, fused.index[rows]),
+        **{name: values[known] for name, values in _figures(fused.places).items()},
     )
 
 
-def _of_plants(
-    probability: NDArray[np.float64], truth: NDArray[np.str_], classes: NDArray[np.str_]
-) -> dict[str, NDArray[np.float64]]:
-    true_index = true_indices(truth, classes)
-    return {
-        "rank": average_ranks(probability, true_index),
-        "own": own_probability(probability, true_index),
-        "confidence": probability.max(axis=1),
-    }
+def _figures(places: Places) -> dict[str, NDArray[np.float64]]:
+    return {"rank": places.rank, "own": places.own, "confidence": places.probability[:, 0]}

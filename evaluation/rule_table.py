@@ -11,15 +11,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evaluation.alignment import Aligned, align
-from evaluation.fuse import FuseSettings, fuse_honestly
-from evaluation.fusion import FusedObservations, Recipe, fuse_all
+from evaluation.fuse import FuseSettings, teacher_of
+from evaluation.fused import FusedPlaces
 from evaluation.intervals import Difference, difference, intervals
-from evaluation.learning import Fit, Lesson
-from evaluation.lessons import find_lesson
 from evaluation.members import load_members
-from evaluation.metrics import PerAuthor, average_ranks, observation_score, reciprocal_rank, top_k_score, true_indices
+from evaluation.metrics import PerAuthor, observation_score, reciprocal_rank, top_k_score
+from evaluation.recipes import Recipe
+from evaluation.rows import Matrix
 from evaluation.runs import splits_of
 from evaluation.scores import write_csv
+from evaluation.teaching import Teacher, fuse_recipes
 from featstore.errors import PredictionsError
 from featstore.provenance import Json, write_json
 
@@ -48,10 +49,10 @@ class Standing:
     high: float
 
     @classmethod
-    def of(cls, fused: FusedObservations) -> Standing:
+    def of(cls, fused: FusedPlaces) -> Standing:
         """Score the plants of known class."""
         known = fused.true_class != ""
-        rank = average_ranks(fused.probability[known], true_indices(fused.true_class[known], fused.classes))
+        rank = fused.places.rank[known]
         score = observation_score(reciprocal_rank(rank), fused.author[known])
         ((low, high),) = intervals([score])
         return cls(score, top_k_score(rank, 1, fused.author[known]).value, low, high)
@@ -177,17 +178,20 @@ def compare_rules(
     splits = judged_splits(runs, settings)
     warnings = [] if "valid" in splits else [CHOSEN_ON_TEST.format(split=splits[0])]
     standings: dict[str, dict[str, Standing]] = {}
-    lesson: Lesson | None = None
-    fits: dict[Recipe, Fit] = {}
+    teacher: Teacher | None = None
     for split in splits:
         members = load_members(runs, split, augmented=settings.augmented)
         aligned = align([member.predictions for member in members.fused], settings.align_by)
         _require_truth(aligned, split)
-        if lesson is None and any(recipe.needs_learning for recipe in settings.recipes):
-            lesson = find_lesson(members.fused, settings.learn_on, settings.align_by)
-            warnings += lesson.warnings
+        if teacher is None:
+            # What recipes learn for the first split serves the second, too.
+            teacher = teacher_of(members, settings)
+            warnings += teacher.lesson.warnings if teacher.lesson else ()
         warnings += [*members.warnings, *aligned.warnings]
-        standings[split] = {recipe.name: found for recipe, found in _judge(aligned, settings, (lesson, fits), tell)}
+        standings[split] = {}
+        for recipe, fused in fuse_recipes(aligned, settings.recipes, teacher):
+            standings[split][recipe.name] = Standing.of(fused)
+            tell(1)
     by_name = {recipe.name: recipe for recipe in _different(settings.recipes, standings)}
     first = standings[splits[0]]
     # Of equal ones the first in the table of rules: the simpler.
@@ -216,32 +220,10 @@ def judged_splits(runs: Sequence[Path], settings: FuseSettings) -> list[str]:
     return found or ["valid"]
 
 
-def _require_truth(aligned: Aligned, split: str) -> None:
+def _require_truth(aligned: Aligned[Matrix], split: str) -> None:
     if not (aligned.observations[0].true_class != "").any():
         got = f"none of known class in {split}"
         raise PredictionsError("plants to compare rules on", got, "Name one rule: it answers without a known class.")
-
-
-def _judge(
-    aligned: Aligned,
-    settings: FuseSettings,
-    learnt: tuple[Lesson | None, dict[Recipe, Fit]],
-    tell: Callable[[int], object],
-) -> Iterator[tuple[Recipe, Standing]]:
-    """Judge every recipe; what one learns for the first split serves the second, too."""
-    lesson, fits = learnt
-    fixed = [recipe for recipe in settings.recipes if not recipe.needs_learning]
-    # By first step: the answers of all rules at once would fill the memory.
-    for first in dict.fromkeys(recipe.image_rule for recipe in fixed):
-        alike = [recipe for recipe in fixed if recipe.image_rule == first]
-        for recipe, fused in fuse_all(aligned, alike).items():
-            yield recipe, Standing.of(fused)
-        tell(len(alike))
-    for recipe in settings.recipes:
-        if recipe.needs_learning:
-            found, fits[recipe] = fuse_honestly(aligned, recipe, lesson, settings.seed, fits.get(recipe))
-            yield recipe, Standing.of(found.fused)
-            tell(1)
 
 
 def _different(recipes: Sequence[Recipe], standings: dict[str, dict[str, Standing]]) -> list[Recipe]:

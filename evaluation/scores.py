@@ -12,9 +12,8 @@ from pathlib import Path
 from types import MappingProxyType
 
 import numpy as np
-from numpy.typing import NDArray
 
-from evaluation.fusion import FusedObservations
+from evaluation.fused import FusedPlaces
 from evaluation.intervals import intervals
 from evaluation.invariants import ALL_VIEWS
 from evaluation.metrics import (
@@ -32,6 +31,7 @@ from evaluation.metrics import (
 )
 from evaluation.predictions import Predictions
 from evaluation.ranking import Ranked, rank_fused, rank_predictions
+from evaluation.rows import Matrix
 from featstore.errors import SettingsError
 from featstore.provenance import Json, write_json, write_text
 
@@ -198,7 +198,9 @@ class Scoring:
 USUAL = Scoring()
 
 
-def score_predictions(predictions: Predictions, run: str | None = None, scoring: Scoring = USUAL) -> list[Score]:
+def score_predictions(
+    predictions: Predictions[Matrix], run: str | None = None, scoring: Scoring = USUAL
+) -> list[Score]:
     """Score one model: the images of an observation are averaged, S_image looks at each image alone.
 
     Parameters
@@ -229,19 +231,13 @@ def score_predictions(predictions: Predictions, run: str | None = None, scoring:
     ]
 
 
-def score_fused(
-    fused: FusedObservations,
-    run: str,
-    image_probability: NDArray[np.float64] | None = None,
-    index: NDArray[np.intp] | None = None,
-    scoring: Scoring = USUAL,
-) -> list[Score]:
+def score_fused(fused: FusedPlaces, run: str, scoring: Scoring = USUAL) -> list[Score]:
     """Score a fusion over all views.
 
     Parameters
     ----------
-    fused, image_probability, index
-        As in `evaluation.ranking.rank_fused`.
+    fused
+        As in `evaluation.ranking.rank_fused`; `FusedPlaces.of` makes it of answers that are in memory.
     run
         Name in the scores, ``fusion:<rule>``.
     scoring
@@ -252,7 +248,7 @@ def score_fused(
     list[Score]
         View ``"all"``; empty when no true class is known.
     """
-    ranked = rank_fused(fused, image_probability, index, scoring.unknown_author)
+    ranked = rank_fused(fused, scoring.unknown_author)
     return [] if ranked is None else score_ranked(ranked, run, fused.split, ALL_VIEWS, scoring)
 
 

@@ -10,11 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evaluation.alignment import Aligned, align
-from evaluation.fusion import FusedObservations, Recipe, fuse, fuse_images
+from evaluation.fused import FusedPlaces, fuse_places
 from evaluation.invariants import ALL_VIEWS
 from evaluation.metrics import with_unknown
 from evaluation.observations import Observations
 from evaluation.ranking import Ranked, rank_fused
+from evaluation.recipes import Recipe
+from evaluation.rows import Matrix
+from evaluation.rules.fitted import FittedRule
 from evaluation.scores import Score, Scoring, score_ranked
 from featstore.errors import SettingsError
 
@@ -38,22 +41,28 @@ class Answers:
         The members; a single model is one member.
     recipe
         How their rows become one.
+    fitted
+        What a learned rule learnt.
+    notes
+        What is doubtful about the answers.
     """
 
     run: str
-    aligned: Aligned
+    aligned: Aligned[Matrix]
     recipe: Recipe
+    fitted: FittedRule | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def split(self) -> str:
         """The split that the answers are about."""
         return self.aligned.members[0].split
 
-    def ranked(self, scoring: Scoring) -> tuple[FusedObservations, Ranked | None]:
+    def ranked(self, scoring: Scoring) -> tuple[FusedPlaces, Ranked | None]:
         """Fuse, and rank the right species."""
-        fused = fuse(self.aligned, self.recipe)
-        images, index = fuse_images(self.aligned, self.recipe), self.aligned.observations[0].index
-        return fused, rank_fused(fused, images, index, scoring.unknown_author)
+        learnt = {self.recipe: self.fitted} if self.fitted else {}
+        (fused,) = fuse_places(self.aligned, [self.recipe], fitted=learnt)
+        return fused, rank_fused(fused, scoring.unknown_author)
 
     def views(self) -> list[str]:
         """Views that occur, sorted."""
@@ -242,7 +251,7 @@ def _plants(answers: Answers, taxa: Taxa, scoring: Scoring) -> _Plants | None:
     return _Plants(answers, ranked, fused.n_images[known], views, fused.author[known], taxa)
 
 
-def _views_of_plants(aligned: Aligned) -> NDArray[np.str_]:
+def _views_of_plants(aligned: Aligned[Matrix]) -> NDArray[np.str_]:
     """(m,) views that each plant is shown in, sorted and joined by ``+``."""
     seen: list[set[str]] = [set() for _ in aligned.observations[0].observation_id]
     for member, plants in zip(aligned.members, aligned.observations, strict=True):

@@ -8,18 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from evaluation.alignment import align
-from evaluation.fusion import Recipe
-from evaluation.members import load_members, species_names
+from evaluation.again import find_answers
 from evaluation.papers import read_papers
-from evaluation.predictions import Predictions
-from evaluation.runs import CARD, RunCard, choose_split, read_run_card
 from evaluation.scores import SCORE_COLUMNS, USUAL, Scoring, score_cells, score_to_json, write_csv
-from evaluation.slices import TAXA, Answers, SliceScore, Taxa, require_slices, score_slices
+from evaluation.slices import TAXA, SliceScore, Taxa, require_slices, score_slices
 from evaluation.table import TITLES
 from featstore import shell
-from featstore.errors import PredictionsError, listed
-from featstore.provenance import Json, sha256_of_file, write_json
+from featstore.errors import listed
+from featstore.provenance import Json, write_json
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,7 +25,6 @@ CSV_COLUMNS = ("by", "group", "name", "n_images", *SCORE_COLUMNS)
 ON_SCREEN = 20
 """Groups of one kind that a terminal shows."""
 _HEADERS = {"views": "views together", "images": "images each"}
-FUSE_AGAIN = "Fuse again with `evaluate fuse`, and keep the predictions of the members."
 
 
 @dataclass(frozen=True)
@@ -148,7 +143,7 @@ def slice_runs(runs: Sequence[Path], settings: SliceSettings, out: Path) -> Slic
     slices: list[SliceScore] = []
     with shell.progress(len(answers) * len(by), "slices", "slices") as bar:
         for one in answers:
-            warnings += one.aligned.warnings
+            warnings += [*one.notes, *one.aligned.warnings]
             found, own = score_slices(one, by, taxa, settings.scoring, bar.update)
             slices += found
             warnings += own
@@ -156,52 +151,6 @@ def slice_runs(runs: Sequence[Path], settings: SliceSettings, out: Path) -> Slic
     write_csv(table, CSV_COLUMNS, [_csv_row(one) for one in slices])
     write_json(document, {"schema": SCHEMA, "slices": _to_json(slices)})
     return SlicesReport(answers[0].split, by, tuple(slices), (table, document), tuple(dict.fromkeys(warnings)))
-
-
-def find_answers(runs: Sequence[Path], split: str | None) -> tuple[list[Answers], dict[str, str]]:
-    """Read what runs and fusions say, and the species of their classes.
-
-    Raises
-    ------
-    PredictionsError
-        If predictions are missing, of another split, or no longer those that were fused.
-    """
-    cards = {run: read_run_card(run) for run in runs if (run / CARD).is_file()}
-    fusions = {run: card for run, card in cards.items() if card.kind == "fusion"}
-    models = [run for run in runs if run not in fusions]
-    split = split or next((str(card.details.get("split")) for card in fusions.values()), None) or choose_split(models)
-    members = load_members(models, split).fused if models else ()
-    of_models = {member.path: Answers(member.run, align([member.predictions]), Recipe()) for member in members}
-    found = [*of_models.values(), *(_fused_again(run, card, split) for run, card in fusions.items())]
-    names = species_names(members)
-    for card in fusions.values():
-        names |= {class_id: species for class_id, species in card.classes.items() if not names.get(class_id)}
-    return found, names
-
-
-def _fused_again(folder: Path, card: RunCard, split: str) -> Answers:
-    """Fuse what `run.json` of a fusion names, once it is proved to be the same files."""
-    details = card.details
-    if details.get("split") != split:
-        got = f"{details.get('split')} in {folder}"
-        raise PredictionsError(f"a fusion of {split} predictions", got, "Fuse that split, or leave out this run.")
-    named = details.get("members")
-    paths = [_member_path(folder, member) for member in named] if isinstance(named, list) else []
-    recipe = Recipe(str(details.get("rule")), _text_or_none(details.get("image_rule")))
-    aligned = align([Predictions.read(path) for path in paths], str(details.get("align")))
-    return Answers(card.model, aligned, recipe)
-
-
-def _member_path(folder: Path, member: Json) -> Path:
-    if not isinstance(member, dict):
-        raise PredictionsError("members with file and sha256", f"{member!r} in {folder / CARD}", FUSE_AGAIN)
-    path = Path(str(member.get("file")))
-    if not path.is_file():
-        raise PredictionsError(f"the member {member.get('run')} of {folder}", f"no file {path}", FUSE_AGAIN)
-    if sha256_of_file(path) != member.get("sha256"):
-        got = f"{path}, which has changed since"
-        raise PredictionsError(f"the predictions that {folder} fused", got, FUSE_AGAIN)
-    return path
 
 
 def read_taxa(papers: Path | None, names: Mapping[str, str]) -> tuple[Taxa, list[str]]:
@@ -258,7 +207,3 @@ def _to_json(slices: Sequence[SliceScore]) -> list[Json]:
 
 def _csv_row(one: SliceScore) -> list[str]:
     return [one.by, one.group, one.name, str(one.n_images), *score_cells(one.score)]
-
-
-def _text_or_none(value: Json) -> str | None:
-    return None if value is None else str(value)

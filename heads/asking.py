@@ -11,8 +11,9 @@ from typing import cast
 import numpy as np
 
 from evaluation.alignment import align
-from evaluation.answers import write_observations
-from evaluation.fusion import FusedObservations, Recipe, fuse
+from evaluation.answers import N_ANSWERS, write_observations
+from evaluation.fused import FusedPlaces, fuse_places
+from evaluation.fusion import Recipe
 from evaluation.predictions import Predictions
 from evaluation.runs import CARD, RunCard, predictions_path, read_run_card
 from evaluation.scores import Score, score_predictions
@@ -50,7 +51,7 @@ class Asked:
 
     card: RunCard
     predictions: Predictions
-    fused: FusedObservations
+    fused: FusedPlaces
     scores: tuple[Score, ...]
     files: tuple[Path, ...]
 
@@ -108,7 +109,7 @@ def ask(run: Path, store: Store, out: Path, *, unseen: bool = False, image_ids: 
 
 def answered(card: RunCard, predictions: Predictions, out: Path) -> Asked:
     """Fuse the photographs of each plant by their mean, score them where classes are known, and write both."""
-    fused = fuse(align([predictions]), Recipe("mean"))
+    (fused,) = fuse_places(align([predictions]), [Recipe("mean")], N_ANSWERS)
     files = predictions_path(out, SPLIT), out / "observations.csv"
     predictions.write(files[0])
     write_observations(fused, card.classes, files[1])

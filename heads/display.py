@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-
 from evaluation.runs import RunCard
 from evaluation.scores import Score
 from featstore import shell
@@ -106,10 +104,8 @@ def show_answers(asked: Asked) -> None:
     fused, species = asked.fused, asked.card.classes
     rows = []
     for row in range(min(20, len(fused.observation_id))):
-        best = np.argsort(-fused.probability[row], kind="stable")[:3]
-        cells = [
-            f"{species.get(str(fused.classes[c])) or fused.classes[c]} {fused.probability[row, c]:.2f}" for c in best
-        ]
+        best = zip(fused.places.best[row, :3], fused.places.probability[row, :3], strict=True)
+        cells = [f"{species.get(str(fused.classes[c])) or fused.classes[c]} {sure:.2f}" for c, sure in best]
         rows.append([str(fused.observation_id[row]), str(fused.n_images[row]), *cells, *["-"] * (3 - len(cells))])
     title = f"{asked.card.model}: {len(asked.predictions.image_id)} photographs of {len(fused.observation_id)} plants"
     shell.print_table(title, ["observation", "images", "first", "second", "third"], rows)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from evaluation.gain.contest import Contest, contest_of
 from evaluation.gain.models import greedy_order, greedy_scores
-from evaluation.members import AUGMENTED, Members, load_members
+from evaluation.members import AUGMENTED, Member, Members, load_members
 from evaluation.predictions import SUFFIX
 from evaluation.runs import CARD, find_predictions, read_run_card, split_and_variant, splits_of
 
@@ -80,7 +80,7 @@ def read_entries(
     """
     runs = expand(paths)
     members = load_members(runs, split, augmented=augmented)
-    contest = contest_of([member.predictions for member in members.listed], [member.run for member in members.listed])
+    contest = _contest(members.listed)
     place = {member.path: number for number, member in enumerate(members.listed)}
     fused = tuple(place[member.path] for member in members.fused)
     order, n_worth, chosen_on, warnings = _learned(runs, fused, rule, contest.split, augmented)
@@ -107,7 +107,7 @@ def _learned(
         return fused, 1, "", [text]
     copies = augmented and _any_augmented(runs)
     valid = load_members(runs, LEARNED_ON, augmented=copies).fused
-    contest = contest_of([member.predictions for member in valid], [member.run for member in valid])
+    contest = _contest(valid)
     order = greedy_order(contest, range(len(valid)), rule)
     scores = greedy_scores(contest, order, rule)
     doubt = f"The order of the models was learned on {LEARNED_ON}, which is also what is reported: S is too high."
@@ -115,6 +115,11 @@ def _learned(
     if augmented and not copies:
         warnings.append(f"No augmented {LEARNED_ON} predictions: the order was learned on the plain ones.")
     return tuple(fused[number] for number in order), scores.index(max(scores)) + 1, LEARNED_ON, warnings
+
+
+def _contest(members: Sequence[Member]) -> Contest:
+    """Load members, whose rows are looked at many times."""
+    return contest_of([member.predictions.loaded() for member in members], [member.run for member in members])
 
 
 def _any_augmented(runs: Sequence[Path]) -> bool:

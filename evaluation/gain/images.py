@@ -16,7 +16,7 @@ from math import comb
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.fusion import ROWS_AT_ONCE, RULES
+from evaluation.fusion import RULES
 from evaluation.gain.contest import Contest
 from evaluation.gain.curves import ImageCurve, ImageGain, ImagePoint
 from evaluation.gain.figures import figures
@@ -24,6 +24,7 @@ from evaluation.gain.plan import GainPlan
 from evaluation.intervals import difference
 from evaluation.invariants import ALL_VIEWS
 from evaluation.metrics import average_ranks, observation_score, plant_mean, reciprocal_rank
+from evaluation.rows import CELLS_AT_ONCE
 from evaluation.rules import Block
 
 
@@ -94,9 +95,9 @@ def image_sets(n: int, k: int, n_plants: int, plan: GainPlan) -> NDArray[np.intp
 
 
 def _ranks(contest: Contest, sets: NDArray[np.intp], true_index: NDArray[np.intp], rule: str) -> NDArray[np.float64]:
-    """(s,) rank of the right species for (s, k) sets of rows, a few hundred rows at a time."""
+    """(s,) rank of the right species for (s, k) sets of rows, a few sets at a time."""
     n_rows = sets.shape[1] * len(contest.members)
-    step = max(1, ROWS_AT_ONCE // n_rows)
+    step = max(1, CELLS_AT_ONCE // (n_rows * len(contest.members[0].classes)))
     rank = np.empty(len(sets))
     for low in range(0, len(sets), step):
         part = sets[low : low + step]

@@ -68,7 +68,7 @@ def measure_growth(runs: Sequence[Path], split: str, best: Question, rule: str) 
     table, warnings = article_of(entries, rule)
     names = [f"member {number}" for number in range(len(best.members))]
     plan = GainPlan(best.recipe.rule, max_images=MAX_IMAGES, n_draws=N_DRAWS)
-    of_images = image_gain(contest_of(best.members, names), best.run, plan)
+    of_images = image_gain(contest_of([member.loaded() for member in best.members], names), best.run, plan)
     of_models = None
     if len(entries.fused) > 1:
         of_models = model_gain(entries.contest, entries.order, entries.chosen_on, GainPlan(rule, n_draws=N_DRAWS))

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evaluation.alignment import Aligned, align
+from evaluation.fused import FusedPlaces
 from evaluation.fusion import RULES, FusedObservations, Recipe, fuse, fuse_images, pool
 from evaluation.intervals import Difference, difference
 from evaluation.invariants import ALL_VIEWS
@@ -17,6 +18,7 @@ from evaluation.members import AUGMENTED, Member
 from evaluation.metrics import PerAuthor, average_ranks, observation_score, reciprocal_rank, true_indices
 from evaluation.predictions import Predictions
 from evaluation.ranking import Ranked
+from evaluation.rows import Matrix
 from evaluation.rules import WEIGHTED
 from evaluation.scores import Score, score_fused
 
@@ -45,7 +47,7 @@ class Question:
     run: str
     kind: str
     augmented: bool
-    members: tuple[Predictions, ...]
+    members: tuple[Predictions[Matrix], ...]
     recipe: Recipe
 
 
@@ -136,11 +138,11 @@ def judge(question: Question, align_by: str) -> Result:
     aligned = align(question.members, align_by)
     fused = fuse(aligned, question.recipe)
     index = aligned.observations[0].index
-    scores = score_fused(fused, question.run, fuse_images(aligned, question.recipe), index)
+    scores = score_fused(FusedPlaces.of(fused, fuse_images(aligned, question.recipe), index), question.run)
     of_views = [
         replace(score, view=view)
         for view, part in by_view(aligned, question.recipe)
-        for score in score_fused(part, question.run)
+        for score in score_fused(FusedPlaces.of(part), question.run)
     ]
     seconds = sum(len(member.image_id) / member.images_per_second for member in aligned.members)
     speed = int(fused.n_images.sum()) / seconds if seconds else math.nan
@@ -185,7 +187,7 @@ def lead(results: Sequence[Result]) -> Difference | None:
     return difference(results[0].per_author, results[1].per_author)
 
 
-def by_view(aligned: Aligned, recipe: Recipe) -> Iterator[tuple[str, FusedObservations]]:
+def by_view(aligned: Aligned[Matrix], recipe: Recipe) -> Iterator[tuple[str, FusedObservations]]:
     """Fuse the images of one view at a time; a view's plants are those with an image of it."""
     views = np.unique(np.concatenate([member.view for member in aligned.members])).tolist()
     whole = aligned.observations[0]

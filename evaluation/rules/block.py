@@ -25,11 +25,14 @@ class Block:
         (m,) first row of each group; no group is empty.
     source
         (n,) number of each row's source, for example its model, for rules that weigh by it; 0 by default.
+    origin
+        A block with the same rows, and which of them each row is, (n,): what is counted of a row is counted once.
     """
 
     rows: NDArray[np.float64]
     starts: NDArray[np.intp]
     source: NDArray[np.intp] | None = None
+    origin: tuple[Block, NDArray[np.intp]] | None = None
 
     @cached_property
     def n_rows(self) -> NDArray[np.intp]:
@@ -39,11 +42,17 @@ class Block:
     @cached_property
     def logs(self) -> NDArray[np.float64]:
         """(n, k) logarithms; entries below `PRODUCT_FLOOR` count as the floor."""
+        if self.origin is not None:
+            block, order = self.origin
+            return block.logs[order]
         return np.asarray(np.log(np.maximum(self.rows, PRODUCT_FLOOR)))
 
     @cached_property
     def ranks(self) -> NDArray[np.float64]:
         """(n, k) place of each species in its row, 1 for the highest; equal ones share the average of their places."""
+        if self.origin is not None:
+            block, order = self.origin
+            return block.ranks[order]
         order = np.argsort(-self.rows, axis=1)
         places = np.arange(1.0, self.rows.shape[1] + 1)
         ranks = np.empty(self.rows.shape)
@@ -54,6 +63,11 @@ class Block:
             _, number, count = np.unique(-self.rows[row], return_inverse=True, return_counts=True)
             ranks[row] = (np.cumsum(count) - (count - 1) / 2)[number]
         return ranks
+
+    def regrouped(self, order: NDArray[np.intp], starts: NDArray[np.intp]) -> Block:
+        """The same rows in the order `order` (n,), in groups that start at `starts`."""
+        source = None if self.source is None else self.source[order]
+        return Block(self.rows[order], starts, source, (self, order))
 
     def by_source(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """(n, 1 or k) that entry of `values` (s,) or (s, k) which belongs to each row's source."""

@@ -7,20 +7,25 @@ from pathlib import Path
 
 import numpy as np
 
-from evaluation.answers import ANSWER_COLUMNS, COLUMNS, write_observations
-from evaluation.fusion import FusedObservations
+from evaluation.answers import ANSWER_COLUMNS, COLUMNS, N_ANSWERS, write_observations
+from evaluation.fused import FusedPlaces
+from evaluation.metrics import true_indices
+from evaluation.places import Places
 
 
 def rows(tmp_path: Path, probability: list[list[float]], truth: list[str], classes: list[str]) -> list[dict[str, str]]:
     n = len(truth)
-    fused = FusedObservations(
+    true_class = np.array(truth, dtype=np.str_)
+    fused = FusedPlaces(
         split="test",
         observation_id=np.array([f"o{row}" for row in range(n)]),
         author=np.full(n, "Zoë, B."),
-        true_class=np.array(truth, dtype=np.str_),
+        true_class=true_class,
         n_images=np.arange(1, n + 1),
         classes=np.array(classes),
-        probability=np.array(probability),
+        places=Places.of(np.array(probability), true_indices(true_class, np.array(classes)), N_ANSWERS),
+        image_rank=np.empty(0),
+        index=np.empty(0, dtype=np.intp),
     )
     write_observations(fused, {"a": "Acer campestre", "x": "Xanthium"}, tmp_path / "observations.csv")
     with (tmp_path / "observations.csv").open(newline="", encoding="utf-8") as file:

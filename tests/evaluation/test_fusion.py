@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evaluation import fusion
+from evaluation import streaming
 from evaluation.alignment import align
 from evaluation.fusion import PRODUCT_FLOOR, RULES, Recipe, fuse, fuse_images, pool, recipes
 from evaluation.predictions import Predictions
@@ -130,7 +130,7 @@ def test_blocks_do_not_show(rule: str, monkeypatch: pytest.MonkeyPatch) -> None:
     group = rng.permutation(np.concatenate([np.arange(30), rng.integers(0, 30, 70)]))
     rows = rng.dirichlet(np.ones(5), 100)
     whole = pool([rows], [group], 30, RULES[rule])
-    monkeypatch.setattr(fusion, "ROWS_AT_ONCE", 3)
+    monkeypatch.setattr(streaming, "CELLS_AT_ONCE", 3 * 5)
     np.testing.assert_array_equal(pool([rows], [group], 30, RULES[rule]), whole)
 
 

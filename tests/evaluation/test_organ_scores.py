@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from evaluation.alignment import align
+from evaluation.fused import FusedPlaces, fuse_places
 from evaluation.fusion import Recipe, fuse
 from evaluation.learning import Fit, answer, fit_recipe, shared_answers
 from evaluation.metrics import average_ranks, top_k_score, true_indices
@@ -76,10 +77,12 @@ def test_single_organs(
 def test_fused_organs(
     organs: dict[str, Predictions], published: dict[str, list[float]], rule: str, name: str, rank_1: float
 ) -> None:
-    fused = fuse(align([organs["leaf"], organs["flower"]], by="observation"), Recipe(rule))
+    aligned = align([organs["leaf"], organs["flower"]], by="observation")
+    fused = fuse(aligned, Recipe(rule))
     # Every point of the published curve, rank 1 to 49.
     np.testing.assert_allclose(curve(fused.probability, fused.true_class, fused.classes), published[name], atol=1e-12)
-    scores = {score.metric: score.value for score in score_fused(fused, f"fusion:{rule}")}
+    (places,) = fuse_places(aligned, [Recipe(rule)], 1)
+    scores = {score.metric: score.value for score in score_fused(places, f"fusion:{rule}")}
     assert scores["top_1"] == rank_1
     assert "S_image" not in scores
 
@@ -123,6 +126,6 @@ def test_the_documented_table(organs: dict[str, Predictions], rule: str, rank_1:
     train, test = (align(list(one.values()), by="observation") for one in (read_organs("train"), organs))
     fit = fit_recipe(train, Recipe(rule)) if rule in LEARNED else Fit()
     fused = answer(test, Recipe(rule), fit).fused
-    scores = {score.metric: score.value for score in score_fused(fused, rule)}
+    scores = {score.metric: score.value for score in score_fused(FusedPlaces.of(fused), rule)}
     assert scores["top_1"] == pytest.approx(rank_1, abs=0.0041)
     assert scores["top_5"] == pytest.approx(rank_5, abs=0.0041)

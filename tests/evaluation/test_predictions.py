@@ -195,6 +195,15 @@ def test_every_broken_promise_is_refused(predictions: Predictions, change: dict[
         replace(predictions, **change)
 
 
+def test_equal_papers_are_kept_once(predictions: Predictions) -> None:
+    other = replace(predictions, model="other", image_id=strings("1", "2", "3"), author=predictions.author.copy())
+    shared = other.sharing(predictions)
+    assert same(shared, other)
+    assert shared.model == "other"
+    assert np.shares_memory(shared.author, predictions.author)
+    assert not np.shares_memory(shared.image_id, predictions.image_id)
+
+
 def test_small_rounding_is_no_fault(predictions: Predictions) -> None:
     rows = np.array([[0.5, 0.5009], [0.4992, 0.5], [1, 0]], dtype=np.float32)
     assert replace(predictions, probability=rows).probability[0, 1] == np.float32(0.5009)

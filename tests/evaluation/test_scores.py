@@ -17,7 +17,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evaluation.alignment import align
-from evaluation.fusion import Recipe, fuse, fuse_images
+from evaluation.fused import fuse_places
+from evaluation.fusion import Recipe
 from evaluation.metrics import SMALLEST, UNKNOWN_AUTHORS, UnknownAuthor
 from evaluation.predictions import Predictions
 from evaluation.ranking import rank_predictions
@@ -145,10 +146,8 @@ def test_one_model(predictions: Predictions, unknown_author: UnknownAuthor) -> N
 @settings(max_examples=50)
 @given(cases())
 def test_a_fusion_of_one_model_scores_as_the_model(predictions: Predictions) -> None:
-    aligned = align([predictions])
-    recipe = Recipe("mean")
-    index = aligned.observations[0].index
-    fused = score_fused(fuse(aligned, recipe), "net", fuse_images(aligned, recipe), index)
+    (places,) = fuse_places(align([predictions]), [Recipe("mean")], 1)
+    fused = score_fused(places, "net")
     alone = [score for score in score_predictions(predictions) if score.view == "all"]
     assert [(score.metric, score.n_observations) for score in fused] == [
         (score.metric, score.n_observations) for score in alone
@@ -159,7 +158,8 @@ def test_a_fusion_of_one_model_scores_as_the_model(predictions: Predictions) -> 
 @settings(max_examples=50)
 @given(cases())
 def test_a_fusion_without_images_has_no_image_score(predictions: Predictions) -> None:
-    scores = score_fused(fuse(align([predictions]), Recipe("mean")), "fusion:mean")
+    (places,) = fuse_places(align([predictions], by="observation"), [Recipe("mean")])
+    scores = score_fused(places, "fusion:mean")
     about_listed = {name for name, metric in METRICS.items() if metric.listed_only}
     expected = set(METRICS) - {"S_image"} - (set() if any_listed(predictions) else about_listed)
     assert {score.metric for score in scores} in (expected, set())

@@ -139,13 +139,13 @@ def evaluate(arguments: Sequence[str | Path], code: int = 0) -> None:
     assert end.value.code == code
 
 
-def write_run(folder: Path, seed: int, n_species: int = 3) -> Path:
+def write_run(folder: Path, seed: int, n_species: int = 3, split: str = "test") -> Path:
     rng = np.random.default_rng(seed)
     classes = [f"{number:02d}" for number in range(n_species)]
     n = 4 * n_species
     Predictions(
         model=folder.name,
-        split="test",
+        split=split,
         image_id=np.array([f"i{row}" for row in range(n)]),
         observation_id=np.array([f"o{row // 2}" for row in range(n)]),
         author=np.array([f"author {row // 4}" for row in range(n)]),
@@ -153,7 +153,7 @@ def write_run(folder: Path, seed: int, n_species: int = 3) -> Path:
         true_class=np.array([classes[row // 4] for row in range(n)]),
         classes=np.array(classes),
         probability=rng.dirichlet(np.ones(n_species), n).astype(np.float32),
-    ).write(predictions_path(folder, "test"))
+    ).write(predictions_path(folder, split))
     write_run_card(folder, RunCard(folder.name, "head", ("net",), "mlp", dict.fromkeys(classes, "")))
     return folder
 
@@ -180,6 +180,26 @@ def test_a_fusion_is_sliced_as_it_was_fused(tmp_path: Path, capsys: pytest.Captu
     write_run(runs[1], seed=5)
     evaluate(["slices", folder, "--out", tmp_path], code=1)
     assert "changed since" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "options",
+    [["--rule", "weighted_mean", "--weight", "3", "--weight", "1"], ["--rule", "stacked", "--calibrate", "all"]],
+)
+def test_weights_and_what_was_learnt_are_those_of_the_fusion(
+    options: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    runs = [write_run(tmp_path / name, seed, n_species=12) for seed, name in enumerate("ab")]
+    for seed, run in enumerate(runs):
+        write_run(run, 7 + seed, n_species=12, split="valid")
+    evaluate(["fuse", *runs, *options, "--learn-on", "valid", "--split", "test", "--out", tmp_path, "--json"])
+    fused = json.loads(capsys.readouterr().out)
+    folder = fused["folders"][-1]
+    evaluate(["slices", folder, "--by", "views", "--out", tmp_path, "--json"])
+    sliced = json.loads(capsys.readouterr().out)["slices"]
+    name = json.loads((Path(folder) / "run.json").read_text())["model"]
+    whole = {row["metric"]: row["value"] for row in fused["scores"] if (row["run"], row["view"]) == (name, "all")}
+    assert {row["metric"]: row["value"] for row in sliced} == pytest.approx(whole)
 
 
 def test_long_tables_are_cut_on_screen_only(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from evaluation.alignment import align
 from evaluation.cli import main
+from evaluation.fused import FusedPlaces
 from evaluation.fusion import Recipe, fuse
 from evaluation.gain import article
 from evaluation.gain.entries import read_entries
@@ -94,7 +95,7 @@ def test_figures_are_those_of_the_ordinary_fusion_and_seconds_add(runs: Path, tm
     rows = {(row["kind"], row["run"]): row for row in rows_of(tmp_path / "article" / "article.csv")}
     names = ("better", "good", "guess")
     members = [Predictions.read(predictions_path(runs / name, "test")) for name in names]
-    usual = {score.metric: score for score in score_fused(fuse(align(members), Recipe()), "set")}
+    usual = {score.metric: score for score in score_fused(FusedPlaces.of(fuse(align(members), Recipe())), "set")}
     merged = rows["merged", "all 3"]
     for metric in ("S", "top_1", "top_3"):
         expected = (usual[metric].value, usual[metric].low, usual[metric].high)

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evaluation.alignment import align
+from evaluation.fused import FusedPlaces
 from evaluation.fusion import RULES, Recipe, fuse
 from evaluation.gain.contest import Contest, contest_of
 from evaluation.gain.models import greedy_order, greedy_scores, model_gain, pareto_front
@@ -48,7 +49,7 @@ def contest(seed: int = 0, n_models: int = 4, plant: list[int] | None = None) ->
 
 def fused_score(found: Contest, chosen: tuple[int, ...], rule: str, metric: str = "S") -> float:
     fused = fuse(align([found.members[number] for number in chosen]), Recipe(rule))
-    return {score.metric: score.value for score in score_fused(fused, "set")}[metric]
+    return {score.metric: score.value for score in score_fused(FusedPlaces.of(fused), "set")}[metric]
 
 
 @pytest.mark.parametrize("rule", [rule for rule in RULES if rule != WEIGHTED])

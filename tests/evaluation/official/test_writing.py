@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from evaluation.alignment import align
 from evaluation.fuse import FuseSettings
-from evaluation.fusion import Recipe, fuse, fuse_images
+from evaluation.fused import fuse_places
+from evaluation.fusion import Recipe
 from evaluation.official.cards import card_path, read_label
 from evaluation.official.checks import check
 from evaluation.official.layouts import LAYOUTS
@@ -87,11 +88,8 @@ def test_a_written_run_scores_as_the_fusion_did(
     runs = [write_folder(folder / name, seed + number, tied=tied) for number, name in enumerate(("one", "two"))]
     write_run(runs, FuseSettings((recipe,)), folder / "run.txt", layout)
     members = align([make_predictions(run.name, seed + number, tied=tied) for number, run in enumerate(runs)])
-    by_image = fuse_images(members, recipe)
-    expected = {
-        score.metric: score.value
-        for score in score_fused(fuse(members, recipe), "fusion", by_image, members.observations[0].index)
-    }
+    (fused,) = fuse_places(members, [recipe])
+    expected = {score.metric: score.value for score in score_fused(fused, "fusion")}
     truth = truth_of(papers(), "made up")
     metric = "S_image" if LAYOUTS[layout].by_image else "S"
     found = score_run(folder / "run.txt", truth, layout, ties="average")

@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 
 from evaluation.alignment import align
+from evaluation.fused import FusedPlaces
 from evaluation.fusion import RULES, Recipe, fuse
 from evaluation.members import load_members
 from evaluation.report.results import FIXED, answers, judge, lead, ordered, questions
+from evaluation.rows import same_rows
 from evaluation.rules import Block
 from evaluation.scores import score_fused, score_predictions
 
@@ -31,10 +33,9 @@ def test_every_model_and_both_fusions_are_asked(members) -> None:
     ]
     # A run without augmented predictions takes part with its plain ones.
     augmented = asked[-1]
-    assert [member.probability.tobytes() for member in augmented.members] == [
-        members.listed[0].predictions.probability.tobytes(),
-        members.listed[2].predictions.probability.tobytes(),
-    ]
+    plain, varied = augmented.members
+    assert same_rows(plain.probability, members.listed[0].predictions.probability)
+    assert same_rows(varied.probability, members.listed[2].predictions.probability)
 
 
 def test_a_model_alone_scores_as_everywhere(members) -> None:
@@ -52,7 +53,7 @@ def test_views_are_fused_by_the_rule(members, rule: str) -> None:
     result = judge(question, "image")
     for view in ("Flower", "Leaf"):
         alone = align([member.select(member.view == view) for member in question.members])
-        expected = score_fused(fuse(alone, Recipe(rule)), question.run)
+        expected = score_fused(FusedPlaces.of(fuse(alone, Recipe(rule))), question.run)
         assert [result.score(score.metric, view).value for score in expected] == [score.value for score in expected]
 
 
