@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from evaluation.alignment import Aligned
+from evaluation.cells import write_csv
 from evaluation.filing import RowWriter, open_writer
 from evaluation.fused import FusedPlaces
 from evaluation.rows import Matrix
-from evaluation.scores import write_csv
 
 N_ANSWERS = 5
 COLUMNS = ("observation_id", "author", "n_images", "true_class", "true_species", "rank")

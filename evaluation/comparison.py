@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from evaluation.intervals import Difference, difference, swap_p_value
-from evaluation.metrics import PerAuthor
+from evaluation.per_author import PerAuthor
 from evaluation.ranking import Ranked
 from evaluation.scores import METRICS, Metric
 from featstore.provenance import Json

@@ -24,7 +24,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from evaluation.metrics import PerAuthor, side_by_side, users
+from evaluation.metrics import users
+from evaluation.per_author import PerAuthor, side_by_side
 
 N_DRAWS = 2000
 N_SWAPS = 9999

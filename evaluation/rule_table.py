@@ -11,15 +11,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evaluation.alignment import Aligned, align
+from evaluation.cells import write_csv
 from evaluation.fuse import FuseSettings, teacher_of
 from evaluation.fused import FusedPlaces
 from evaluation.intervals import Difference, difference, intervals
 from evaluation.members import load_members
-from evaluation.metrics import PerAuthor, observation_score, reciprocal_rank, top_k_score
+from evaluation.metrics import observation_score, reciprocal_rank, top_k_score
+from evaluation.per_author import PerAuthor
 from evaluation.recipes import Recipe
 from evaluation.rows import Matrix
 from evaluation.runs import splits_of
-from evaluation.scores import write_csv
 from evaluation.teaching import Teacher, fuse_recipes
 from featstore.errors import PredictionsError
 from featstore.provenance import Json, write_json

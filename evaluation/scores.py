@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -13,12 +11,12 @@ from types import MappingProxyType
 
 import numpy as np
 
+from evaluation.cells import as_json, write_csv
 from evaluation.fused import FusedPlaces
 from evaluation.intervals import intervals
 from evaluation.invariants import ALL_VIEWS
 from evaluation.metrics import (
     UNKNOWN_AUTHORS,
-    PerAuthor,
     UnknownAuthor,
     calibration_error,
     class_mean,
@@ -29,11 +27,12 @@ from evaluation.metrics import (
     reciprocal_rank,
     top_k_score,
 )
+from evaluation.per_author import PerAuthor
 from evaluation.predictions import Predictions
 from evaluation.ranking import Ranked, rank_fused, rank_predictions
 from evaluation.rows import Matrix
 from featstore.errors import SettingsError
-from featstore.provenance import Json, write_json, write_text
+from featstore.provenance import Json, write_json
 
 SCHEMA = "scores/1"
 
@@ -265,7 +264,7 @@ def score_ranked(ranked: Ranked, run: str, split: str, view: str, scoring: Scori
 
 def score_to_json(score: Score) -> dict[str, Json]:
     """A score as a JSON object; NaN becomes null."""
-    return {name: _finite(getattr(score, name)) for name in SCORE_COLUMNS}
+    return as_json(score)
 
 
 def score_cells(score: Score) -> list[str]:
@@ -290,16 +289,3 @@ def write_scores(scores: Sequence[Score], folder: Path) -> tuple[Path, Path]:
     write_csv(table, SCORE_COLUMNS, [score_cells(score) for score in scores])
     write_json(document, {"schema": SCHEMA, "scores": scores_to_json(scores)})
     return table, document
-
-
-def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Write comma-separated UTF-8 text with a header, whole or not at all."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows(rows)
-    write_text(path, text.getvalue())
-
-
-def _finite(cell: str | float) -> str | float | None:
-    return None if isinstance(cell, float) and not math.isfinite(cell) else cell

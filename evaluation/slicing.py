@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from evaluation.again import find_answers
+from evaluation.cells import write_csv
 from evaluation.papers import read_papers
-from evaluation.scores import SCORE_COLUMNS, USUAL, Scoring, score_cells, score_to_json, write_csv
+from evaluation.scores import SCORE_COLUMNS, USUAL, Scoring, score_cells, score_to_json
 from evaluation.slices import TAXA, SliceScore, Taxa, require_slices, score_slices
 from evaluation.table import TITLES
 from featstore import shell

@@ -7,9 +7,9 @@ import math
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
+from evaluation.cells import write_csv
 from evaluation.intervals import Difference
 from evaluation.runs import RunCard
-from evaluation.scores import write_csv
 from evaluation.table import COLUMNS, SPEED_NOTE
 from featstore import shell
 from featstore.errors import PhytobenchError, listed

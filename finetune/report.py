@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from evaluation.alignment import align
 from evaluation.intervals import Difference, difference
 from evaluation.invariants import ALL_VIEWS
-from evaluation.metrics import PerAuthor
+from evaluation.per_author import PerAuthor
 from evaluation.predictions import Predictions
 from evaluation.ranking import rank_predictions
 from evaluation.runs import predictions_path

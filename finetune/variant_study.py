@@ -15,10 +15,10 @@ import pandas as pd
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from evaluation.cells import write_csv
 from evaluation.intervals import Difference
 from evaluation.predictions import Predictions
 from evaluation.runs import predictions_path, read_run_card
-from evaluation.scores import write_csv
 from featstore.backbones import preprocess
 from featstore.errors import PredictionsError
 from featstore.provenance import Json, replacing

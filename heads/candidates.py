@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from evaluation.scores import write_csv
+from evaluation.cells import write_csv
 from featstore.provenance import Json
 
 TUNING = "tuning.csv"

@@ -10,7 +10,7 @@ from pathlib import Path
 from evaluation.classes import ClassScores, score_classes
 from evaluation.intervals import Difference, difference
 from evaluation.invariants import ALL_VIEWS
-from evaluation.metrics import PerAuthor
+from evaluation.per_author import PerAuthor
 from evaluation.predictions import Predictions
 from evaluation.ranking import rank_predictions
 from evaluation.runs import predictions_path, read_run_card

@@ -8,8 +8,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, astuple, dataclass, field
 from pathlib import Path
 
+from evaluation.cells import write_csv
 from evaluation.runs import read_run_card
-from evaluation.scores import METRICS, scores_to_json, write_csv
+from evaluation.scores import METRICS, scores_to_json
 from featstore.errors import PredictionsError
 from featstore.provenance import Json, write_json
 from heads.entry import DECISIVE, SPLITS, Entry

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
+from evaluation.cells import write_csv
 from evaluation.predictions import Predictions
-from evaluation.scores import METRICS, score_predictions, write_csv
+from evaluation.scores import METRICS, score_predictions
 
 SEEDS = "seeds.csv"
 

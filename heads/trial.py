@@ -13,9 +13,9 @@ from typing import TypeVar, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from evaluation.cells import write_csv
 from evaluation.predictions import Predictions
 from evaluation.runs import CARD, RunCard, predictions_path, write_run_card
-from evaluation.scores import write_csv
 from featstore.engine import load_engine
 from featstore.errors import PredictionsError
 from featstore.provenance import Json, phytobench_version, provenance

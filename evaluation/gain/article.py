@@ -11,11 +11,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
+from evaluation.cells import finite
 from evaluation.gain.contest import Contest
-from evaluation.gain.figures import SCHEMA, Figure, cells, figures, finite
+from evaluation.gain.figures import SCHEMA, Figure, cells, figures
 from evaluation.gain.tables import between
 from evaluation.intervals import Difference, difference
-from evaluation.metrics import PerAuthor, observation_score, reciprocal_rank, top_k_score
+from evaluation.metrics import observation_score, reciprocal_rank, top_k_score
+from evaluation.per_author import PerAuthor
 from featstore.provenance import Json
 
 METRICS: Mapping[str, str] = MappingProxyType({"S": "S", "top_1": "Top-1", "top_3": "Top-3", "top_5": "Top-5"})

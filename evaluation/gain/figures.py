@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from evaluation.cells import finite
 from evaluation.intervals import Difference, intervals
-from evaluation.metrics import PerAuthor
+from evaluation.per_author import PerAuthor
 from featstore.provenance import Json
 
 SCHEMA = "gain/1"
@@ -31,11 +31,6 @@ def cells(name: str, figure: Figure | Difference) -> dict[str, Json]:
     """Write a figure as three entries ``name``, ``name_low``, ``name_high``; NaN becomes null."""
     named = {name: figure.value, f"{name}_low": figure.low, f"{name}_high": figure.high}
     return {key: finite(value) for key, value in named.items()}
-
-
-def finite(value: float) -> float | None:
-    """Give NaN and infinity as None, which JSON can say."""
-    return value if math.isfinite(value) else None
 
 
 def row_of(entry: Mapping[str, Json], columns: Sequence[str]) -> list[str]:

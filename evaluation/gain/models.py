@@ -15,11 +15,13 @@ from itertools import combinations
 
 import numpy as np
 
+from evaluation.cells import finite
 from evaluation.gain.contest import Contest
-from evaluation.gain.figures import Figure, cells, figures, finite
+from evaluation.gain.figures import Figure, cells, figures
 from evaluation.gain.plan import GainPlan
 from evaluation.intervals import Difference, difference
-from evaluation.metrics import PerAuthor, observation_score, reciprocal_rank, top_k_score
+from evaluation.metrics import observation_score, reciprocal_rank, top_k_score
+from evaluation.per_author import PerAuthor
 from featstore.provenance import Json
 
 

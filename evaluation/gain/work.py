@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from evaluation.cells import write_csv
 from evaluation.gain.article import METRICS, ArticleTable, article_table, entrants
 from evaluation.gain.contest import Contest
 from evaluation.gain.curves import ImageGain
@@ -14,7 +15,6 @@ from evaluation.gain.figures import SCHEMA, row_of
 from evaluation.gain.images import image_gain
 from evaluation.gain.models import ModelGain, greedy_scores, model_gain
 from evaluation.gain.plan import GainPlan
-from evaluation.scores import write_csv
 from featstore import shell
 from featstore.provenance import Json, provenance, write_json, write_text
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
 
-from evaluation.scores import write_csv
+from evaluation.cells import write_csv
 from featstore.errors import PhytobenchError
 from featstore.provenance import Json
 

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from evaluation.intervals import intervals
 from evaluation.invariants import ALL_VIEWS
 from evaluation.metrics import (
-    PerAuthor,
     class_mean,
     image_score,
     observation_score,
@@ -29,6 +28,7 @@ from evaluation.official.layouts import AUTO, Layout
 from evaluation.official.lines import Lines, read_lines
 from evaluation.official.places import TIES, Places, find_places
 from evaluation.official.truth import Truth, image_queries
+from evaluation.per_author import PerAuthor
 from evaluation.scores import SCHEMA, Score, scores_to_json
 from featstore.errors import SettingsError, listed
 from featstore.provenance import Json

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from evaluation.fusion import FusedObservations
 from evaluation.intervals import difference
-from evaluation.metrics import PerAuthor, average_ranks, log_loss, observation_score, reciprocal_rank, top_k_score
+from evaluation.metrics import average_ranks, log_loss, observation_score, reciprocal_rank, top_k_score
+from evaluation.per_author import PerAuthor
 from evaluation.prior.strength import with_prior
 from featstore.provenance import Json
 

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evaluation.alignment import align
+from evaluation.cells import write_csv
 from evaluation.fusion import Recipe, fuse
 from evaluation.metrics import NOT_LISTED, true_indices, users
 from evaluation.papers import read_papers
@@ -21,7 +22,6 @@ from evaluation.prior.learning import Learnt, learn
 from evaluation.prior.records import Records, read_records
 from evaluation.prior.strength import Strengths, choose_strengths
 from evaluation.runs import choose_split, find_predictions, predictions_path, read_run_card
-from evaluation.scores import write_csv
 from featstore import shell
 from featstore.errors import DatasetError, listed
 from featstore.provenance import Json, provenance, write_json

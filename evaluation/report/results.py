@@ -15,7 +15,8 @@ from evaluation.fusion import RULES, FusedObservations, Recipe, fuse, fuse_image
 from evaluation.intervals import Difference, difference
 from evaluation.invariants import ALL_VIEWS
 from evaluation.members import AUGMENTED, Member
-from evaluation.metrics import PerAuthor, average_ranks, observation_score, reciprocal_rank, true_indices
+from evaluation.metrics import average_ranks, observation_score, reciprocal_rank, true_indices
+from evaluation.per_author import PerAuthor
 from evaluation.predictions import Predictions
 from evaluation.ranking import Ranked
 from evaluation.rows import Matrix

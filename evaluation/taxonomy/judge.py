@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import astuple, dataclass, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from evaluation.alignment import align
+from evaluation.cells import as_json, write_csv
 from evaluation.fusion import Recipe, fuse
 from evaluation.intervals import intervals, intervals_of
 from evaluation.metrics import observation_score
 from evaluation.papers import read_papers
 from evaluation.predictions import Predictions
 from evaluation.runs import choose_split, find_predictions, read_run_card
-from evaluation.scores import write_csv
 from evaluation.taxonomy.answering import NO_ANSWER, Ladder, choose_threshold
 from evaluation.taxonomy.taxa import RANKS, Taxonomy
 from featstore.errors import DatasetError, SettingsError
@@ -62,10 +62,7 @@ class Figure:
 
     def to_json(self) -> dict[str, Json]:
         """Every field by name; NaN becomes null."""
-        return {
-            name.name: None if isinstance(cell, float) and not math.isfinite(cell) else cell
-            for name, cell in zip(fields(self), astuple(self), strict=True)
-        }
+        return as_json(self)
 
 
 @dataclass(frozen=True, eq=False)

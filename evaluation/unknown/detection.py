@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evaluation.fusion import FusedObservations
-from evaluation.metrics import NOT_LISTED, PerAuthor, average_ranks, observation_score, reciprocal_rank, true_indices
+from evaluation.metrics import NOT_LISTED, average_ranks, observation_score, reciprocal_rank, true_indices
+from evaluation.per_author import PerAuthor
 from evaluation.predictions import Predictions
 from evaluation.unknown.evidence import Evidence, max_probability
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import astuple, dataclass, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
 
-from evaluation.scores import write_csv
+from evaluation.cells import as_json, write_csv
 from evaluation.unknown.detection import Accepted
 from evaluation.unknown.threshold import Target
 from featstore.provenance import Json, provenance, write_json
@@ -52,10 +51,7 @@ class Figure:
 
     def to_json(self) -> dict[str, Json]:
         """Every field by name; NaN becomes null."""
-        return {
-            name.name: None if isinstance(cell, float) and not math.isfinite(cell) else cell
-            for name, cell in zip(fields(self), astuple(self), strict=True)
-        }
+        return as_json(self)
 
 
 @dataclass(frozen=True, eq=False)

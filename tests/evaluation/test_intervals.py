@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from evaluation import intervals as module
 from evaluation.intervals import N_DRAWS, N_SWAPS, difference, intervals, swap_p_value
-from evaluation.metrics import PerAuthor, calibration_error, class_mean, image_score, observation_score, top_k_score
+from evaluation.metrics import calibration_error, class_mean, image_score, observation_score, top_k_score
+from evaluation.per_author import PerAuthor
 from evaluation.ranking import Ranked
 from evaluation.scores import METRICS
 

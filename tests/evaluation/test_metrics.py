@@ -21,7 +21,6 @@ from evaluation.metrics import (
     N_BINS,
     POOLED,
     SMALLEST,
-    PerAuthor,
     average_ranks,
     calibration_error,
     class_mean,
@@ -36,6 +35,7 @@ from evaluation.metrics import (
     users,
     with_unknown,
 )
+from evaluation.per_author import PerAuthor
 
 
 def slow_rank(row: list[Fraction], true_index: int) -> Fraction | None:

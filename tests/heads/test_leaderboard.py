@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from evaluation.intervals import intervals
-from evaluation.metrics import PerAuthor
+from evaluation.per_author import PerAuthor
 from evaluation.scores import Score
 from heads.choice import HeadChoice
 from heads.entry import COLUMNS, Entry
