@@ -57,10 +57,12 @@ demo: install
 	$(BIN)/heads compare $(DEMO)/features.zarr --out $(DEMO)/runs
 	$(BIN)/finetune run $(DEMO)/features.zarr --from $(DEMO)/runs --epochs $(EPOCHS)
 	$(BIN)/evaluate fuse $(DEMO)/runs/*-mlp $(DEMO)/runs/*-finetuned --out $(DEMO)/runs
+	$(BIN)/evaluate report $(DEMO)/runs --store $(DEMO)/features.zarr --html $(DEMO)/report.html
 	@echo
 	@echo "Photographs   $(DEMO)/photos          drawn by a program, one of them damaged on purpose"
 	@echo "Features      $(DEMO)/features.zarr"
 	@echo "Runs          $(DEMO)/runs            leaderboard.csv, one folder per model, fusion-mean/scores.csv"
+	@echo "Report        $(DEMO)/report.html     open it in a browser"
 	@$(if $(filter random%,$(WEIGHTS)),echo "The four networks had RANDOM weights: the figures show that everything runs and say nothing about plants.",true)
 
 bench-store: install
