@@ -150,8 +150,7 @@ def compare_heads(
         entries = [_entry(trial, out / trial.name, errors, reused=trial.name not in fitted) for trial in trials]
         facts, warnings = facts_of(store, material, settings), warnings_about(material, settings, entries)
         board = Leaderboard(tuple(entries), facts, warnings, material.species())
-        if any(not entry.error for entry in entries):
-            board.write(out)
+        board.write(out)
     return board
 
 
