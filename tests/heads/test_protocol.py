@@ -359,6 +359,41 @@ def test_a_damaged_run_is_made_again(make_store: MakeStore, tmp_path: Path, name
     assert (entry.error, entry.reused) == ("", False)
 
 
+@pytest.mark.parametrize(
+    ("text", "tuned", "random"),
+    [
+        ("logistic", {}, False),
+        ("logistic:components=20", {}, True),
+        ("logistic:components=20,reduction=lda", {}, False),
+        ("prototype", {"components": 64}, True),
+        ("prototype:components=64", {"reduction": "lda"}, False),
+        ("lightgbm:reduction=lda", {}, True),
+        ("view_experts", {}, False),
+        ("view_experts:of=lightgbm", {}, True),
+        ("view_experts:components=20", {}, True),
+    ],
+)
+def test_settings_tell_whether_a_head_is_random(text: str, tuned: dict[str, int | str], random: bool) -> None:
+    assert HeadChoice.parse(text).random(tuned) == random
+
+
+def test_a_head_that_is_not_random_answers_alike_under_other_seeds() -> None:
+    """On so many columns that principal components are found from a random start."""
+    rng = np.random.default_rng(0)
+    features, labels = rng.normal(size=(560, 600)).astype(np.float32), rng.choice(["a", "b", "c"], 560)
+    for text in ("logistic:components=20", "lda", "ridge:components=20,reduction=lda"):
+        choice = HeadChoice.parse(text)
+        one, other = (choice.create(seed).fit(features, labels).predict_proba(features) for seed in (0, 1))
+        assert (np.abs(one - other).max() > 0.01) == choice.random(), text
+
+
+def test_seeds_are_fitted_for_a_head_that_its_settings_make_random(make_store: MakeStore, tmp_path: Path) -> None:
+    settings = replace(ONE, heads=("ridge:components=4",), protocol=Protocol(n_seeds=2))
+    board = compare_heads(make_store(), settings, tmp_path)
+    assert not any("--seeds changed nothing" in text for text in board.warnings)
+    assert board.entries[0].spread["valid"][2] == 2
+
+
 def test_options_without_effect_are_told_or_refused(make_store: MakeStore, tmp_path: Path) -> None:
     store = make_store()
     compare_heads(store, ONE, tmp_path)
