@@ -17,23 +17,23 @@ Links = Sequence[tuple[str, str]]
 
 @dataclass(frozen=True)
 class Leak:
-    """A photograph to learn from that test shows, too.
+    """A photograph to learn from that is judged on, too.
 
     Attributes
     ----------
-    image_id, tested
-        The photograph, and the one in test that it belongs together with.
+    image_id, partner
+        The photograph, and the one in test (or valid) that it belongs together with; of several, the nearest.
     why
         ``one plant``, ``equal files``, ``listed as copies``, or ``linked through others``.
     """
 
     image_id: str
-    tested: str
+    partner: str
     why: str
 
     def __str__(self) -> str:
         """In words."""
-        return f"{self.image_id} and {self.tested}: {self.why}"
+        return f"{self.image_id} and {self.partner}: {self.why}"
 
 
 def groups_of(papers: pd.DataFrame, links: Links = ()) -> NDArray[np.int64]:
@@ -75,15 +75,22 @@ def find_leaks(papers: pd.DataFrame, links: Links = ()) -> list[Leak]:
     papers
         As `groups_of`, and split.
     """
-    group = groups_of(papers, links)
     tested = (papers["split"] == "test").to_numpy()
-    crossing = ~tested & np.isin(group, group[tested])
+    return find_crossings(papers, ~tested, tested, links)
+
+
+def find_crossings(
+    papers: pd.DataFrame, learnt: NDArray[np.bool_], judged: NDArray[np.bool_], links: Links = ()
+) -> list[Leak]:
+    """Photographs among `learnt` (n,) that share a group with one among `judged` (n,), in the order of `papers`."""
+    group = groups_of(papers, links)
+    crossing = learnt & np.isin(group, group[judged])
     ids = papers["image_id"].to_numpy(str)
     plant, digest = papers["observation_id"].to_numpy(str), papers["sha256"].to_numpy(str)
     pairs = {frozenset(pair) for pair in links}
     leaks = []
     for row in np.flatnonzero(crossing):
-        others = np.flatnonzero(tested & (group == group[row]))
+        others = np.flatnonzero(judged & (group == group[row]))
         equal = others[(digest[others] == digest[row]) & (digest[row] != "")]
         linked = [other for other in others if frozenset((ids[row], ids[other])) in pairs]
         same = others[plant[others] == plant[row]]

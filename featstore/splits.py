@@ -40,14 +40,7 @@ class Split:
     frame: pd.DataFrame
 
     def __post_init__(self) -> None:
-        if tuple(self.frame.columns) != COLUMNS:
-            raise SplitError(f"the columns {', '.join(COLUMNS)}", ", ".join(self.frame.columns), "Delete the file.")
-        unknown = sorted(set(self.frame["split"]) - {*SPLITS, SPARE})
-        if unknown:
-            raise SplitError(f"splits among {', '.join(SPLITS)}", listed(unknown), "Correct these rows.")
-        twice = self.frame.loc[self.frame["image_id"].duplicated(), "image_id"]
-        if len(twice):
-            raise SplitError("each image once", f"{listed(list(twice))} twice", "Correct these rows.")
+        _require_rows(self.frame)
         side = self.frame["split"].replace(SPARE, "valid")
         split_count = side.groupby(self.frame["observation_id"]).nunique()
         torn = [str(observation) for observation in split_count.index[split_count > 1]]
@@ -64,15 +57,29 @@ class Split:
         SplitError
             If an image of `papers` is not in the split.
         """
-        known = self.frame.set_index("image_id")["split"]
-        missing = papers.loc[~papers["image_id"].isin(known.index), "image_id"]
-        if len(missing):
-            raise SplitError(
-                "every image of the store in the split",
-                f"{len(missing)} that are not ({listed(list(missing))})",
-                "The store has grown: delete split.csv (or choose another --out) to draw a new split.",
-            )
-        return np.asarray(known.loc[papers["image_id"]], dtype=np.str_)
+        remedy = "The store has grown: delete split.csv (or choose another --out) to draw a new split."
+        return sides_of(self.frame, papers, remedy)
+
+
+def sides_of(rows: pd.DataFrame, papers: pd.DataFrame, remedy: str) -> NDArray[np.str_]:
+    """Split of each row of `papers`, in its order, by rows of a split; `SplitError` with `remedy` if one is lacking."""
+    known = rows.set_index("image_id")["split"]
+    missing = papers.loc[~papers["image_id"].isin(known.index), "image_id"]
+    if len(missing):
+        got = f"{len(missing)} that are not ({listed(list(missing))})"
+        raise SplitError("every image of the store in the split", got, remedy)
+    return np.asarray(known.loc[papers["image_id"]], dtype=np.str_)
+
+
+def _require_rows(frame: pd.DataFrame) -> None:
+    if tuple(frame.columns) != COLUMNS:
+        raise SplitError(f"the columns {', '.join(COLUMNS)}", ", ".join(frame.columns), "Correct the file.")
+    unknown = sorted(set(frame["split"]) - {*SPLITS, SPARE})
+    if unknown:
+        raise SplitError(f"splits among {', '.join(SPLITS)}", listed(unknown), "Correct these rows.")
+    twice = frame.loc[frame["image_id"].duplicated(), "image_id"]
+    if len(twice):
+        raise SplitError("each image once", f"{listed(list(twice))} twice", "Correct these rows.")
 
 
 def make_split(
@@ -180,12 +187,26 @@ def write_split(split: Split, path: Path) -> None:
 
 def read_split(path: Path) -> Split:
     """Read `split.csv`; a missing or unreadable one is a `SplitError`."""
+    return Split(read_rows(path))
+
+
+def read_rows(path: Path) -> pd.DataFrame:
+    """Read the rows of a split that may divide plants: each image once, on a side that there is.
+
+    Raises
+    ------
+    SplitError
+        If they are no such rows.
+    """
     try:
         frame = pd.read_csv(
             path, dtype={"image_id": "str", "observation_id": "str", "split": "str"}, keep_default_na=False
         )
     except (OSError, ValueError) as error:
         raise SplitError(
-            "a split.csv written by `heads compare`", f"{path}: {error}", "Run `heads compare` first."
+            "a split.csv written by `heads compare`",
+            f"{path}: {error}",
+            "Run `heads compare` first, or correct the path.",
         ) from error
-    return Split(frame)
+    _require_rows(frame)
+    return frame

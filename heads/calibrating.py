@@ -112,7 +112,9 @@ def calibrate_out_of_fold(
     for split, (before, brought) in judged.items():
         both = {"before": reliability(before), "after": reliability(brought)}
         found[split] = {when: told.to_json() for when, told in both.items() if told is not None}
-    return Calibrated(calibration, applied=True, unseen=True, reliability=found), out_of_fold, after
+    # Settings that were tuned have met the photographs that are predicted out of fold.
+    unseen = said.unseen is not None and bool(said.unseen.all())
+    return Calibrated(calibration, applied=True, unseen=unseen, reliability=found), out_of_fold, after
 
 
 def read_calibrated(folder: Path) -> Calibrated | None:

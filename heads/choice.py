@@ -78,22 +78,36 @@ class HeadChoice:
         inner = str(self.settings.get("of", ""))
         return HEADS[self.head].needs_engine or (inner in HEADS and HEADS[inner].needs_engine)
 
-    @property
-    def random(self) -> bool:
-        """Whether another seed gives another fit."""
-        inner = str(self.settings.get("of", ""))
-        return HEADS[self.head].random or (inner in HEADS and HEADS[inner].random)
+    def random(self, tuned: Mapping[str, Json] | None = None) -> bool:
+        """Whether another seed may give another fit.
+
+        Some heads are random by themselves; any is that keeps principal components, because those of many columns are
+        found from a random start.
+
+        Parameters
+        ----------
+        tuned
+            Settings that go before its own.
+        """
+        used = {**settings_of(self.head), **self.settings, **(tuned or {})}
+        if any(HEADS[name].random for name in (self.head, str(used.get("of", ""))) if name in HEADS):
+            return True
+        return bool(used["components"]) and used["reduction"] == "pca"
 
     def _value(self, name: str, text: str) -> Json:
-        """Read a setting as the kind of value that its default is."""
+        """Read a setting as the kind of value that its default is, or as a word that it takes besides."""
         kinds = settings_of(self.head)
         if name not in kinds:
             raise SettingsError(f"a setting of {self.head} ({', '.join(kinds)})", repr(name), "Correct --head.")
+        words = head_class(self.head).words.get(name, ())
+        if text in words:
+            return text
         read, kind = _READERS[type(kinds[name])]
         try:
             return read(text)
         except (KeyError, ValueError) as error:
-            raise SettingsError(f"{name} of {self.head} as {kind}", repr(text), "Correct --head.") from error
+            expected = f"{name} of {self.head} as {' or '.join([kind, *words])}"
+            raise SettingsError(expected, repr(text), "Correct --head.") from error
 
 
 def settings_of(head: str) -> dict[str, Json]:

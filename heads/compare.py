@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import math
-import shutil
-import tempfile
 import time
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from featstore import shell
-from featstore.errors import PhytobenchError, PredictionsError, SettingsError
-from featstore.exclusions import COPIES, EXCLUSIONS, copies_in, excluded_in
+from featstore.errors import PredictionsError, SettingsError
+from featstore.exclusions import copies_in, excluded_in
 from featstore.store import Store
 from heads.choice import parse_choices
 from heads.crew import Outcome, here, on_cluster, on_processes
+from heads.dividing import LEAKS, LeakError
 from heads.entry import Entry, read_entry
 from heads.forecast import GIB, Forecast, forecast
 from heads.head import Tell, require_setting
 from heads.leaderboard import Leaderboard
-from heads.lists import SPLIT, Lists
+from heads.lists import Lists, keep, staging
 from heads.material import Material
 from heads.protocol import Protocol
 from heads.registry import DEFAULT_HEADS, HEADS
@@ -135,7 +134,7 @@ def compare_heads(
         If store, split or settings cannot be used.
     """
     crew = crew or Crew()
-    source, material, trials = _open(store, settings, out, lists)
+    source, material, trials = _open(store, settings, out, lists, keeping=True)
     errors: dict[str, str] = {}
     units = pending(trials, material, out)
     fitted = {unit.trial.name for unit in units if unit.part is None}
@@ -150,8 +149,7 @@ def compare_heads(
         entries = [_entry(trial, out / trial.name, errors, reused=trial.name not in fitted) for trial in trials]
         facts, warnings = facts_of(store, material, settings), warnings_about(material, settings, entries)
         board = Leaderboard(tuple(entries), facts, warnings, material.species())
-        if any(not entry.error for entry in entries):
-            board.write(out)
+        board.write(out)
     return board
 
 
@@ -165,31 +163,34 @@ def foresee(
     PhytobenchError
         If store, split or settings cannot be used.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        for name in (SPLIT, EXCLUSIONS, COPIES):
-            if (out / name).is_file():
-                shutil.copy(out / name, folder)
-        try:
-            _, material, trials = _open(store, settings, Path(folder), lists)
-        except PhytobenchError as error:
-            # Told of the folder that was asked for, not of the copy that was looked at.
-            told = (text.replace(folder, str(out)) for text in (error.expected, error.got, error.remedy))
-            raise type(error)(*told) from error
+    _, material, trials = _open(store, settings, out, lists, keeping=False)
     return (crew or Crew()).forecast(pending(trials, material, out), material)
 
 
 def _open(
-    store: Store, settings: CompareSettings, out: Path, lists: Lists | None
+    store: Store, settings: CompareSettings, out: Path, lists: Lists | None, *, keeping: bool
 ) -> tuple[Source, Material, list[Trial]]:
-    """What is compared on what: the split is drawn and the lists are entered where that has not been done."""
+    """What is compared on what: the split is drawn and the lists are entered where that has not been done.
+
+    They are kept if wanted, and only if nothing is refused; of a refusal for leaks, the list of leaks is.
+    """
     backbones = _chosen(store, settings.backbones)
-    (lists or Lists()).enter(store, out)
-    source = Source(
-        store.location, backbones, settings.protocol.seed, out, excluded_in(out), copies_in(out),
-        settings.like_test, settings.n_held_out,
-    )  # fmt: skip
-    material = source.open()
-    return source, material, plan(backbones, settings, material.baselines)
+    with staging(out) as folder:
+        try:
+            (lists or Lists()).enter(store, folder)
+            source = Source(
+                store.location, backbones, settings.protocol.seed, folder, excluded_in(folder), copies_in(folder),
+                settings.like_test, settings.n_held_out,
+            )  # fmt: skip
+            material = source.open()
+        except LeakError as error:
+            if not keeping:
+                raise
+            raise error.kept_in(out / LEAKS) from error
+        trials = plan(backbones, settings, material.baselines)
+        if keeping:
+            keep(folder, out)
+    return replace(source, out=out), material, trials
 
 
 def _work(ahead: Forecast, source: Source, material: Material, crew: Crew, errors: dict[str, str]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,7 @@ from scipy.linalg import eigh, solve
 from scipy.special import log_softmax, softmax
 
 from evaluation.temperature import choose_temperature
+from featstore.errors import SettingsError
 from heads.covariance import TINY, Scatter
 from heads.effort import Size, Work
 from heads.examples import Examples, Features
@@ -22,6 +23,7 @@ from heads.threads import threads_for
 
 FILE = "lda.npz"
 CHOOSE = -1.0
+AUTO = "auto"
 GRID = (0.01, 0.03, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
 _TEMPERATURES = (0.5, 1.0, 2.0, 4.0, 8.0)
 _MOST_JUDGED = 4000
@@ -31,17 +33,18 @@ _MOST_JUDGED = 4000
 class LdaHead(Head):
     """Linear discriminant analysis with a shrunk covariance, on standardised features.
 
-    As scikit-learn's `LinearDiscriminantAnalysis(solver="lsqr")` with the same fixed shrinkage. Without validation
-    photographs `CHOOSE` takes Ledoit and Wolf's estimate, made once on all photographs less the mean of their class;
-    scikit-learn makes one per class, which costs as many times as there are classes and sees few photographs each time.
-    With them it takes the shrinkage of `GRID`, or the estimate, and the temperature that have the lowest loss on them:
-    with many columns and few photographs per class the estimate keeps directions of noise, and the probabilities are
-    far too sure.
+    As scikit-learn's `LinearDiscriminantAnalysis(solver="lsqr")` with the same fixed shrinkage. `AUTO`, and `CHOOSE`
+    without validation photographs, take Ledoit and Wolf's estimate, made once on all photographs less the mean of their
+    class; scikit-learn makes one per class, which costs as many times as there are classes and sees few photographs
+    each time. With validation photographs `CHOOSE` takes the shrinkage of `GRID`, or the estimate, and the temperature
+    that have the lowest loss on them: with many columns and few photographs per class the estimate keeps directions of
+    noise, and the probabilities are far too sure.
 
     Attributes
     ----------
     shrinkage
-        0 keeps the covariance, 1 keeps its mean variance alone; `CHOOSE` (-1) chooses.
+        0 keeps the covariance, 1 keeps its mean variance alone; `CHOOSE` (-1) chooses, `AUTO` ("auto") estimates it
+        anew in every fit.
     temperature
         The logarithms of the posterior odds are divided by it; with validation photographs it is chosen by their loss.
     shrinkage_
@@ -50,13 +53,17 @@ class LdaHead(Head):
 
     name: ClassVar[str] = "lda"
     grid = MappingProxyType({"unit_length": (False, True)})
+    words = MappingProxyType({"shrinkage": (AUTO,)})
 
-    shrinkage: float = CHOOSE
+    shrinkage: float | Literal["auto"] = CHOOSE
     temperature: float = 1.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.shrinkage != CHOOSE:
+        if isinstance(self.shrinkage, str):
+            if self.shrinkage != AUTO:
+                raise SettingsError(f"`shrinkage` as a number or {AUTO}", repr(self.shrinkage), "Correct this setting.")
+        elif self.shrinkage != CHOOSE:
             require_setting("shrinkage", self.shrinkage, low=0, high=1)
         require_setting("temperature", self.temperature, low=1e-6)
 
@@ -65,7 +72,8 @@ class LdaHead(Head):
         standardisation = self._statistics_of(train)
         number = np.searchsorted(self.classes_, train.labels)
         scatter = Scatter.of(standardisation.apply(train.features), number, train.counts)
-        self.shrinkage_ = self.shrinkage if self.shrinkage != CHOOSE else scatter.estimated_shrinkage
+        fixed = isinstance(self.shrinkage, float | int) and self.shrinkage != CHOOSE
+        self.shrinkage_ = float(self.shrinkage) if fixed else scatter.estimated_shrinkage
         with threads_for(scatter.within.shape, len(scatter.within)):
             if valid is not None and self.shrinkage == CHOOSE:
                 self.shrinkage_ = self._choose(scatter, standardisation.apply(valid.features), valid)
@@ -74,12 +82,15 @@ class LdaHead(Head):
         scores, used = standardisation.then(weights, offset), self.temperature
         if valid is not None:
             used = choose_temperature(scores.apply(valid.features), np.searchsorted(self.classes_, valid.labels))
-            self.chosen_ = {"shrinkage": self.shrinkage_, "temperature": used}
+            self.chosen_ = {"temperature": used}
+            if self.shrinkage != AUTO:
+                self.chosen_["shrinkage"] = self.shrinkage_
         self._map = Affine(scores.weights / used, scores.offset / used)
 
     def _choose(self, scatter: Scatter, features: NDArray[np.float64], valid: Examples) -> float:
         """The shrinkage under which, at its best temperature, the labels of valid are likeliest."""
-        judged = np.random.default_rng(self.seed).permutation(len(features))[:_MOST_JUDGED]
+        # One draw for all seeds: which photographs judge is no property of the head.
+        judged = np.random.default_rng(0).permutation(len(features))[:_MOST_JUDGED]
         rows, number = np.arange(len(judged)), np.searchsorted(self.classes_, valid.labels[judged])
         # In the directions of the covariance every shrinkage is a division.
         variances, directions = eigh(scatter.within)

@@ -12,7 +12,8 @@ from heads.asking import Asked
 from heads.effort import in_words
 from heads.entry import COLUMNS
 from heads.forecast import GIB, Forecast
-from heads.leaderboard import Leaderboard
+from heads.leaderboard import FILES, Leaderboard
+from heads.lists import SPLIT
 
 
 def show_board(board: Leaderboard, out: Path, *, refit: bool) -> None:
@@ -34,8 +35,9 @@ def show_board(board: Leaderboard, out: Path, *, refit: bool) -> None:
     for use, entry in ((f"Best {chosen}", board.overall), ("Start for finetune run", board.finetune)):
         if entry is not None:
             shell.say(f"{use}: {entry.trial.name}, S {entry.value(board.deciding):.4f}")
-    shell.say(f"{out}: a folder per run, split.csv, best.json, leaderboard.csv, .json and .png, classes.csv and .png,")
-    shell.say("speed.png, views.png, calibration.png")
+    there = [name for name in (SPLIT, *FILES) if (out / name).is_file()]
+    runs = [] if board.overall is None else ["a folder per run"]
+    shell.say(f"{out}: {', '.join([*runs, *there])}")
 
 
 def show_forecast(ahead: Forecast) -> None:

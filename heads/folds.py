@@ -17,10 +17,10 @@ from featstore.splits import draw_folds
 from featstore.table import FeatureTable
 from heads.examples import Examples
 from heads.head import Head, Tell, say_nothing
+from heads.material import examples_of
+from heads.protocol import Protocol
 
 FOLDS = "folds.csv"
-Learnt = Callable[[FeatureTable], Examples]
-"""What of a table is learnt from, with its weights."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,7 +88,7 @@ def predict_held_out(
     part: NDArray[np.int64],
     held: int,
     classes: NDArray[np.str_],
-    learnt: Learnt,
+    protocol: Protocol,
     tell: Tell = say_nothing,
     *,
     nested: bool = True,
@@ -103,6 +103,9 @@ def predict_held_out(
         (n,) part of each row, and which one is held out.
     classes
         What is learnt, and the columns of the result; a class that the other parts do not show has probability 0.
+    protocol
+        Which photographs are learnt from, and with which weights; what a head chooses it chooses on all of a part, each
+        counting once, as on valid.
     nested
         Whether what the head chooses (epochs, a temperature) is chosen on the part that follows, before a fit on all
         others; otherwise it is chosen on the part that is held out.
@@ -112,8 +115,8 @@ def predict_held_out(
     (m, k) for the rows that are held out.
     """
 
-    def examples(rows: NDArray[np.bool_]) -> Examples:
-        found = learnt(table.select(rows)).of(classes)
+    def examples(rows: NDArray[np.bool_], learning: Protocol | None = protocol) -> Examples:
+        found = examples_of(table.select(rows), learning).of(classes)
         if found is None:
             raise SplitError("photographs of the classes that are learnt", "none in a part", "Use fewer parts.")
         return found
@@ -124,10 +127,10 @@ def predict_held_out(
         head = first.learn(examples(rest), None, tell)
     elif nested:
         choosing = part == (held + 1) % n_folds
-        first.learn(examples(rest & ~choosing), examples(choosing), tell)
+        first.learn(examples(rest & ~choosing), examples(choosing, None), tell)
         head = first.for_refit().learn(examples(rest), None, tell)
     else:
-        head = first.learn(examples(rest), examples(~rest), tell)
+        head = first.learn(examples(rest), examples(~rest, None), tell)
     views = asked.papers["view"].to_numpy(np.str_)
     found = head.predict_proba(asked.features, views)
     lifted = np.zeros((len(asked), len(classes)), dtype=np.float32)

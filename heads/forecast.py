@@ -113,7 +113,7 @@ def effort_of(unit: Unit, material: Material) -> Effort:
         return Effort(n_bytes=copied.n_bytes) + estimate(head, everything).times(share * (2 if head.chooses else 1))
     fit = estimate(head, train)
     total = fit.times(1.0) + (estimate(head, everything) if protocol.refit else Effort())
-    if protocol.n_seeds > 1 and trial.choice.random:
+    if protocol.n_seeds > 1 and trial.choice.random():
         total = total.times(protocol.n_seeds)
     if trial.tuning:
         one = fit.seconds * (N_FOLDS - 1)

@@ -66,6 +66,8 @@ class Head(ABC):
     """Whether a fit chooses something on `valid`."""
     grid: ClassVar[Mapping[str, Sequence[Json]]] = MappingProxyType({})
     """Values of some settings that tuning combines; the defaults are among them."""
+    words: ClassVar[Mapping[str, tuple[str, ...]]] = MappingProxyType({})
+    """Words that some settings take besides values of their default's kind."""
 
     seed: int = 0
     unit_length: bool = False

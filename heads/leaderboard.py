@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, astuple, dataclass, field
 from pathlib import Path
 
@@ -14,12 +14,15 @@ from evaluation.scores import METRICS, scores_to_json
 from featstore.errors import PredictionsError
 from featstore.provenance import Json, write_json
 from heads.entry import DECISIVE, SPLITS, Entry
-from heads.pictures import draw_comparison
+from heads.pictures import PICTURES, draw_comparison
 
 SCHEMA = "leaderboard/1"
 BEST_SCHEMA = "best/1"
 FINE_TUNED_HEAD = "mlp"
 """Head that `finetune run` can put on a backbone."""
+
+FILES = ("best.json", "leaderboard.csv", "leaderboard.json", "classes.csv", *PICTURES)
+"""What `Leaderboard.write` writes; pictures only of what there is."""
 
 _FILED = {"train": "oof"}
 CSV_COLUMNS = (
@@ -132,24 +135,30 @@ class Leaderboard:
         }
 
     def write(self, out: Path) -> None:
-        """Write leaderboard.csv, classes.csv, leaderboard.json, best.json and pictures, each whole or not at all."""
+        """Write leaderboard.csv, classes.csv, leaderboard.json, best.json and pictures, each whole or not at all.
+
+        Pictures of an earlier comparison that this one has nothing to show for are removed.
+        """
         write_csv(out / "classes.csv", CLASS_COLUMNS, self._class_rows())
         write_csv(out / "leaderboard.csv", CSV_COLUMNS, [_csv_row(entry, self.overall) for entry in self.entries])
         write_json(out / "leaderboard.json", self.to_json())
         best = self.best()
-        best["finetune"] = best["finetune"] or _earlier_start(out)
+        best["finetune"] = best["finetune"] or _earlier_start(out, {entry.trial.name for entry in self.failed})
         write_json(out / "best.json", best)
-        draw_comparison(self.entries, self.overall, self.species, out)
+        drawn = draw_comparison(self.entries, self.overall, self.species, out)
+        for path in {out / name for name in PICTURES}.difference(drawn):
+            path.unlink(missing_ok=True)
 
 
-def _earlier_start(out: Path) -> Json:
-    """The start for fine-tuning that an earlier comparison chose, if its run is still there."""
+def _earlier_start(out: Path, failed: Collection[str]) -> Json:
+    """The start for fine-tuning that an earlier comparison chose, if its run is there and has not failed since."""
     try:
         earlier = json.loads((out / "best.json").read_text(encoding="utf-8"))["finetune"]
-        read_run_card(out / Path(str(earlier["run"])).name)
+        run = Path(str(earlier["run"])).name
+        read_run_card(out / run)
     except (OSError, ValueError, KeyError, TypeError, PredictionsError):
         return None
-    return dict(earlier)
+    return None if run in failed else dict(earlier)
 
 
 def _first(entries: Sequence[Entry]) -> Entry | None:

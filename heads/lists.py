@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
+import tempfile
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from featstore.errors import SplitError
+import pandas as pd
+
+from featstore.errors import PhytobenchError, SplitError
 from featstore.exclusions import (
     COPIES,
     EXCLUSIONS,
@@ -18,11 +24,15 @@ from featstore.exclusions import (
     write_exclusions,
 )
 from featstore.groups import find_leaks
-from featstore.splits import read_split, write_split
+from featstore.provenance import replacing
+from featstore.splits import Split, read_rows, sides_of, write_split
 from featstore.store import Store
-from heads.material import divide, photographs_read
+from heads.dividing import LEAKS, fitting, leaks_within, require_no_leaks
+from heads.material import photographs_read
 
 SPLIT = "split.csv"
+KEPT = (SPLIT, EXCLUSIONS, COPIES)
+"""Files in the folder of the runs that hold for all later ones."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +46,8 @@ class Lists:
     copies
         Pairs of photographs that show the same picture, such as `featstore doctor` finds.
     drop_leaks
-        Whether photographs to learn from that test shows, too, are added to what is left out, instead of refused.
+        Whether photographs to learn from that test shows, too, and those of train that belong together with one of
+        valid in a split that is there, are added to what is left out, instead of refused.
     split
         A split to use instead of drawing one, with the columns of ``split.csv``.
     """
@@ -59,21 +70,62 @@ class Lists:
         if self.copies is not None:
             write_copies(read_copies(self.copies), out / COPIES)
         if self.drop_leaks:
-            path = out / EXCLUSIONS
-            before = read_exclusions(path) if path.exists() else ()
-            left = photographs_read(store, [exclusion.image_id for exclusion in before])
-            leaks = [Exclusion(leak.image_id, f"leak: {leak}") for leak in find_leaks(left, copies_in(out))]
-            if leaks:
-                write_exclusions([*before, *leaks], path)
-
+            self._drop_leaks(store, out)
         if self.split is not None:
-            self._enter_split(self.split, store, out)
+            _enter_split(self.split, store, out)
 
-    def _enter_split(self, given: Path, store: Store, out: Path) -> None:
-        # Looked at before it is kept: a split that is refused must not stand in the way of the corrected one.
-        split = read_split(given)
-        divide(photographs_read(store, excluded_in(out)), 0, given, copies_in(out))
-        path = out / SPLIT
-        if path.exists() and not read_split(path).frame.equals(split.frame):
-            raise SplitError(f"the split of {given} in {out}", "another", "Choose another --out.")
+    def _drop_leaks(self, store: Store, out: Path) -> None:
+        path, links, split = out / EXCLUSIONS, copies_in(out), self.split or out / SPLIT
+        before = read_exclusions(path) if path.exists() else ()
+        papers = photographs_read(store, [exclusion.image_id for exclusion in before])
+        leaks = find_leaks(papers, links)
+        if self.split or split.exists():
+            papers = papers[~papers["image_id"].isin({leak.image_id for leak in leaks})].reset_index(drop=True)
+            sides = sides_of(read_rows(split), papers, f"Add them to {split}, or use another split.")
+            leaks += leaks_within(papers, sides, links)
+        if leaks:
+            write_exclusions([*before, *(Exclusion(leak.image_id, f"leak: {leak}") for leak in leaks)], path)
+
+
+def _enter_split(given: Path, store: Store, out: Path) -> None:
+    rows, path, excluded, links = read_rows(given), out / SPLIT, excluded_in(out), copies_in(out)
+    papers = photographs_read(store, excluded)
+    require_no_leaks(papers, links)
+    fitting(papers, rows, given, links, f"Correct {given}.")
+    # What is left out may be divided as it likes, and is not handed on.
+    split = Split(_without(rows, excluded))
+    if not path.exists():
         write_split(split, path)
+    elif not _without(read_rows(path), excluded).equals(split.frame):
+        raise SplitError(f"the split of {given} in {out}", "another", "Choose another --out.")
+
+
+def _without(rows: pd.DataFrame, excluded: Collection[str]) -> pd.DataFrame:
+    return rows[~rows["image_id"].isin(set(excluded))].reset_index(drop=True)
+
+
+@contextmanager
+def staging(out: Path) -> Iterator[Path]:
+    """Give a copy of the split and the lists in a folder of runs: what is entered there counts once it is `kept`.
+
+    Errors tell of `out`, not of the copy.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        for name in KEPT:
+            if (out / name).is_file():
+                shutil.copy(out / name, folder)
+        try:
+            yield Path(folder)
+        except PhytobenchError as error:
+            told = (text.replace(folder, str(out)) for text in (error.expected, error.got, error.remedy))
+            raise type(error)(*told) from error
+
+
+def keep(staged: Path, out: Path) -> None:
+    """Write what has changed in a copy by `staging` into the folder of the runs, each file whole or not at all."""
+    for name in KEPT:
+        new, old = staged / name, out / name
+        if new.is_file() and not (old.is_file() and old.read_bytes() == new.read_bytes()):
+            with replacing(old) as temporary:
+                shutil.copyfile(new, temporary)
+    (out / LEAKS).unlink(missing_ok=True)

@@ -15,11 +15,12 @@ from sklearn.utils.class_weight import compute_sample_weight
 
 from featstore.backbones.table import BACKBONES
 from featstore.errors import SplitError, TrainingError, listed
-from featstore.groups import Links, find_leaks, groups_of
-from featstore.splits import SPARE, Split, make_split, read_split, write_split
+from featstore.groups import Links, groups_of
+from featstore.splits import SPARE
 from featstore.store import Store
 from featstore.store.identity import Identity
 from featstore.table import FeatureTable, load_table
+from heads.dividing import divide
 from heads.examples import Examples
 from heads.protocol import Protocol
 from heads.weights import vote_weights, well_voted
@@ -76,7 +77,7 @@ class Material:
             raise SplitError(
                 "valid photographs of the classes in train: every choice is made on them",
                 f"{int((self.split == 'valid').sum())} valid photographs, none of such a class",
-                "Add observations, or delete split.csv to draw a new split.",
+                "Add observations, or use another split.",
             )
 
     def classes(self, *splits: str) -> list[str]:
@@ -230,43 +231,6 @@ def photographs_read(store: Store, excluded: Collection[str]) -> pd.DataFrame:
     """Papers of every photograph that could be read and is not `excluded`."""
     papers = store.papers
     return papers[(papers["status"] == "done") & ~papers["image_id"].isin(set(excluded))].reset_index(drop=True)
-
-
-def divide(papers: pd.DataFrame, seed: int, path: Path, links: Links = (), *, like_test: bool = False) -> Split:
-    """Give the split in the file `path`; if there is none, draw it and write it there.
-
-    Raises
-    ------
-    SplitError
-        If test shows a photograph or a plant that is learnt from, or the file's split lacks a photograph of `papers`,
-        trains on test, or divides a plant.
-    """
-    leaks = find_leaks(papers, links)
-    if leaks:
-        raise SplitError(
-            "photographs to learn from that test does not show, too",
-            f"{len(leaks)} that it does ({listed([str(leak) for leak in leaks])})",
-            "--drop-leaks leaves them out of train and valid; or correct the data set.",
-        )
-    if not path.exists():
-        split = make_split(papers, seed, links=links, like_test=like_test)
-        write_split(split, path)
-        return split
-    split = read_split(path)
-    used = split.of(papers)
-    remedy = f"Delete {path} to draw a new split, or choose another --out."
-    moved = papers.loc[(papers["split"] == "test") != (used == "test"), "image_id"]
-    if len(moved):
-        got = f"{len(moved)} photographs on the other side ({listed(list(moved))})"
-        raise SplitError(f"the data set's own test photographs as test in {path}", got, remedy)
-    learn = papers[used != "test"].reset_index(drop=True)
-    side = pd.Series(used[used != "test"]).replace(SPARE, "valid")
-    sides = side.groupby(groups_of(learn, links)).transform("nunique")
-    torn = learn.loc[sides.to_numpy() > 1, "image_id"]
-    if len(torn):
-        got = f"{len(torn)} photographs of one plant or file on both sides ({listed(list(torn))})"
-        raise SplitError(f"a split in {path} between plants", got, remedy)
-    return split
 
 
 def _incomplete(read: pd.DataFrame, table: FeatureTable, backbones: Sequence[str]) -> list[str]:

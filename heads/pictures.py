@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+PICTURES = ("leaderboard.png", "speed.png", "views.png", "classes.png", "calibration.png")
+"""What `draw_comparison` may draw."""
 MOST_ROWS = 40
 """Runs in one picture; the best ones."""
 
@@ -38,8 +40,7 @@ def draw_comparison(entries: Sequence[Entry], best: Entry | None, species: Mappi
 
     Returns
     -------
-    ``leaderboard.png``, ``speed.png``, ``views.png``, ``classes.png`` and ``calibration.png`` in `out`; none without a
-    run.
+    Those of `PICTURES` in `out` for which there are figures; none without a run.
     """
     shown = [entry for entry in entries if not entry.error][:MOST_ROWS]
     if best is None or not shown:

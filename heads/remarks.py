@@ -10,7 +10,6 @@ import numpy as np
 from featstore.provenance import Json, provenance
 from featstore.splits import SPARE
 from featstore.store import Store
-from heads.choice import parse_choices
 from heads.entry import Entry
 from heads.leaderboard import FINE_TUNED_HEAD
 from heads.lists import SPLIT
@@ -45,7 +44,7 @@ def facts_of(store: Store, material: Material, settings: CompareSettings) -> dic
 
 def warnings_about(material: Material, settings: CompareSettings, entries: Sequence[Entry]) -> tuple[str, ...]:
     """What a reader of the table has to know."""
-    warnings = [*material.warnings, *_without_effect(material, settings), *_votes(material, settings.protocol)]
+    warnings = [*material.warnings, *_without_effect(material, settings, entries), *_votes(material, settings.protocol)]
     warnings += [f"{entry.trial.name}: {remark}" for entry in entries for remark in entry.remarks]
     warnings += [f"{entry.trial.name} failed: {entry.error}" for entry in entries if entry.error]
     tried = any(entry.trial.head == FINE_TUNED_HEAD and not entry.error for entry in entries)
@@ -60,11 +59,12 @@ def warnings_about(material: Material, settings: CompareSettings, entries: Seque
     return tuple(warnings)
 
 
-def _without_effect(material: Material, settings: CompareSettings) -> list[str]:
+def _without_effect(material: Material, settings: CompareSettings, entries: Sequence[Entry]) -> list[str]:
     found = []
     if settings.like_test and not (material.split == SPARE).any():
         found.append(f"--valid-like-test changed nothing: {SPLIT} was there already, or no valid plant has a spare one")
-    if settings.protocol.n_seeds > 1 and not any(choice.random for choice in parse_choices(settings.heads)):
+    tried = [entry for entry in entries if not entry.error]
+    if tried and settings.protocol.n_seeds > 1 and not any(entry.spread for entry in entries):
         found.append("--seeds changed nothing: none of these heads is random")
     return found
 

@@ -139,7 +139,7 @@ def run_trial(trial: Trial, material: Material, folder: Path, fingerprint: dict[
                 predictions.write(predictions_path(temporary, split, UNCALIBRATED))
         if tuned:
             tuned.write(temporary)
-        if protocol.n_seeds > 1 and trial.choice.random:
+        if protocol.n_seeds > 1 and trial.choice.random(tuned.settings if tuned else None):
             by_seed = {protocol.seed: said}
             for seed in range(protocol.seed + 1, protocol.seed + protocol.n_seeds):
                 tell(f"seed {seed}")
@@ -240,13 +240,22 @@ def _write_log(head: Head, path: Path) -> None:
     write_csv(path, names, [[np.format_float_positional(row[name], trim="-") for name in names] for row in head.log_])
 
 
+def clear_partial(folder: Path) -> None:
+    """Remove what a process that was killed left of a run folder that it was writing."""
+    shutil.rmtree(_partial(folder), ignore_errors=True)
+
+
+def _partial(folder: Path) -> Path:
+    return folder.with_name(f".partial.{folder.name}")
+
+
 @contextmanager
 def _replacing_folder(path: Path) -> Iterator[Path]:
     """Give an empty folder beside `path`; on success it takes the place of `path`, otherwise it goes."""
     if path.exists() and not (path / CARD).is_file():
         raise PredictionsError(f"a run folder at {path}", "something else", "Move it away, or choose another --out.")
     # One name for all processes: what a killed one left behind is cleared away by the next.
-    temporary = path.with_name(f".partial.{path.name}")
+    temporary = _partial(path)
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
     try:

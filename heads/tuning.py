@@ -24,7 +24,7 @@ from heads.candidates import Candidate, Tuned
 from heads.folds import predict_held_out
 from heads.head import Tell, require_setting
 from heads.journal import Journal
-from heads.material import Material, examples_of
+from heads.material import Material
 from heads.proposals import SEARCHES
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ def _try(
         for held in range(int(part.max()) + 1):
             probability[part == held] = predict_held_out(
                 lambda: trial.create(**settings), table, part, held, classes,
-                lambda rows: examples_of(rows, trial.protocol), nested=False,
+                trial.protocol, nested=False,
             )  # fmt: skip
     except Exception as error:  # noqa: BLE001  # settings that cannot be fitted are one line, and the search goes on
         seconds = time.perf_counter() - started

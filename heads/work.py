@@ -27,7 +27,7 @@ from heads.calibrating import calibrate_out_of_fold, read_calibrated
 from heads.folds import FOLDS, Folds, open_folds, predict_held_out
 from heads.head import Tell
 from heads.lists import SPLIT
-from heads.material import Material, examples_of, load_material
+from heads.material import Material, load_material
 from heads.recipe import RECIPE
 from heads.trial import FITTED, OUT_OF_FOLD, REFITTED, UNCALIBRATED, Trial, run_trial
 
@@ -245,7 +245,7 @@ def _predict_part(trial: Trial, part: tuple[int, int], material: Material, out: 
         folds.of(table.papers, repeat),
         held,
         np.asarray(material.classes("train"), dtype=np.str_),
-        lambda rows: examples_of(rows, trial.protocol),
+        trial.protocol,
         tell,
     )
     conditions = np.frombuffer(_conditions(trial, material, folds).encode(), dtype=np.uint8)

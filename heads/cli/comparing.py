@@ -95,7 +95,10 @@ def compare(
     ] = None,
     drop_leaks: Annotated[
         bool,
-        _of_protocol("--drop-leaks", help="Leave out photographs of train and valid that test shows, too."),
+        _of_protocol(
+            "--drop-leaks",
+            help="Leave out photographs of train that valid or test shows, too, and of valid that test does.",
+        ),
     ] = False,
     tune: Annotated[bool, _of_search("--tune", help="Search settings for every head, on parts of train.")] = False,
     search: Annotated[

@@ -80,6 +80,16 @@ def test_a_failed_head_makes_the_exit_code_3(
     assert "net_a-lightgbm" in found.out
 
 
+def test_files_are_named_only_if_they_are_there(
+    make_store: MakeStore, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "runs"
+    assert call("compare", make_store().location, "--head", "ridge", "--memory", 0, "--out", out) == 3
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith(f"{out}: ")]
+    assert set(line.removeprefix(f"{out}: ").split(", ")) == {path.name for path in out.iterdir()}
+    assert "best.json" in line
+
+
 @pytest.mark.parametrize(
     ("extra", "message"),
     [

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -16,9 +18,11 @@ from sklearn.svm import LinearSVC
 from evaluation.temperature import choose_temperature
 from featstore.errors import SettingsError
 from heads.baseline import DummyHead
+from heads.choice import HeadChoice
 from heads.discriminant import CHOOSE, LdaHead
 from heads.examples import Examples
 from heads.margin import RidgeHead, SvmHead
+from heads.registry import load_head
 from heads.similarity import KnnHead, PrototypeHead
 
 D, CLASSES = 20, np.array(["10", "9", "a", "b", "c"])
@@ -60,6 +64,27 @@ def test_ldas_shrinkage_is_estimated_once_on_the_pooled_rest() -> None:
     with pytest.raises(SettingsError):
         LdaHead(shrinkage=-0.5)
     assert head.shrinkage == CHOOSE
+
+
+def test_ldas_shrinkage_can_be_estimated_whatever_valid_would_choose(tmp_path: Path) -> None:
+    choice = HeadChoice.parse("lda:shrinkage=auto")
+    assert choice.settings == {"shrinkage": "auto"}
+    with pytest.raises(SettingsError, match="shrinkage of lda as a number or auto, got 'much'"):
+        HeadChoice.parse("lda:shrinkage=much")
+    estimated, valid = LdaHead().fit(TRAIN, LABELS), Examples(TEST, TRUTH)
+    head = choice.create(0).fit(TRAIN, LABELS, valid=valid)
+    assert head.shrinkage_ == estimated.shrinkage_ != LdaHead().fit(TRAIN, LABELS, valid=valid).shrinkage_
+    assert set(head.chosen_) == {"temperature"}
+    # Fitted again on other photographs, it is estimated on these.
+    again = head.for_refit().fit(np.concatenate([TRAIN, TEST]), np.concatenate([LABELS, TRUTH]))
+    both = LdaHead().fit(np.concatenate([TRAIN, TEST]), np.concatenate([LABELS, TRUTH]))
+    assert again.shrinkage_ == both.shrinkage_ != head.shrinkage_
+    head.save(tmp_path)
+    opened = load_head(tmp_path)
+    assert opened.settings()["shrinkage"] == "auto"
+    np.testing.assert_array_equal(opened.predict_proba(TEST), head.predict_proba(TEST))
+    with pytest.raises(SettingsError, match="`shrinkage` as a number or auto"):
+        LdaHead(shrinkage="much")
 
 
 @pytest.mark.parametrize("penalty", [0.1, 100.0])

@@ -17,7 +17,7 @@ from featstore.errors import DatasetError, SettingsError, SplitError
 from featstore.splits import read_split
 from featstore.store import Store
 from featstore.table import load_table
-from heads.compare import CompareSettings, compare_heads, plan
+from heads.compare import CompareSettings, Crew, compare_heads, plan
 from heads.leaderboard import Leaderboard
 from heads.linear import LogisticHead
 from heads.lists import Lists
@@ -235,6 +235,27 @@ def test_a_head_that_fails_is_one_row(make_store: MakeStore, tmp_path: Path, mon
     assert not list(tmp_path.glob(".partial*"))
 
 
+def test_the_board_is_that_of_the_last_call_even_if_all_of_it_failed(make_store: MakeStore, tmp_path: Path) -> None:
+    store, nothing = make_store(), Crew(memory_gib=0)
+    knn, mlp = replace(LOGISTIC, heads=("knn",)), replace(LOGISTIC, backbones=("net_a",), heads=("mlp:epochs=1",))
+    compare_heads(store, knn, tmp_path)
+    board = compare_heads(store, LOGISTIC, tmp_path, crew=nothing)
+    assert [entry.trial.name for entry in board.failed] == ["net_a-logistic", "net_b-logistic"]
+    told = pd.read_csv(tmp_path / "leaderboard.csv")
+    assert told["run"].tolist() == ["net_a-logistic", "net_b-logistic"]
+    assert told["error"].str.contains("memory").all()
+    best = json.loads((tmp_path / "best.json").read_text())
+    assert (best["schema"], best["overall"], best["finetune"]) == ("best/1", None, None)
+    assert not list(tmp_path.glob("*.png")), "no picture of the comparison before"
+
+    # The start for fine-tuning of an earlier call stays, until that very head is compared again and fails.
+    compare_heads(store, mlp, tmp_path)
+    compare_heads(store, LOGISTIC, tmp_path, crew=nothing)
+    assert json.loads((tmp_path / "best.json").read_text())["finetune"]["run"] == "net_a-mlp"
+    compare_heads(store, replace(mlp, heads=("mlp:epochs=2",)), tmp_path, crew=nothing)
+    assert json.loads((tmp_path / "best.json").read_text())["finetune"] is None
+
+
 def test_an_interrupted_run_leaves_no_half(
     make_store: MakeStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -247,7 +268,9 @@ def test_an_interrupted_run_leaves_no_half(
         patch.setattr(LogisticHead, "for_refit", interrupt)
         with pytest.raises(KeyboardInterrupt):
             compare_heads(store, LOGISTIC, tmp_path)
-    assert [path.name for path in tmp_path.iterdir() if path.name != Path(store.location).name] == ["split.csv"]
+    left = {path.name for path in tmp_path.iterdir() if path.name != Path(store.location).name}
+    assert left == {"split.csv", "best.json", "leaderboard.csv", "leaderboard.json", "classes.csv"}
+    assert "not finished; the same command goes on" in (tmp_path / "leaderboard.csv").read_text()
     # As a killed process would leave it.
     (tmp_path / ".partial.net_a-logistic" / "fitted").mkdir(parents=True)
     (tmp_path / ".partial.net_a-logistic" / "rubbish").touch()

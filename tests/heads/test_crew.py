@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -60,6 +61,24 @@ def test_a_killed_process_costs_its_unit_alone(make_store: MakeStore, tmp_path: 
     finally:
         worker.end()
     assert (tmp_path / "net_a-ridge" / "run.json").is_file()
+
+
+@pytest.mark.slow
+def test_a_process_that_is_stopped_leaves_no_half(make_store: MakeStore, tmp_path: Path) -> None:
+    source = Source(make_store().location, ("net_a",), 0, tmp_path / "runs")
+    source.open()
+    head = "lightgbm:rounds=1000000,patience=1000000,learning_rate=0.000001"
+    worker = _Worker(source)
+    try:
+        worker.give(Unit(Trial(("net_a",), HeadChoice.parse(head))))
+        half = tmp_path / "runs" / ".partial.net_a-lightgbm"
+        ending = time.monotonic() + 100
+        while not half.is_dir() and time.monotonic() < ending:
+            time.sleep(0.05)
+        assert half.is_dir()
+    finally:
+        worker.end()
+    assert [path.name for path in (tmp_path / "runs").iterdir()] == ["split.csv"]
 
 
 def test_the_processes_are_as_many_as_are_asked_for(make_store: MakeStore, tmp_path: Path) -> None:

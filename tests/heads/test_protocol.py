@@ -29,7 +29,6 @@ from heads.head import Tell
 from heads.linear import LogisticHead
 from heads.lists import Lists
 from heads.margin import RidgeHead
-from heads.material import examples_of
 from heads.protocol import Protocol
 from heads.tuning import Tuning
 from heads.weights import vote_weights
@@ -185,6 +184,19 @@ def test_a_cross_validation_calibrates(make_store: MakeStore, tmp_path: Path) ->
     assert not again.reused
 
 
+@pytest.mark.parametrize("tuning", [None, Tuning(budget_s=0)])
+def test_what_tuning_has_seen_is_not_called_unseen(
+    make_store: MakeStore, tmp_path: Path, tuning: Tuning | None
+) -> None:
+    settings = replace(ONE, protocol=Protocol(n_folds=3, calibrate="all"), tuning=tuning)
+    compare_heads(make_store(), settings, tmp_path)
+    run = tmp_path / "net_b-logistic"
+    told = json.loads((run / "calibration.json").read_text())["unseen"]
+    said = Predictions.read(predictions_path(run, "train", "oof")).unseen
+    assert said is not None
+    assert told == said.all() == (tuning is None)
+
+
 def test_species_that_are_held_out_are_not_learnt(make_store: MakeStore, tmp_path: Path) -> None:
     board = compare_heads(make_store(), replace(ONE, n_held_out=1), tmp_path)
     card = read_run_card(tmp_path / "net_b-logistic")
@@ -273,9 +285,34 @@ def test_species_that_are_held_out_are_not_learnt_out_of_fold(make_store: MakeSt
     classes = np.array(material.classes("train"))
     assert len(set(table.papers["class_id"]) - {""}) == 3
     for held in range(3):
-        predict_held_out(Spy, table, folds.of(table.papers, 0), held, classes, examples_of)
+        predict_held_out(Spy, table, folds.of(table.papers, 0), held, classes, Protocol())
     assert set.union(*learnt) == set(classes.tolist())
     assert len(classes) == 2
+
+
+@pytest.mark.parametrize("nested", [True, False])
+def test_a_part_that_chooses_is_judged_on_whole_and_unweighted(make_store: MakeStore, nested: bool) -> None:
+    """As valid is: votes and class weights are about what is learnt."""
+    met: list[tuple[Examples, Examples | None]] = []
+
+    class Spy(RidgeHead):
+        def learn(self, train: Examples, valid: Examples | None = None, tell: Tell | None = None) -> RidgeHead:
+            met.append((train, valid))
+            return super().learn(train, valid, tell)
+
+    def vote(papers: pd.DataFrame) -> None:
+        papers["vote"] = np.where(papers["image_id"].str.endswith("0"), 1.0, 4.0 + np.arange(len(papers)) % 3)
+
+    table = load_table(make_store(vote), ["net_b"])
+    table = table.select((table.papers["split"] == "train").to_numpy())
+    part = np.asarray(table.papers["observation_id"].str[1:].astype(int) // 3 % 3)
+    protocol = Protocol(min_vote=2, vote_weight=True, class_weight="balanced")
+    predict_held_out(Spy, table, part, 0, np.array(["10", "100", "9"]), protocol, nested=nested)
+    learnt, judged = met[0]
+    assert judged is not None
+    assert (len(judged.labels), judged.weight) == ((part == int(nested)).sum(), None)
+    assert len(learnt.labels) == np.isin(part, [2] if nested else [1, 2]).sum() // 2, "those of a vote above 1"
+    assert learnt.weight is not None
 
 
 def test_what_is_left_after_an_interrupt_is_told_apart(
@@ -320,6 +357,41 @@ def test_a_damaged_run_is_made_again(make_store: MakeStore, tmp_path: Path, name
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     (entry,) = compare_heads(store, ONE, tmp_path).entries
     assert (entry.error, entry.reused) == ("", False)
+
+
+@pytest.mark.parametrize(
+    ("text", "tuned", "random"),
+    [
+        ("logistic", {}, False),
+        ("logistic:components=20", {}, True),
+        ("logistic:components=20,reduction=lda", {}, False),
+        ("prototype", {"components": 64}, True),
+        ("prototype:components=64", {"reduction": "lda"}, False),
+        ("lightgbm:reduction=lda", {}, True),
+        ("view_experts", {}, False),
+        ("view_experts:of=lightgbm", {}, True),
+        ("view_experts:components=20", {}, True),
+    ],
+)
+def test_settings_tell_whether_a_head_is_random(text: str, tuned: dict[str, int | str], random: bool) -> None:
+    assert HeadChoice.parse(text).random(tuned) == random
+
+
+def test_a_head_that_is_not_random_answers_alike_under_other_seeds() -> None:
+    """On so many columns that principal components are found from a random start."""
+    rng = np.random.default_rng(0)
+    features, labels = rng.normal(size=(560, 600)).astype(np.float32), rng.choice(["a", "b", "c"], 560)
+    for text in ("logistic:components=20", "lda", "ridge:components=20,reduction=lda"):
+        choice = HeadChoice.parse(text)
+        one, other = (choice.create(seed).fit(features, labels).predict_proba(features) for seed in (0, 1))
+        assert (np.abs(one - other).max() > 0.01) == choice.random(), text
+
+
+def test_seeds_are_fitted_for_a_head_that_its_settings_make_random(make_store: MakeStore, tmp_path: Path) -> None:
+    settings = replace(ONE, heads=("ridge:components=4",), protocol=Protocol(n_seeds=2))
+    board = compare_heads(make_store(), settings, tmp_path)
+    assert not any("--seeds changed nothing" in text for text in board.warnings)
+    assert board.entries[0].spread["valid"][2] == 2
 
 
 def test_options_without_effect_are_told_or_refused(make_store: MakeStore, tmp_path: Path) -> None:
