@@ -105,7 +105,8 @@ class LdaHead(Head):
 
     def _work(self, size: Size) -> Work:
         n_cells, width = float(size.n_images) * size.n_features, float(size.n_features)
-        chosen = 380.0 * width**3 if size.n_valid and self.shrinkage == CHOOSE else 2.0 * width**3
+        # As measured from 3,000 to 47,815 photographs and from 1,024 to 4,096 features.
+        chosen = 22.0 * n_cells * width if size.n_valid and self.shrinkage == CHOOSE else 2.0 * width**3
         return Work(8.0 * n_cells * width + chosen, 24.0 * n_cells + 32.0 * width**2)
 
     def _probability(self, features: Features) -> NDArray[np.float64]:

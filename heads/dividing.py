@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from evaluation.scores import write_csv
+from evaluation.cells import write_csv
 from featstore.errors import SplitError, listed
 from featstore.groups import Leak, Links, find_crossings, find_leaks
 from featstore.splits import Split, make_split, read_rows, sides_of, write_split

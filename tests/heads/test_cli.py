@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from evaluation.scores import METRICS
 from featstore.store import Store
 from heads.cli import main
 from heads.linear import LogisticHead
@@ -51,7 +52,7 @@ def test_json_is_all_there_is_on_standard_output(
     document = json.loads(capsys.readouterr().out)
     assert document == json.loads((out / "leaderboard.json").read_text())
     assert document["protocol"]["seed"] == 5
-    assert {row["metric"] for row in document["scores"]} == {"S", "S_image", "top_1", "top_3", "top_5"}
+    assert {row["metric"] for row in document["scores"]} == set(METRICS)
     assert {row["split"] for row in document["scores"]} == {"valid", "test"}
     assert {row["view"] for row in document["scores"]} == {"all", "Flower", "Leaf"}
 
