@@ -74,6 +74,7 @@ def run(app: typer.Typer, argv: Sequence[str] | None = None) -> None:
 _OS_FAULTS = {
     errno.ENOSPC: "room on the disk",
     errno.EDQUOT: "room within the quota",
+    errno.EFBIG: "files of this size to be allowed (ulimit -f)",
     errno.EACCES: "permission to read and write",
     errno.EPERM: "permission to read and write",
     errno.EROFS: "a disk that can be written",

@@ -30,6 +30,7 @@ def outcome(error: BaseException) -> int:
     [
         (DatasetError("a folder", "none", "Name one."), 1, "error: Expected a folder, got none. Name one."),
         (OSError(errno.ENOSPC, "No space left on device", "x.zarr"), 1, "room on the disk at x.zarr"),
+        (OSError(errno.EFBIG, "File too large", "x.npy"), 1, "files of this size to be allowed (ulimit -f) at x.npy"),
         (PermissionError(errno.EACCES, "Permission denied", "runs"), 1, "permission to read and write at runs"),
     ],
 )
