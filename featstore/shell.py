@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -68,7 +69,8 @@ def run(app: typer.Typer, argv: Sequence[str] | None = None) -> None:
         if expected is None:
             raise
         where, remedy = error.filename or "the output folder", "What was completed is kept; mend this and run again."
-        fail(f"Expected {expected} at {where}, got: {error.strerror}. {remedy}", 1)
+        # Not the error's own text: that of HDF5 is ten lines of addresses.
+        fail(f"Expected {expected} at {where}, got: {os.strerror(error.errno or 0)}. {remedy}", 1)
 
 
 _OS_FAULTS = {
