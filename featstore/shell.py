@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -68,12 +69,14 @@ def run(app: typer.Typer, argv: Sequence[str] | None = None) -> None:
         if expected is None:
             raise
         where, remedy = error.filename or "the output folder", "What was completed is kept; mend this and run again."
-        fail(f"Expected {expected} at {where}, got: {error.strerror}. {remedy}", 1)
+        # Not the error's own text: that of HDF5 is ten lines of addresses.
+        fail(f"Expected {expected} at {where}, got: {os.strerror(error.errno or 0)}. {remedy}", 1)
 
 
 _OS_FAULTS = {
     errno.ENOSPC: "room on the disk",
     errno.EDQUOT: "room within the quota",
+    errno.EFBIG: "files of this size to be allowed (ulimit -f)",
     errno.EACCES: "permission to read and write",
     errno.EPERM: "permission to read and write",
     errno.EROFS: "a disk that can be written",

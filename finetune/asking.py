@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
@@ -17,12 +18,12 @@ from featstore import shell
 from featstore.backbones import preprocess
 from featstore.catalog import Catalog, make_catalog
 from featstore.errors import PredictionsError, StoreError, TrainingError, listed
-from featstore.provenance import provenance
+from featstore.provenance import provenance, sha256_of_file
 from featstore.readers import read_dataset
 from featstore.readers.reader import is_photograph
-from featstore.roi import Recipe
 from featstore.store import Store
 from featstore.table import load_table
+from finetune.card import NetworkRecipe, seed_of
 from finetune.crops import Crops, cut_photographs
 from finetune.predict import Viewing, predict, with_log_sum_exp
 from finetune.saved import load_network, read_learnt
@@ -53,7 +54,7 @@ def ask(
     tta
         Variants averaged with each photograph; 0 for none.
     unseen
-        Leave out the photographs that the run has learnt or chosen from.
+        Leave out the photographs that the run has learnt or chosen from, under whatever names they come.
     photos
         Where the photographs of a store are now; None for where it was built from.
     batch_size
@@ -77,7 +78,7 @@ def ask(
         raise PredictionsError("a run of `finetune run`", f"{card.kind} in {run}", "Ask it by its own command.")
     network = load_network(run)
     out.mkdir(parents=True, exist_ok=True)
-    seen = frozenset(read_learnt(run)["image_id"]) if unseen else frozenset()
+    seen = frozenset(read_learnt(run)["sha256"]) if unseen else frozenset()
     cache = Path(tempfile.mkdtemp(prefix=".photographs-", dir=out))
     try:
         crops = crops_of(card, source, cache, photos, without=seen)
@@ -99,20 +100,28 @@ def crops_of(
 ) -> Crops:
     """Cut the photographs of a source as the network of a run is to see them.
 
+    Parameters
+    ----------
+    card
+        Of the run.
+    source, photos
+        See `ask`.
+    cache
+        Folder for the pixels.
+    without
+        sha256 of photographs to leave out.
+
     Raises
     ------
     PredictionsError
-        If the run does not say how to cut.
+        If the run does not say how to cut, or its card is damaged.
     StoreError
         If a store does not cut as the run's photographs were cut.
     TrainingError
         If no photograph is left.
     """
-    made = card.details.get("recipe")
-    roi = made.get("roi") if isinstance(made, dict) else None
-    if not isinstance(made, dict) or not isinstance(roi, dict):
-        raise PredictionsError("a run that says how to cut", f"none in {card.model}", "Train it again: finetune run.")
-    recipe, side_px = Recipe.from_json(roi), int(str(made["side_px"]))
+    made = NetworkRecipe.of(card)
+    recipe = made.roi
     if "://" in source or (Path(source) / "zarr.json").is_file():
         store = Store.open(source)
         names = [name for name in store.backbones if store.column(name).recipe.identity == recipe.identity]
@@ -128,16 +137,32 @@ def crops_of(
         for text in catalog.warnings:
             shell.warn(text)
         papers, root = catalog.frame, catalog.root
-    papers = papers[~papers["image_id"].isin(without)].reset_index(drop=True)
+    if without:
+        known = np.isin(_digests(papers, root), list(without))
+        shell.say(f"{known.sum()} of {len(known)} photographs are left out: the run has learnt or chosen from them")
+        papers = papers[~known].reset_index(drop=True)
     if papers.empty:
         raise TrainingError("photographs that the run has not seen", "none", "Leave out --unseen.")
-    return cut_photographs(papers, root, side_px, recipe, cache)
+    return cut_photographs(papers, root, made.side_px, recipe, cache)
 
 
-def seed_of(card: RunCard) -> int:
-    """Seed of a run, of which its variants at test time depend."""
-    settings = card.details.get("settings")
-    return int(str(settings.get("seed", 0))) if isinstance(settings, dict) else 0
+def _digests(papers: pd.DataFrame, root: Path) -> list[str]:
+    """sha256 of each photograph: as a store knows it, else of the file; "" of one that cannot be read."""
+    if "sha256" in papers:
+        return [str(digest) for digest in papers["sha256"]]
+
+    def digest_of(path: str) -> str:
+        try:
+            return sha256_of_file(root / path)
+        except OSError:
+            return ""  # told when it is to be cut
+
+    with shell.progress(len(papers), "comparing", "images") as bar, ThreadPoolExecutor() as threads:
+        found = []
+        for digest in threads.map(digest_of, papers["path"]):
+            found.append(digest)
+            bar.update()
+    return found
 
 
 def _read(source: Path) -> Catalog:

@@ -15,6 +15,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from sklearn.utils.class_weight import compute_sample_weight
 
+from featstore.errors import TrainingError
 from finetune.augment import augment
 from finetune.crops import Crops
 from finetune.settings import TrainSettings
@@ -48,6 +49,22 @@ def trained_rows(papers: pd.DataFrame, split: NDArray[np.str_], min_vote: float 
     """Which photographs train: those of the split whose vote is unknown or at least `min_vote`."""
     train: NDArray[np.bool_] = (split == "train") & well_voted(papers, min_vote)
     return train
+
+
+def require_step(n_batches: int, settings: TrainSettings) -> None:
+    """Refuse an epoch that would end without a step.
+
+    Raises
+    ------
+    TrainingError
+        If `accumulate` gathers more than its `n_batches` batches.
+    """
+    if settings.accumulate > n_batches:
+        raise TrainingError(
+            f"`accumulate` of at most the {n_batches} batches of an epoch",
+            str(settings.accumulate),
+            "An epoch would end without a step: lower it, or `batch_size`.",
+        )
 
 
 class TrainingBatches:

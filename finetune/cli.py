@@ -120,7 +120,7 @@ def run(
         show_reports(reports, rows, failed)
     trouble = [f"{report.folder.name}: {report.trouble}" for report in reports if report.trouble]
     if trouble:
-        remedy = "Train with a lower --rate. The weights of the best epoch were kept and scored."
+        remedy = f"{settings.against_nan} The weights of the best epoch were kept and scored."
         raise TrainingError("training to end by itself", "; ".join(trouble), remedy)
     if failed or any(report.failures for report in reports):
         raise typer.Exit(shell.EXIT_INCOMPLETE)

@@ -45,7 +45,8 @@ def load_settings(
     for source, table in ((where, content.get("augment")), ("--set", told.get("augment"))):
         if isinstance(table, Mapping):
             augment |= _checked(AugmentSettings, table, source, "augment.")
-    if augment:
+    if "augment" in values:
+        # Also an empty table, which says nothing.
         values["augment"] = AugmentSettings(**augment)  # type: ignore[arg-type]  # checked by name and type
     return TrainSettings(**values)  # type: ignore[arg-type]  # checked by name and type just above
 
@@ -84,15 +85,20 @@ def _checked(owner: type, content: Mapping[str, object], where: str, prefix: str
     hints = get_type_hints(owner)
     for key, value in content.items():
         if key not in hints:
-            near = difflib.get_close_matches(key, hints, n=1, cutoff=0.0)[0]
-            raise SettingsError(
-                f"only known settings in {where}", f"`{prefix}{key}`", f"Did you mean `{prefix}{near}`?"
-            )
+            near = _near(key, list(hints))
+            remedy = f"Did you mean `{prefix}{near}`?" if near else f"There are {', '.join(hints)}."
+            raise SettingsError(f"only known settings in {where}", f"`{prefix}{key}`", remedy)
         accepted = _accepted(hints[key])
         if not isinstance(value, accepted) or (isinstance(value, bool) and bool not in accepted):
             names = " or ".join("a table" if kind is dict else kind.__name__ for kind in accepted)
             raise SettingsError(f"`{prefix}{key}` in {where} to be {names}", f"{value!r}", "Correct the value.")
     return dict(content)
+
+
+def _near(key: str, names: Sequence[str]) -> str | None:
+    """The setting that was probably meant: one whose name is a word of `key`, else one that is spelt much alike."""
+    words = [name for name in names if name in key.split("_")]
+    return next(iter([*words, *difflib.get_close_matches(key, names, n=1)]), None)
 
 
 def _accepted(hint: object) -> tuple[type, ...]:

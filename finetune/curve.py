@@ -45,9 +45,12 @@ def draw_curve(log: Sequence[Mapping[str, float]], path: Path, title: str) -> No
         axes.plot(best, value, "o", markersize=11, markerfacecolor="none", markeredgecolor=_MARK, markeredgewidth=1.5)
         axes.set_ylabel(label)
     loss.legend(loc="best", frameon=False)
-    rate.step(range(len(log)), [row["learning_rate"] for row in log], where="mid", color=_MARK)
+    rates = [row["learning_rate"] for row in log]
+    # A logarithmic axis has no 0, where a cosine may end: it is drawn a decade below all others, and labelled 0.
+    lowest = min((value for value in rates if value > 0), default=1.0) / 10
+    rate.step(range(len(log)), [max(value, lowest) for value in rates], where="mid", color=_MARK)
     rate.set_yscale("log")
-    _label_rates(rate, sorted({row["learning_rate"] for row in log}))
+    _label_rates(rate, {max(value, lowest): f"{value:.2g}" for value in rates})
     rate.set_ylabel("rate")
     rate.set_xlabel("epoch (0: before training)")
     rate.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
@@ -61,8 +64,9 @@ def draw_curve(log: Sequence[Mapping[str, float]], path: Path, title: str) -> No
         figure.savefig(temporary, dpi=110)
 
 
-def _label_rates(axes: Axes, rates: Sequence[float]) -> None:
+def _label_rates(axes: Axes, labels: Mapping[float, str]) -> None:
     """Write the rates that occurred beside the axis instead of powers of ten, few enough and apart to be read."""
+    rates = sorted(labels)
     low, high = rates[0] / 1.5, rates[-1] * 1.5
     # Labels need some room each; the highest and the lowest come first.
     apart = (high / low) ** (1 / _MOST_RATES)
@@ -70,7 +74,7 @@ def _label_rates(axes: Axes, rates: Sequence[float]) -> None:
     for rate in (rates[-1], rates[0], *rates[-2:0:-1]):
         if all(max(rate, other) >= apart * min(rate, other) for other in chosen):
             chosen.append(rate)
-    axes.set_yticks(chosen, [f"{rate:.2g}" for rate in chosen])
+    axes.set_yticks(chosen, [labels[rate] for rate in chosen])
     axes.set_yticks([], minor=True)
     axes.set_ylim(low, high)
 

@@ -14,6 +14,7 @@ from evaluation.runs import RunCard, read_run_card
 from featstore import shell
 from featstore.errors import PredictionsError, TrainingError
 from featstore.provenance import Json, sha256_of_file, write_text
+from featstore.store.lease import only_writer
 from finetune.settings import TrainSettings
 from finetune.start import Start
 from finetune.train import CHECKPOINT, WEIGHTS
@@ -88,7 +89,7 @@ def in_place_of(folder: Path, content: Mapping[str, Json], *, restart: bool = Fa
     TrainingError
         If an interrupted run of other content lies there, and `restart` was not asked for.
     """
-    work = folder.with_name(f".{folder.name}.partial")
+    work = _work_of(folder)
     _begin(work, json.dumps(content, sort_keys=True), restart=restart)
     try:
         yield work
@@ -104,8 +105,8 @@ def in_place_of(folder: Path, content: Mapping[str, Json], *, restart: bool = Fa
         if has_state:
             shell.warn(f"{kept}: the best weights so far are {WEIGHTS}; the same command goes on.")
         raise
-    for name in (CHECKPOINT, CONTENT, IMAGES):
-        (work / name).unlink(missing_ok=True)
+    # From here on the hidden folder is whole: `mend` tells it by this file from one that an interrupted run left.
+    (work / CONTENT).unlink()
     _take_place(work, folder)
 
 
@@ -122,13 +123,77 @@ def copy_in_place_of(folder: Path) -> Iterator[Path]:
         shutil.rmtree(work, ignore_errors=True)
 
 
+def mend(folder: Path) -> None:
+    """Finish what a kill in the last moments of a run left half done, between two renames.
+
+    A whole run that has not taken its place takes it; where there is none, the earlier run is put back.
+    """
+    work, old = _work_of(folder), _old_of(folder)
+    if not (old.exists() or _is_whole(work)):
+        return
+    # No run is at work on it, or this is refused.
+    with only_writer(folder.parent, folder.name):
+        if folder.exists() and not _is_run(folder):
+            return
+        if _is_whole(work):
+            _take_place(work, folder)
+        elif folder.exists():
+            shutil.rmtree(old, ignore_errors=True)
+        elif _is_run(old):
+            shell.warn(f"{folder} is put back: a run that was to replace it was killed at its end.")
+            old.rename(folder)
+
+
 def _take_place(work: Path, folder: Path) -> None:
-    old = folder.with_name(f".{folder.name}.old")
-    shutil.rmtree(old, ignore_errors=True)
+    """Put a whole run where an earlier one may be; a kill at any moment leaves one of the two for `mend`."""
+    for name in (CHECKPOINT, IMAGES):
+        (work / name).unlink(missing_ok=True)
+    old = _old_of(folder)
     if folder.exists():
+        shutil.rmtree(old, ignore_errors=True)
         folder.rename(old)
     work.rename(folder)
     shutil.rmtree(old, ignore_errors=True)
+
+
+def _work_of(folder: Path) -> Path:
+    return folder.with_name(f".{folder.name}.partial")
+
+
+def _old_of(folder: Path) -> Path:
+    return folder.with_name(f".{folder.name}.old")
+
+
+def _is_run(folder: Path) -> bool:
+    """Whether a folder holds a run, whose card is written last."""
+    try:
+        read_run_card(folder)
+    except PredictionsError:
+        return False
+    return True
+
+
+def _is_whole(work: Path) -> bool:
+    """Whether a hidden folder holds all of a run and only its place is lacking."""
+    return not (work / CONTENT).exists() and _is_run(work)
+
+
+def keep_from(trouble: str, folder: Path, work: Path, remedy: str) -> None:
+    """Refuse that a run whose loss became no number takes the place of an earlier one that ended well.
+
+    Raises
+    ------
+    TrainingError
+        If there is such an earlier run; the state of the new one is thrown away, so that other settings may begin.
+    """
+    if not (trouble and folder.exists()) or read_run_card(folder).details.get("trouble"):
+        return
+    (work / CHECKPOINT).unlink(missing_ok=True)
+    raise TrainingError(
+        f"training to end by itself before it replaces the earlier run in {folder}",
+        trouble,
+        f"The earlier run stays. {remedy}",
+    )
 
 
 def _begin(work: Path, content: str, *, restart: bool) -> None:

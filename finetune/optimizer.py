@@ -10,7 +10,7 @@ from keras import ops
 
 from finetune.settings import TrainSettings
 
-_SPARED = ("bias", "gamma", "beta")
+_POOLING = (keras.layers.GlobalAveragePooling2D, keras.layers.GlobalMaxPooling2D)
 
 
 class LayerwiseSGD(keras.optimizers.SGD):  # type: ignore[misc]  # Keras is published without types
@@ -24,8 +24,8 @@ class LayerwiseSGD(keras.optimizers.SGD):  # type: ignore[misc]  # Keras is publ
     factors
         Path of a variable -> factor on the rate; one that is absent has 1.
     decay
-        Share of a weight matrix, times its rate, that a step takes away [1]_; biases and the parameters of
-        normalisation are spared.
+        Share of a weight matrix, times its rate, that a step takes away [1]_; vectors - biases, the parameters of
+        normalisation, layer scales - are spared.
     options
         As of `keras.optimizers.SGD`, without its `weight_decay`.
 
@@ -47,7 +47,7 @@ class LayerwiseSGD(keras.optimizers.SGD):  # type: ignore[misc]  # Keras is publ
         """Make the optimizer's own variables for these."""
         super().build(variables)
         self._factors = [self._factor_of(variable.path, 1.0) for variable in variables]
-        self._decays = [0.0 if v.path.rsplit("/", 1)[-1] in _SPARED else self._decay for v in variables]
+        self._decays = [self._decay if len(variable.shape) > 1 else 0.0 for variable in variables]
 
     def update_step(
         self, gradient: keras.KerasTensor, variable: keras.Variable, learning_rate: keras.KerasTensor
@@ -78,18 +78,21 @@ def rate_factors(network: keras.Model, decay: float) -> dict[str, float]:
     """Factor on the rate of every variable of the backbone that is not 1.
 
     The stage of a layer is the number of times that the image has been halved when it leaves the layer. The topmost
-    stage has the factor `decay`, each one below it `decay` times that of the one above.
+    stage has the factor `decay`, each one below it `decay` times that of the one above. Gates (squeeze and excite),
+    whose layers see means of the whole image, belong to the stage that they gate.
     """
     if decay == 1.0:
         return {}
     side_px = network.input_shape[1]
     stages: dict[str, int] = {}
-    stage = 0
+    stage, pooled = 0, False
     for layer in network.layers[:-1]:
         shape: tuple[int | None, ...] = getattr(layer.output, "shape", ())
+        pooled = pooled or isinstance(layer, _POOLING)
         # Padded and unpadded layers of one stage differ by a few pixels, so the halvings are rounded.
         if len(shape) == 4 and shape[1]:
-            stage = round(math.log2(side_px / shape[1]))
+            pooled = pooled and shape[1] == 1
+            stage = stage if pooled else round(math.log2(side_px / shape[1]))
         stages |= {variable.path: stage for variable in layer.trainable_variables}
     top = max(stages.values(), default=0)
     return {path: decay ** (top + 1 - stage) for path, stage in stages.items()}

@@ -22,6 +22,7 @@ from evaluation.scores import METRICS, SCHEMA, Score, score_predictions, scores_
 from evaluation.table import Line
 from featstore import shell
 from featstore.provenance import Json
+from finetune.card import whole_number
 from finetune.settings import TrainSettings
 from finetune.start import SPLITS, Start
 from heads.trial import REFITTED
@@ -96,14 +97,20 @@ class Report:
     def of(
         cls, folder: Path, rows: Sequence[Judged], details: Mapping[str, Json], *, kept: Kept, random_weights: bool
     ) -> Report:
-        """Join the rows and what the run card says."""
-        failures = details["failures"]
+        """Join the rows and what the run card says.
+
+        Raises
+        ------
+        PredictionsError
+            If the card is damaged.
+        """
+        failures = details.get("failures")
         return cls(
             folder=folder,
             rows=tuple(rows),
-            epochs_run=int(str(details["epochs_run"])),
-            best_epoch=int(str(details["best_epoch"])),
-            trouble=str(details["trouble"]),
+            epochs_run=whole_number(details, "epochs_run"),
+            best_epoch=whole_number(details, "best_epoch"),
+            trouble=str(details.get("trouble", "")),
             failures={key: str(reason) for key, reason in failures.items()} if isinstance(failures, dict) else {},
             kept=kept,
             random_weights=random_weights,

@@ -31,6 +31,8 @@ from finetune.folder import (
     copy_in_place_of,
     finished_card,
     in_place_of,
+    keep_from,
+    mend,
 )
 from finetune.model import set_trainable
 from finetune.model_card import write_model_card
@@ -76,8 +78,9 @@ def finetune_all(request: Request, backbones: Sequence[str]) -> tuple[list[Repor
                 raise
             shell.warn(f"{name} was not fine-tuned: {error}")
             failed[str(name)] = error
-    if cache is not None and not failed:
-        # Another process that still cuts into it keeps it.
+    cache = cache or cache_of(reports[0].folder)
+    if cache.exists():
+        # A network failed, or a run was killed at its very end. Another process that still cuts into it keeps it.
         with suppress(LockedError), only_writer(cache.parent, cache.name):
             shutil.rmtree(cache, ignore_errors=True)
     return reports, failed
@@ -88,7 +91,7 @@ def finetune(request: Request, cache: Path | None = None, *, keep_cache: bool = 
 
     A finished run of the same settings, store, split and starting head is reported again, not computed; where only
     settings of predicting are others, its weights are kept and predict anew. One that was interrupted goes on. Any
-    other is replaced once the new one is complete.
+    other is replaced once the new one is complete, and stays if the loss of the new one became no number.
 
     Parameters
     ----------
@@ -101,6 +104,8 @@ def finetune(request: Request, cache: Path | None = None, *, keep_cache: bool = 
 
     Raises
     ------
+    TrainingError
+        If the loss became no number and an earlier run would be lost for it.
     PhytobenchError
         If something is missing, damaged or does not belong together (see `open_start`), or photographs and
         weights no longer give the stored features.
@@ -109,6 +114,7 @@ def finetune(request: Request, cache: Path | None = None, *, keep_cache: bool = 
     settings, folder = request.settings, (request.out or request.runs) / f"{start.identity.backbone}-finetuned"
     # Before training: the whole network shares its weights with the head.
     rows = starting_rows(start)
+    mend(folder)
     card = finished_card(folder, start, settings)
     kept: Kept = "nothing"
     if card is None:
@@ -122,7 +128,7 @@ def finetune(request: Request, cache: Path | None = None, *, keep_cache: bool = 
         cache = cache or cache_of(folder)
         with only_writer(folder.parent, folder.name), only_writer(cache.parent, cache.name):
             with in_place_of(folder, content, restart=request.restart) as work:
-                card = _compute(start, settings, cache, work)
+                card = _compute(start, settings, cache, work, folder)
                 rows = _judged(rows, settings, work)
             if not keep_cache:
                 shutil.rmtree(cache, ignore_errors=True)
@@ -147,8 +153,8 @@ def _judged(rows: list[Judged], settings: TrainSettings, work: Path) -> list[Jud
     return every
 
 
-def _compute(start: Start, settings: TrainSettings, cache: Path, work: Path) -> RunCard:
-    """Train, predict and write everything into `work`, the card last."""
+def _compute(start: Start, settings: TrainSettings, cache: Path, work: Path, folder: Path) -> RunCard:
+    """Train, predict and write everything into `work`, which is to take the place of `folder`, the card last."""
     identity = start.identity
     name, side_px = f"{identity.backbone}-finetuned", settings.side_px or identity.side_px
     use_all_devices(min(settings.batch_size, int(start.parts(settings)["train"].sum())))
@@ -164,6 +170,7 @@ def _compute(start: Start, settings: TrainSettings, cache: Path, work: Path) -> 
     usual = settings.precision == "float32" and side_px == identity.side_px
     trained = network if usual else assemble(start, name, side_px, settings.precision)
     training, counts = _train(trained, start, crops, settings, work)
+    keep_from(training.trouble, folder, work, settings.against_nan)
     if training.trouble:
         shell.warn(f"{training.trouble}; the weights of epoch {training.best_epoch} are kept.")
     if settings.precision != "float32":

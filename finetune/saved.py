@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import cast
 
 import keras
 import numpy as np
@@ -11,9 +10,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from evaluation.runs import RunCard, read_run_card
-from featstore.backbones import Pooling, build_backbone
-from featstore.errors import PredictionsError, TrainingError, WeightsError, listed
+from featstore.backbones import build_backbone
+from featstore.errors import PredictionsError, TrainingError, WeightsError
 from featstore.provenance import Json, replacing
+from finetune.card import NetworkRecipe
 from finetune.model import join
 from finetune.report import Judged, results_of
 from finetune.settings import TrainSettings
@@ -97,18 +97,11 @@ def load_network(folder: Path) -> keras.Model:
         If the weights do not fit the recipe.
     """
     card = read_run_card(folder)
-    recipe = card.details.get("recipe")
     head = load_head(folder / HEAD)
-    if card.kind != "finetuned" or not isinstance(recipe, dict) or not isinstance(head, MlpHead):
+    if card.kind != "finetuned" or not isinstance(head, MlpHead):
         raise TrainingError("a run of `finetune run`", f"one of kind {card.kind}: {folder}", "Name another folder.")
-    lacking = [name for name in ("backbone", "side_px", "pooling", "roi") if name not in recipe]
-    if lacking:
-        raise PredictionsError(
-            "a recipe of the network in run.json", f"one without {listed(lacking)}", "Train it again: finetune run."
-        )
-    backbone = build_backbone(
-        str(recipe["backbone"]), "random", int(str(recipe["side_px"])), cast("Pooling", recipe["pooling"])
-    )
+    recipe = NetworkRecipe.of(card)
+    backbone = build_backbone(recipe.backbone, "random", recipe.side_px, recipe.pooling)
     network = join(backbone, head.network, card.model)
     try:
         network.load_weights(folder / WEIGHTS)

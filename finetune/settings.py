@@ -174,6 +174,13 @@ class TrainSettings:
         """Number of variants at test time by the name that their file bears: ``""`` plain, ``"tta5"``."""
         return {"": 0, f"tta{self.tta}": self.tta} if self.tta else {"": 0}
 
+    @property
+    def against_nan(self) -> str:
+        """What to do if the loss became no number."""
+        if self.precision == "mixed_float16":
+            return "Numbers above 65,504 overflow in mixed_float16: train in mixed_bfloat16 or float32."
+        return "Train with a lower --rate."
+
     def as_json(self) -> dict[str, Json]:
         """Give every setting by name, as it is written into ``run.json``."""
         return dataclasses.asdict(self)

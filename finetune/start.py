@@ -22,7 +22,7 @@ from featstore.splits import read_split
 from featstore.store import Store
 from featstore.store.identity import Identity
 from featstore.table import FeatureTable, load_table
-from finetune.batches import trained_rows
+from finetune.batches import require_step, trained_rows
 from finetune.settings import TrainSettings
 from heads.mlp import MlpHead
 from heads.registry import load_head
@@ -200,7 +200,8 @@ def require_trainable(start: Start, settings: TrainSettings) -> None:
     Raises
     ------
     TrainingError
-        If there are fewer than two classes or no photographs of known class to train or to validate on.
+        If there are fewer than two classes, no photographs of known class to train or to validate on, or fewer
+        batches of them than one step gathers.
     """
     if len(start.classes) < 2:
         raise TrainingError(
@@ -216,6 +217,8 @@ def require_trainable(start: Start, settings: TrainSettings) -> None:
             "no valid photograph of a known class",
             "Run `heads compare` again so that it draws a split with valid photographs.",
         )
+    n_train = int(parts["train"].sum())
+    require_step(n_train // min(settings.batch_size, n_train), settings)
 
 
 def _starting_run(runs: Path, backbone: str | None) -> Path:

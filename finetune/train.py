@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from featstore import shell
 from featstore.errors import TrainingError
 from featstore.provenance import replacing
-from finetune.batches import Batch, ReadAhead, TrainingBatches
+from finetune.batches import Batch, ReadAhead, TrainingBatches, require_step
 from finetune.checkpoint import read_log, restore, write_checkpoint
 from finetune.crops import Crops
 from finetune.curve import draw_curve
@@ -121,17 +121,14 @@ def train(
     """
     # The same layers without an optimizer, whose variables would be saved with the weights.
     bare = keras.Model(network.input, network.output, name=network.name)
-    if settings.accumulate > len(batches):
-        raise TrainingError(
-            f"`accumulate` of at most the {len(batches)} batches of an epoch",
-            str(settings.accumulate),
-            "An epoch would end without a step: lower it, or `batch_size`.",
-        )
+    require_step(len(batches), settings)
     log = read_log(folder / CHECKPOINT) or []
     resumed_at = max(len(log) - 1, 0)
     if log:
         make_ready(network, settings, max(resumed_at, 1))
         restore(folder / CHECKPOINT, network, optimizer=True)
+        # The process may have ended between the checkpoint and these.
+        _write(log, folder, network.name)
         shell.say(f"an interrupted run goes on after epoch {resumed_at}")
     else:
         seed_dropout(network, settings.seed)
@@ -273,17 +270,21 @@ def _row(
 
 
 def _record(log: Sequence[Mapping[str, float]], folder: Path, network: keras.Model) -> None:
-    _write(log, folder, network.name)
+    """Write the checkpoint, then what can be made from it again."""
     write_checkpoint(folder / CHECKPOINT, network, log)
+    _write(log, folder, network.name)
 
 
 def _write(log: Sequence[Mapping[str, float]], folder: Path, title: str) -> None:
-    """Write the log and draw the curve."""
+    """Write the log and draw the curve; a picture that fails costs nobody an epoch."""
     with replacing(folder / LOG) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(COLUMNS)
         writer.writerows([int(row["epoch"]), *(row[name] for name in COLUMNS[1:])] for row in log)
-    draw_curve(log, folder / CURVE, title)
+    try:
+        draw_curve(log, folder / CURVE, title)
+    except Exception as error:  # noqa: BLE001  # whatever it is, hours of training weigh more than a picture
+        shell.warn(f"{CURVE} was not drawn ({type(error).__name__}: {error}); training goes on")
 
 
 def _told(row: Mapping[str, float], settings: TrainSettings) -> str:

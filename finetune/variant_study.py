@@ -22,8 +22,9 @@ from evaluation.runs import predictions_path, read_run_card
 from featstore.backbones import preprocess
 from featstore.errors import PredictionsError
 from featstore.provenance import Json, replacing
-from finetune.asking import crops_of, seed_of
+from finetune.asking import crops_of
 from finetune.augment import VARIANTS
+from finetune.card import seed_of
 from finetune.display import told
 from finetune.predict import Viewing, each_variant
 from finetune.report import Judged, judge

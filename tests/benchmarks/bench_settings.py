@@ -43,8 +43,14 @@ SETTINGS: Mapping[str, TrainSettings] = {
 }
 TOP = {"mobilenet": "conv_dw_12", "mobilenet_v2": "block_14"}
 """Where the top begins, for "top alone"."""
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#555555")
-MARKS = ("o", "s", "^", "D", "v")
+STYLES = {
+    "default": ("#0072B2", "o"),
+    "rate 1e-4": ("#CC79A7", "D"),
+    "by stage": ("#D55E00", "s"),
+    "batch statistics": ("#555555", "v"),
+    "top alone": ("#009E73", "^"),
+}
+"""Colour and mark of a setting, the same in every panel."""
 COLUMNS = ("network", "setting", "loss before", "lowest", "at epoch", "S on valid", "less the start")
 
 
@@ -70,8 +76,8 @@ def draw(reports: Mapping[str, Mapping[str, Report]], path: Path) -> None:
     FigureCanvasAgg(figure)
     panels: list[Axes] = list(figure.subplots(1, len(reports), squeeze=False)[0])
     for axes, (backbone, found) in zip(panels, reports.items(), strict=True):
-        for colour, mark, (name, report) in zip(COLOURS, MARKS, found.items(), strict=False):
-            losses = curve_of(report)
+        for name, report in found.items():
+            losses, (colour, mark) = curve_of(report), STYLES[name]
             axes.plot(range(len(losses)), losses, color=colour, marker=mark, markersize=4, label=name)
         axes.axhline(losses[0], color="#999999", linestyle=":", linewidth=1)
         axes.set_title(backbone)
@@ -80,7 +86,8 @@ def draw(reports: Mapping[str, Mapping[str, Report]], path: Path) -> None:
         axes.grid(visible=True, alpha=0.3)
         axes.spines[["top", "right"]].set_visible(False)
     panels[0].set_ylabel("validation loss (cross-entropy)")
-    panels[0].legend(frameon=False)
+    fullest = max(range(len(panels)), key=lambda number: len(panels[number].lines))
+    panels[fullest].legend(frameon=False)
     with replacing(path) as temporary:
         figure.savefig(temporary, dpi=110, format="png")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import pickle
 import subprocess
 import sys
@@ -30,6 +31,11 @@ def outcome(error: BaseException) -> int:
     [
         (DatasetError("a folder", "none", "Name one."), 1, "error: Expected a folder, got none. Name one."),
         (OSError(errno.ENOSPC, "No space left on device", "x.zarr"), 1, "room on the disk at x.zarr"),
+        (
+            OSError(errno.EFBIG, "Can't write data (file write failed: buf = 0x5601384d4df8)", "x.npy"),
+            1,
+            f"files of this size to be allowed (ulimit -f) at x.npy, got: {os.strerror(errno.EFBIG)}. What",
+        ),
         (PermissionError(errno.EACCES, "Permission denied", "runs"), 1, "permission to read and write at runs"),
     ],
 )

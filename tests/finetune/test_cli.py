@@ -124,6 +124,14 @@ def test_what_is_doubtful_is_told_and_decides_the_exit_code(
     assert told in capsys.readouterr().err
 
 
+def test_a_loss_that_overflowed_in_16_bits_is_told_what_helps(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    report = replace(REPORT, trouble="the training loss became nan")
+    assert call(monkeypatch, report, "--precision", "mixed_float16")[0] == 1
+    assert "train in mixed_bfloat16 or float32" in capsys.readouterr().err
+
+
 def test_a_wrong_setting_is_refused_before_anything_is_read(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         main(["run", "nowhere.zarr", "--rate", "2"])

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from keras import ops
 
@@ -28,14 +29,16 @@ from featstore.synth import SynthSettings, synthesise
 from featstore.table import load_table
 from finetune import crops as crops_module
 from finetune import run as run_module
-from finetune.asking import ask
+from finetune.asking import ask, crops_of
 from finetune.augment import VARIANTS
+from finetune.card import seed_of
 from finetune.folder import InterruptedTrainingError
-from finetune.report import base_of, fused_rows
+from finetune.report import Report, base_of, fused_rows
 from finetune.run import finetune, finetune_all
 from finetune.saved import load_network
 from finetune.settings import TrainSettings
 from finetune.start import Request, open_start, require_trainable
+from finetune.train import CHECKPOINT, Training
 from finetune.variant_study import study
 from heads.compare import CompareSettings, compare_heads
 from heads.protocol import Protocol
@@ -308,6 +311,43 @@ def test_an_interrupt_keeps_the_best_so_far_and_the_earlier_run(
     assert not [path for path in runs.iterdir() if path.name.startswith(f".{BACKBONE}-finetuned") and path.is_dir()]
 
 
+def test_a_run_that_a_kill_kept_from_its_place_takes_it(
+    finished: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs = tmp_path / "runs"
+    shutil.copytree(finished.runs, runs)
+    folder = runs / f"{BACKBONE}-finetuned"
+    # As a kill leaves it between the two renames at the end.
+    shutil.copytree(folder, runs / f".{folder.name}.old")
+    folder.rename(runs / f".{folder.name}.partial")
+    (runs / f".{folder.name}.photographs").mkdir()
+    monkeypatch.setattr(run_module, "train", not_again)
+    reports, _ = finetune_all(Request(finished.store, runs, QUICK), [])
+    assert [report.kept for report in reports] == ["everything"]
+    assert not [path for path in runs.iterdir() if path.name.startswith(".") and path.is_dir()]
+
+
+def test_a_loss_that_is_no_number_does_not_cost_the_earlier_run(
+    finished: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs = tmp_path / "runs"
+    shutil.copytree(finished.runs, runs)
+    folder = runs / f"{BACKBONE}-finetuned"
+    before = {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
+
+    def diverging(*args: object) -> Training:
+        work = args[-1]
+        assert isinstance(work, Path)
+        (work / CHECKPOINT).write_bytes(b"of the epochs before")
+        return Training(({}, {}), 0, "the training loss became nan in step 1 of epoch 1")
+
+    monkeypatch.setattr(run_module, "train", diverging)
+    with pytest.raises(TrainingError, match=r"nan in step 1 .* The earlier run stays\. Train with a lower --rate"):
+        finetune(Request(finished.store, runs, replace(QUICK, rate=0.5)))
+    assert {path.name: path.stat().st_mtime_ns for path in folder.iterdir()} == before
+    assert not (runs / f".{folder.name}.partial").exists(), "another rate may begin"
+
+
 def test_other_weights_than_the_stores_are_refused_before_anything_is_decoded(house: House) -> None:
     with pytest.raises(WeightsError, match="--weights PATH"):
         finetune(Request(house.store, house.runs, QUICK, weights="random:1"))
@@ -386,6 +426,11 @@ def test_low_votes_are_left_out_of_training_alone(house: House) -> None:
     np.testing.assert_array_equal(some["left out by vote"], low)
 
 
+def test_too_few_batches_for_a_step_are_refused_before_anything_is_decoded(house: House) -> None:
+    with pytest.raises(TrainingError, match="`accumulate`"):
+        open_start(Request(house.store, house.runs, replace(QUICK, accumulate=1000)))
+
+
 def test_lists_leave_photographs_out(house: House, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     start = open_start(Request(house.store, house.runs, QUICK))
     chosen = str(start.table.papers["image_id"].iloc[0])
@@ -461,6 +506,24 @@ def test_photographs_that_nobody_has_named_get_answers(
     np.testing.assert_array_equal(again.predictions.probability[0], flat.predictions.probability[2])
 
 
+def test_photographs_that_the_run_has_learnt_are_known_by_what_they_are(
+    finished: House, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run, new = tmp_path / "run", tmp_path / "new"
+    shutil.copytree(finished.runs / f"{BACKBONE}-finetuned", run)
+    new.mkdir()
+    papers = Store.open(finished.store).papers.set_index("image_id")
+    learnt = pd.read_csv(run / "learnt.csv", dtype=str)
+    shutil.copy(finished.photos / papers.loc[learnt["image_id"].iloc[0], "path"], new / "renamed.jpg")
+    test = Predictions.read(predictions_path(run, "test")).image_id[0]
+    shutil.copy(finished.photos / papers.loc[test, "path"], new / "fresh.jpg")
+    # A photograph of this name was learnt, but not this one.
+    learnt.assign(image_id=["fresh.jpg", *learnt["image_id"][1:]]).to_csv(run / "learnt.csv", index=False)
+    asked, _ = ask(run, str(new), tmp_path / "answers", unseen=True)
+    assert list(asked.predictions.image_id) == ["fresh.jpg"]
+    assert "1 of 2 photographs are left out" in capsys.readouterr().err
+
+
 def test_photographs_that_come_back_into_an_interrupted_run_begin_it_anew(
     house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -531,6 +594,7 @@ def test_several_networks_share_their_photographs_and_are_fused(
     assert len(decoded) == len(set(decoded)), "each photograph is decoded once"
     assert [report.folder.name for report in reports] == ["mobilenet-finetuned", f"{BACKBONE}-finetuned"]
     assert list(failed) == ["vgg16"]
+    assert not list(runs.glob(".*.photographs"))
     rows = fused_rows(reports)
     assert [(row.split, row.line.run) for row in rows] == [
         (split, f"2 {name}, fused")
@@ -565,10 +629,35 @@ def test_a_damaged_card_is_refused(finished: House, tmp_path: Path) -> None:
     run = tmp_path / "run"
     shutil.copytree(finished.runs / f"{BACKBONE}-finetuned", run)
     content = json.loads((run / "run.json").read_text())
-    del content["details"]["recipe"]["pooling"]
-    (run / "run.json").write_text(json.dumps(content))
-    with pytest.raises(PredictionsError, match="without pooling"):
-        load_network(run)
+    recipe = content["details"]["recipe"]
+    for spoilt, told in (
+        ({key: value for key, value in recipe.items() if key != "pooling"}, "without pooling"),
+        ({**recipe, "side_px": "x"}, "`side_px` in run.json"),
+        ({**recipe, "side_px": 1}, "at least 8 px"),
+        ({**recipe, "backbone": "nothing"}, "nothing"),
+        ({**recipe, "roi": 3}, "a recipe with name and views"),
+        (None, "without backbone"),
+    ):
+        details = {**content["details"], "recipe": spoilt}
+        (run / "run.json").write_text(json.dumps({**content, "details": details}))
+        with pytest.raises(PredictionsError, match=told):
+            load_network(run)
+        with pytest.raises(PredictionsError, match=told):
+            crops_of(read_run_card(run), str(finished.photos), tmp_path / "cut", None)
+
+
+@pytest.mark.parametrize(("name", "value"), [("epochs_run", "x"), ("best_epoch", None), ("best_epoch", -1)])
+def test_damaged_figures_of_a_finished_run_are_refused(finished: House, name: str, value: object) -> None:
+    details = {**read_run_card(finished.runs / f"{BACKBONE}-finetuned").details, name: value}
+    with pytest.raises(PredictionsError, match=f"`{name}` in run"):
+        Report.of(finished.runs, [], details, kept="everything", random_weights=True)  # type: ignore[arg-type]  # damaged on purpose
+
+
+def test_a_damaged_seed_is_refused(finished: House) -> None:
+    card = read_run_card(finished.runs / f"{BACKBONE}-finetuned")
+    assert seed_of(card) == QUICK.seed
+    with pytest.raises(PredictionsError, match="`seed` in run"):
+        seed_of(replace(card, details={"settings": {"seed": "x"}}))
 
 
 def test_every_variant_is_judged_on_valid(finished: House) -> None:

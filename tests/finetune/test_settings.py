@@ -42,6 +42,10 @@ def test_every_setting_can_stand_in_the_file(tmp_path: Path) -> None:
     assert load_settings(write(tmp_path, "\n".join(lines)), {}) == settings
 
 
+def test_an_empty_table_says_nothing(tmp_path: Path) -> None:
+    assert load_settings(write(tmp_path, "[augment]\n# noise = 0\n"), {}) == TrainSettings()
+
+
 def test_no_file_gives_the_defaults() -> None:
     assert load_settings(None, {}) == TrainSettings()
 
@@ -50,6 +54,8 @@ def test_no_file_gives_the_defaults() -> None:
     ("text", "told"),
     [
         ("epoch = 3", "Did you mean `epochs`?"),
+        ("learning_rate = 3", "Did you mean `rate`?"),
+        ("optimiser = 'adam'", "There are epochs, batch_size, accumulate, rate,"),
         ("[augment]\ncolor = 0.5", "Did you mean `augment.colour`?"),
         ("epochs = 2.5", "`epochs`"),
         ("epochs = true", "`epochs`"),

@@ -6,7 +6,7 @@ import csv
 import dataclasses
 import errno
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import keras
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from featstore.errors import TrainingError
 from finetune import train as train_module
 from finetune.batches import Batch, TrainingBatches
+from finetune.checkpoint import read_log as read_checkpoint_log
 from finetune.crops import Crops
 from finetune.model import batch_normalizations, join
 from finetune.predict import Viewing
@@ -220,6 +221,7 @@ WITH_ALL_TRAINED = dataclasses.replace(PLAIN, epochs=3, batch_norm="train", samp
         (PLAIN, "validation"),
         (PLAIN, "weights"),
         (PLAIN, "checkpoint"),
+        (PLAIN, "log"),
         (WITH_PLATEAU, "validation"),
         (WITH_WARM_UP, "checkpoint"),
         (WITH_ALL_TRAINED, "step"),
@@ -236,6 +238,7 @@ def test_an_interrupted_run_goes_on_to_the_same_end(
         "validation": (Validation, "judge"),
         "weights": (keras.Model, "save_weights"),
         "checkpoint": (train_module, "write_checkpoint"),
+        "log": (train_module, "_write"),
     }[moment]
     original = getattr(*target)
 
@@ -260,6 +263,25 @@ def test_an_interrupted_run_goes_on_to_the_same_end(
     assert resumed.best_epoch == training.best_epoch
     for one, other in zip(whole.get_weights(), network.get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+def test_a_picture_that_fails_costs_no_epoch(
+    start: Callable[..., tuple], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    drawn: list[int] = []
+
+    def failing(log: Sequence[object], path: Path, _: str) -> None:
+        rows = read_checkpoint_log(path.with_name(CHECKPOINT))
+        assert rows is not None
+        drawn.append(len(rows))
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(train_module, "draw_curve", failing)
+    _, training, folder, _ = start(dataclasses.replace(QUICK, epochs=1), "run")
+    assert training.epochs_run == 1
+    assert drawn == [1, 2], "the epoch is in the checkpoint before it is drawn"
+    assert len(read_log(folder)) == 2
+    assert "curve.png was not drawn (ZeroDivisionError" in capsys.readouterr().err
 
 
 def test_more_steps_to_gather_than_an_epoch_has_are_refused(start: Callable[..., tuple]) -> None:
