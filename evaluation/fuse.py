@@ -12,14 +12,17 @@ import numpy as np
 
 from evaluation.alignment import Aligned, align
 from evaluation.answers import N_ANSWERS, open_answers, write_observations
+from evaluation.comparison import compare_rows
 from evaluation.fused import FusedPlaces
+from evaluation.invariants import ALL_VIEWS
 from evaluation.learning import Fit
 from evaluation.lessons import find_lesson
 from evaluation.members import Member, Members, load_members, species_names
+from evaluation.ranking import Ranked, rank_fused, rank_predictions
 from evaluation.recipes import Recipe
 from evaluation.rows import Matrix, StoredRows
 from evaluation.runs import CARD, RULE, RunCard, observations_path, read_run_card, write_run_card
-from evaluation.scores import USUAL, Score, Scoring, score_fused, score_predictions, write_scores
+from evaluation.scores import USUAL, Score, Scoring, score_ranked, write_scores
 from evaluation.streaming import n_threads
 from evaluation.table import FusionReport, Line
 from evaluation.teaching import Teacher, fuse_recipes
@@ -27,6 +30,10 @@ from featstore.errors import PredictionsError, listed
 from featstore.provenance import Json, require_room, sha256_of_file
 
 N_BYTES = StoredRows.dtype.itemsize
+
+
+Judged = tuple[Line, list[Score], Ranked | None]
+"""A line of the table, all scores behind it, and the places that the right species took, if any is known."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +106,7 @@ def fuse_runs(runs: Sequence[Path], settings: FuseSettings, out: Path) -> Fusion
     found = _fuse(aligned, settings, teacher, folders)
     judged = [_judge_member(member, settings.scoring) for member in members.listed]
     judged += [_judge_fusion(aligned, found[recipe], settings, recipe) for recipe in settings.recipes]
-    scores = tuple(score for _, own in judged for score in own)
+    scores = tuple(score for _, own, _ in judged for score in own)
     warnings = [*members.warnings, *aligned.warnings, *_truth_warnings(aligned, species)]
     warnings += teacher.lesson.warnings if teacher.lesson else ()
     sources = _sources(members.fused)
@@ -110,8 +117,10 @@ def fuse_runs(runs: Sequence[Path], settings: FuseSettings, out: Path) -> Fusion
         _write_rule(teacher.fit(recipe), folder)
         write_scores(scores, folder)
         write_run_card(folder, card)
-    lines = tuple(line for line, _ in judged)
-    return FusionReport(aligned.members[0].split, lines, scores, tuple(folders.values()), tuple(warnings))
+    lines = tuple(line for line, _, _ in judged)
+    compared = compare_rows({line.run: ranked for line, _, ranked in judged if ranked is not None})
+    split = aligned.members[0].split
+    return FusionReport(split, lines, scores, tuple(compared), tuple(folders.values()), tuple(warnings))
 
 
 def teacher_of(members: Members, settings: FuseSettings) -> Teacher:
@@ -137,12 +146,17 @@ def _fuse(
         return dict(fuse_recipes(aligned, settings.recipes, teacher, N_ANSWERS, keep))
 
 
-def _judge_member(member: Member, scoring: Scoring) -> tuple[Line, list[Score]]:
+def _judge_member(member: Member, scoring: Scoring) -> Judged:
     predictions = member.predictions
-    scores = score_predictions(predictions, member.run, scoring)
+    by_view = rank_predictions(predictions, scoring.unknown_author)
+    scores = [
+        score
+        for view, ranked in by_view.items()
+        for score in score_ranked(ranked, member.run, predictions.split, view, scoring)
+    ]
     n_observations = len(np.unique(predictions.observation_id))
     line = Line.of(member.run, scores, len(predictions.image_id), n_observations, predictions.images_per_second)
-    return line, scores
+    return line, scores, by_view.get(ALL_VIEWS)
 
 
 def _write_rule(fit: Fit, folder: Path) -> None:
@@ -153,15 +167,13 @@ def _write_rule(fit: Fit, folder: Path) -> None:
         (folder / RULE).unlink(missing_ok=True)
 
 
-def _judge_fusion(
-    aligned: Aligned[Matrix], fused: FusedPlaces, settings: FuseSettings, recipe: Recipe
-) -> tuple[Line, list[Score]]:
-    run = settings.run(recipe)
-    scores = score_fused(fused, run, settings.scoring)
+def _judge_fusion(aligned: Aligned[Matrix], fused: FusedPlaces, settings: FuseSettings, recipe: Recipe) -> Judged:
+    run, ranked = settings.run(recipe), rank_fused(fused, settings.scoring.unknown_author)
+    scores = score_ranked(ranked, run, fused.split, ALL_VIEWS, settings.scoring) if ranked else []
     n_images = int(fused.n_images.sum())
     # The members look at their images one after another.
     seconds = sum(len(member.image_id) / member.images_per_second for member in aligned.members)
-    return Line.of(run, scores, n_images, len(fused.observation_id), n_images / seconds), scores
+    return Line.of(run, scores, n_images, len(fused.observation_id), n_images / seconds), scores, ranked
 
 
 def _truth_warnings(aligned: Aligned[Matrix], species: Mapping[str, str]) -> list[str]:

@@ -75,13 +75,17 @@ def find_lesson(members: Sequence[Member], learn_on: Sequence[str], align_by: st
         expected = f"auto, {', '.join(LESSONS)}, or one file per model ({len(members)})"
         raise SettingsError(expected, ", ".join(learn_on), "Pass --learn-on once per model.")
     if missing := [str(path) for path in paths if not path.is_file()]:
-        got = f"no {missing[0]}" + (f" and {len(missing) - 1} more" if len(missing) > 1 else "")
-        raise SettingsError("predictions to learn a fusion from", got, "Name files by --learn-on, once per model.")
+        got = f"no file {missing[0]}" + (f" and {len(missing) - 1} more" if len(missing) > 1 else "")
+        remedy = f"Pass auto, {', '.join(LESSONS)}, or --learn-on FILE once per model."
+        raise SettingsError("predictions to learn a fusion from", got, remedy)
     aligned = align([Predictions.read(path) for path in paths], align_by)
     for member, lesson in zip(members, aligned.members, strict=True):
         if lesson.classes.tolist() != member.predictions.classes.tolist():
             got = f"others in {member.run}"
             raise PredictionsError("the same classes to learn from as to fuse", got, "Predict with one model.")
+        if lesson.model != member.predictions.model:
+            got = f"{lesson.model} to learn what {member.run} needs"
+            raise PredictionsError("answers of each model itself to learn from", got, "Name --learn-on in their order.")
     n_plants = len(aligned.observations[0].observation_id)
     few = (FEW.format(n_plants=n_plants),) if n_plants < MIN_PLANTS else ()
     if name != "valid":

@@ -16,6 +16,9 @@ from featstore.errors import SettingsError
 CALIBRATIONS = ("none", "all", "view")
 """What has a temperature of its own before fusion: nothing, each model, or each model on each view."""
 
+FIXED = tuple(rule for rule in RULES if rule != WEIGHTED)
+"""Rules that need no more than the rows: no weights, and nothing to learn from."""
+
 SETS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {"all": (*RULES, *LEARNED), "fixed": tuple(RULES), "learned": tuple(LEARNED)}
 )
@@ -132,3 +135,17 @@ def _require_weights(rule: str, weights: tuple[float, ...]) -> None:
         raise SettingsError("finite weights of at least 0", ", ".join(map(str, weights)), remedy)
     if weights and not any(weights):
         raise SettingsError("a weight above 0", "zeros alone", remedy)
+
+
+def require_fixed(rule: str) -> None:
+    """Require a rule of `FIXED`.
+
+    Raises
+    ------
+    SettingsError
+        If it is none of them.
+    """
+    if rule not in FIXED:
+        near = get_close_matches(rule, FIXED, n=1)
+        remedy = f"Did you mean {near[0]}?" if near else "Compare other rules with `evaluate fuse`."
+        raise SettingsError(f"a fixed rule out of {', '.join(FIXED)}", repr(rule), remedy)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from evaluation.comparison import Compared
 from evaluation.invariants import ALL_VIEWS
 from evaluation.scores import SCHEMA, Score, scores_to_json
 from featstore.provenance import Json
@@ -81,6 +82,8 @@ class FusionReport:
         The table: every model, plain and augmented, then every fusion.
     scores
         All figures, also those of single views; empty when no true class is known.
+    compared
+        S of every line beside the best of them, as far as a true class is known.
     folders
         Run folders written, one per fusion.
     warnings
@@ -90,8 +93,19 @@ class FusionReport:
     split: str
     lines: tuple[Line, ...]
     scores: tuple[Score, ...]
+    compared: tuple[Compared, ...]
     folders: tuple[Path, ...]
     warnings: tuple[str, ...]
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Titles of the columns."""
+        return (*COLUMNS[:3], "against the best", *COLUMNS[3:])
+
+    def cells(self) -> list[list[str]]:
+        """Write the lines under `columns`."""
+        words = {row.run: row.words for row in self.compared}
+        return [[*cells[:3], words.get(line.run, "-"), *cells[3:]] for line in self.lines for cells in [line.cells()]]
 
     def to_json(self) -> dict[str, Json]:
         """Give the whole report as one document of schema scores/1."""
@@ -100,6 +114,7 @@ class FusionReport:
             "split": self.split,
             "runs": [line.to_json() for line in self.lines],
             "scores": scores_to_json(self.scores),
+            "compared": [row.to_json() for row in self.compared],
             "folders": [str(folder) for folder in self.folders],
             "warnings": list(self.warnings),
         }

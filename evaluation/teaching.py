@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
+import numpy as np
+
 from evaluation.alignment import Aligned
 from evaluation.fused import FusedPlaces, fuse_places
 from evaluation.learning import Answered, Fit, Lesson, answer_honestly, fit_recipe
@@ -42,8 +44,11 @@ class Teacher:
         return self.fits[recipe]
 
     def knows(self, aligned: Aligned[Matrix]) -> bool:
-        """Whether the plants that teach are of the split that is asked about."""
-        return self.lesson is not None and self.lesson.aligned.members[0].split == aligned.members[0].split
+        """Whether plants that are asked about teach, whatever the split is called."""
+        if self.lesson is None:
+            return False
+        taught = self.lesson.aligned.observations[0].observation_id
+        return bool(np.isin(aligned.observations[0].observation_id, taught).any())
 
     def prepare(self, aligned: Aligned[Matrix], recipes: Sequence[Recipe]) -> None:
         """Learn all that there is to learn, and refuse what does not fit, before anything is fused or written.

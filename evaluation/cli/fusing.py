@@ -81,7 +81,7 @@ def fuse(
 
 def _fuse(runs: Sequence[Path], settings: FuseSettings, out: Path, *, as_json: bool) -> None:
     from evaluation.fuse import fuse_runs
-    from evaluation.table import COLUMNS, SPEED_NOTE
+    from evaluation.table import SPEED_NOTE
 
     report = fuse_runs(runs, settings, out)
     for text in report.warnings:
@@ -90,7 +90,7 @@ def _fuse(runs: Sequence[Path], settings: FuseSettings, out: Path, *, as_json: b
         shell.print_json(report.to_json())
         return
     title = f"Scores on {report.split}, all views together"
-    shell.print_table(title, COLUMNS, [line.cells() for line in report.lines])
+    shell.print_table(title, report.columns, report.cells())
     shell.say(SPEED_NOTE)
     for folder in report.folders:
         shell.say(f"{folder}: answers in observations.csv, scores (also per view) in scores.csv and scores.json")

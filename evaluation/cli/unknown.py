@@ -42,7 +42,7 @@ def unknown(
 
     A plant is of unknown species if its true class is named and none of the run's: `heads compare
     --hold-out-species 8` writes runs that meet some. Writes OUT/unknown/ with unknown.csv, unknown.json, curves.csv,
-    unknown.png and RUN/threshold.json.
+    unknown.png and RUN/threshold.json in it.
     """
     from evaluation.unknown.asking import COLUMNS, GAIN_NOTE, cells, plain_note, settings_of
     from evaluation.unknown.judge import judge_unknown

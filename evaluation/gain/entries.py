@@ -10,6 +10,7 @@ from evaluation.gain.contest import Contest, contest_of
 from evaluation.gain.models import greedy_order, greedy_scores
 from evaluation.members import AUGMENTED, Member, Members, load_members
 from evaluation.predictions import SUFFIX
+from evaluation.recipes import require_fixed
 from evaluation.runs import CARD, find_predictions, read_run_card, split_and_variant, splits_of
 
 LEARNED_ON = "valid"
@@ -78,6 +79,7 @@ def read_entries(
     SettingsError
         If a setting does not fit the runs.
     """
+    require_fixed(rule)
     runs = expand(paths)
     members = load_members(runs, split, augmented=augmented)
     contest = _contest(members.listed)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from evaluation.fusion import Recipe
+from evaluation.recipes import require_fixed
 from featstore.errors import SettingsError
 
 
@@ -15,7 +15,7 @@ class GainPlan:
     Parameters
     ----------
     rule
-        Name in `RULES`, over all images and models at once.
+        Name in `FIXED`, over all images and models at once.
     max_images
         Longest curve, at least 2.
     n_draws
@@ -35,7 +35,7 @@ class GainPlan:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        Recipe(self.rule)
+        require_fixed(self.rule)
         for option, number, least in (("--max-images", self.max_images, 2), ("--draws", self.n_draws, 1)):
             if number < least:
                 raise SettingsError(f"{option} of at least {least}", f"{number}", f"Raise {option}.")

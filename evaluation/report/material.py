@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 
 import numpy as np
@@ -13,11 +12,12 @@ from evaluation.alignment import align
 from evaluation.gain.entries import expand
 from evaluation.intervals import Difference
 from evaluation.members import Member, load_members, species_names
+from evaluation.recipes import require_fixed
 from evaluation.report.growth import Growth, measure_growth
 from evaluation.report.herbarium import Herbarium
 from evaluation.report.mistakes import Case, Confusion, cases_of, confusions_of, image_rows
 from evaluation.report.neighbours import Neighbour, nearest_neighbours
-from evaluation.report.results import FIXED, Answers, Result, answers, judge, lead, ordered, questions
+from evaluation.report.results import Answers, Result, answers, judge, lead, ordered, questions
 from featstore import shell
 from featstore.errors import PredictionsError, SettingsError
 
@@ -49,12 +49,7 @@ class ReportSettings:
     n_worst: int = 12
 
     def __post_init__(self) -> None:
-        if self.rule not in FIXED:
-            near = get_close_matches(self.rule, FIXED, n=1)
-            remedy = (
-                f"Did you mean {near[0]}?" if near else "Compare learned rules with `evaluate fuse --rule learned`."
-            )
-            raise SettingsError(f"a fixed rule out of {', '.join(FIXED)}", repr(self.rule), remedy)
+        require_fixed(self.rule)
         if self.n_worst < 0:
             raise SettingsError("0 or more observations", f"--worst {self.n_worst}", "Pass --worst 12.")
 

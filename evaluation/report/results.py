@@ -20,11 +20,7 @@ from evaluation.per_author import PerAuthor
 from evaluation.predictions import Predictions
 from evaluation.ranking import Ranked
 from evaluation.rows import Matrix
-from evaluation.rules import WEIGHTED
 from evaluation.scores import Score, score_fused
-
-FIXED = tuple(rule for rule in RULES if rule != WEIGHTED)
-"""Rules that need no more than the rows: the members of a page have no weights, and nothing is learnt for it."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -88,12 +88,12 @@ def test_the_table_has_a_row_per_model_and_per_fusion(tmp_path: Path, capsys: py
     rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in shown.out.splitlines() if line[:1] == "│"]
     names = ["tuned", "tuned + TTA5", "head", "fusion:mean", "fusion:max", "fusion:product-then-mean"]
     assert [row[0] for row in rows] == names
-    assert {tuple(row[7:9]) for row in rows} == {("8", "5")}
-    assert [row[9] for row in rows] == ["10.0", "2.0", "40.0", "8.0", "8.0", "8.0"], "1 / (1/10 + 1/40) = 8"
+    assert {tuple(row[8:10]) for row in rows} == {("8", "5")}
+    assert [row[10] for row in rows] == ["10.0", "2.0", "40.0", "8.0", "8.0", "8.0"], "1 / (1/10 + 1/40) = 8"
     scores = json.loads((tmp_path / "fusion-max" / "scores.json").read_text())
     for row in rows:
         figures = [figure(scores, row[0], metric) for metric in ("S", "S_image", "top_1", "top_3", "top_5")]
-        assert [row[1], *row[3:7]] == [f"{value:.4f}" for value in figures], "the figures over all views"
+        assert [row[1], *row[4:8]] == [f"{value:.4f}" for value in figures], "the figures over all views"
     for title in ("run", "S", "95 % of S", "S_image", "Top-1", "Top-3", "Top-5", "images", "observations", "images/s"):
         assert title in shown.out
     assert "Scores on test" in shown.out
@@ -261,3 +261,16 @@ def test_further_k_and_pooled_unknown_authors(tmp_path: Path, capsys: pytest.Cap
     assert figure(found["own"], "a", "S") == pytest.approx((anna + 3 * nobody) / 4)
     evaluate(["fuse", run, "--top", "0", "--out", tmp_path], code=1)
     assert "Top-k" in capsys.readouterr().err
+
+
+def test_every_row_stands_beside_the_best(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    runs = [write_run(tmp_path / name, seed=seed) for seed, name in enumerate("ab")]
+    document = fuse_json(capsys, *runs, "--out", tmp_path)
+    rows = {str(row["run"]): row for row in document["compared"]}
+    figures = {run: float(str(figure(document, run, "S"))) for run in ("a", "b", "fusion:mean")}
+    best = max(figures, key=lambda run: figures[run])
+    assert [run for run, row in rows.items() if row["best"]] == [best]
+    for run, value in figures.items():
+        assert float(str(rows[run]["less_best"])) == pytest.approx(value - figures[best])
+    evaluate(["fuse", *runs, "--out", tmp_path])
+    assert "against the best" in capsys.readouterr().out

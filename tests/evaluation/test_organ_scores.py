@@ -34,7 +34,7 @@ def read_organs(split: str) -> dict[str, Predictions]:
                 model=organ.lower(),
                 split=split,
                 image_id=np.array([f"{organ} {row}" for row in range(n)]),
-                observation_id=np.array([f"query {row}" for row in range(n)]),
+                observation_id=np.array([f"{split} query {row}" for row in range(n)]),
                 author=np.full(n, ""),
                 view=np.full(n, organ),
                 true_class=np.array([f"{number:02d}" for number in arrays[f"{split}_{organ.lower()}_class"]]),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from evaluation.predictions import Predictions
 from evaluation.recipes import Recipe
 from evaluation.runs import RULE, observations_path, predictions_path
 from evaluation.teaching import Teacher, fuse_recipes
-from featstore.errors import SettingsError
+from featstore.errors import PredictionsError, SettingsError
 
 N, K = 60, 3
 RECIPES = (
@@ -113,3 +114,28 @@ def test_nothing_is_written_where_a_setting_does_not_fit(runs: list[Path], tmp_p
     with pytest.raises(SettingsError, match="one per model"):
         fuse_runs(runs, FuseSettings(recipes), tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_plants_that_teach_are_known_whatever_their_split_is_called(runs: list[Path], tmp_path: Path) -> None:
+    """Test answers under the name of valid would otherwise be learnt from and judged on alike."""
+    disguised = []
+    for run in runs:
+        test = Predictions.read(predictions_path(run, "test"))
+        replace(test, split="valid").write(tmp_path / f"{run.name}.valid.predictions.h5")
+        disguised.append(str(tmp_path / f"{run.name}.valid.predictions.h5"))
+    members = load_members(runs, "test").fused
+    lesson = find_lesson(members, disguised, "image")
+    recipe = Recipe("stacked_classes")
+    aligned = align([member.predictions for member in members])
+    ((_, found),) = fuse_recipes(aligned, [recipe], Teacher(lesson))
+    fit = fit_recipe(lesson.aligned, recipe)
+    honest = answer_honestly(aligned.loaded(), recipe, lesson, fit)
+    np.testing.assert_array_equal(found.places.own, FusedPlaces.of(honest.fused).places.own)
+    itself = answer(aligned.loaded(), recipe, fit)
+    assert not np.array_equal(found.places.own, FusedPlaces.of(itself.fused).places.own)
+
+
+def test_a_model_learns_from_its_own_answers(runs: list[Path]) -> None:
+    files = [str(predictions_path(run, "valid")) for run in reversed(runs)]
+    with pytest.raises(PredictionsError, match="b to learn what a needs"):
+        find_lesson(load_members(runs, "test").fused, files, "image")

@@ -196,3 +196,14 @@ def test_one_image_per_plant_is_said_and_no_error(tmp_path: Path, capsys: pytest
 def test_as_many_plants_as_the_official_set_may_be_compared() -> None:
     table = article.ArticleTable("test", article.OFFICIAL_PLANTS, "net", "valid", ())
     assert "NOT COMPARABLE" not in table.note
+
+
+@pytest.mark.parametrize("command", ["gain", "article"])
+@pytest.mark.parametrize(
+    ("rule", "told"), [("meen", "Did you mean mean?"), ("greedy", "fixed rule"), ("all", "fixed rule")]
+)
+def test_a_rule_that_is_not_fixed_is_refused(
+    command: str, rule: str, told: str, runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    evaluate([command, runs, "--rule", rule, "--out", tmp_path], code=1)
+    assert told in capsys.readouterr().err

@@ -11,7 +11,8 @@ from evaluation.alignment import align
 from evaluation.fused import FusedPlaces
 from evaluation.fusion import RULES, Recipe, fuse
 from evaluation.members import load_members
-from evaluation.report.results import FIXED, answers, judge, lead, ordered, questions
+from evaluation.recipes import FIXED
+from evaluation.report.results import answers, judge, lead, ordered, questions
 from evaluation.rows import same_rows
 from evaluation.rules import Block
 from evaluation.scores import score_fused, score_predictions
