@@ -46,8 +46,6 @@ def measured(heads: Sequence[str], path: Path | None, *, go_on: bool) -> list[di
             if key not in done:
                 words = [word for name, number in size.items() for word in (f"--{name}", str(number))]
                 found = in_a_process(["--alone", "head", "--heads", head, *words])
-                if "peak_mib" in found:
-                    found["own_mib"] = float(str(found["peak_mib"])) - float(str(found["before_mib"]))
                 done[key] = {**size, "head": head, **found}
                 say(json.dumps(done[key]))
             rows.append({"varied": varied, **{name: cell for name, cell in done[key].items() if name != "varied"}})
@@ -58,14 +56,17 @@ def measured(heads: Sequence[str], path: Path | None, *, go_on: bool) -> list[di
 
 
 def draw(rows: Sequence[dict[str, Json]], heads: Sequence[str], path: Path) -> None:
-    """Seconds above, memory below, one column per size that varies; both scales are logarithmic."""
+    """Seconds above, memory below, one column per size that varies; both scales are logarithmic.
+
+    Memory is the peak of the process, the photographs and drawing them included: the least that a fit can show.
+    """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(11, 6.4), dpi=110, layout="constrained")
     FigureCanvasAgg(figure)
     grid = figure.subplots(2, 3, sharex="col", sharey="row")
-    for line, (key, title) in enumerate((("fit_s", "seconds to fit"), ("own_mib", "memory of the fit, MiB"))):
+    for line, (key, title) in enumerate((("fit_s", "seconds to fit"), ("peak_mib", "peak of the process, MiB"))):
         for column, varied in enumerate(SIZES):
             axes: Axes = grid[line, column]
             for head, colour, mark in zip(heads, COLOURS, MARKS, strict=False):
