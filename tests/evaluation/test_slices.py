@@ -147,7 +147,7 @@ def write_run(folder: Path, seed: int, n_species: int = 3, split: str = "test") 
         model=folder.name,
         split=split,
         image_id=np.array([f"i{row}" for row in range(n)]),
-        observation_id=np.array([f"o{row // 2}" for row in range(n)]),
+        observation_id=np.array([f"{split} o{row // 2}" for row in range(n)]),
         author=np.array([f"author {row // 4}" for row in range(n)]),
         view=np.array(["Leaf", "Flower"] * (n // 2)),
         true_class=np.array([classes[row // 4] for row in range(n)]),
