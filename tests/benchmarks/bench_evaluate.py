@@ -245,13 +245,16 @@ def picture(growth: Mapping[str, Sequence[Row]], path: Path) -> None:
                 axes, sizes = grid[line, column], [int(str(row[varied])) for row in rows]
                 values = [float(str(row[key])) for row in rows]
                 axes.plot(sizes, values, "o-", color=BLUE, label="on the clock")
+                top = max(values)
                 if line == 0:
-                    axes.plot(sizes, [float(str(row["all_cpu_s"])) for row in rows], "s--", color=RED, label="CPU")
+                    cpu = [float(str(row["all_cpu_s"])) for row in rows]
+                    axes.plot(sizes, cpu, "s--", color=RED, label="CPU")
+                    top = max(top, *cpu)
                     axes.legend(frameon=False, loc="upper left")
                 for size, value in zip(sizes, values, strict=True):
-                    axes.annotate(f"{value:,.1f}" if key == "all_s" else f"{value:,.0f}", (size, value), (0, 6),
+                    axes.annotate(f"{value:,.1f}" if key == "all_s" else f"{value:,.0f}", (size, value), (0, -13 if line == 0 else 6),
                                   textcoords="offset points", ha="center", fontsize=9)  # fmt: skip
-                axes.set(xscale="log", ylim=(0, max(values) * 1.3), xlim=(min(sizes) / 1.3, max(sizes) * 1.3))
+                axes.set(xscale="log", ylim=(0, top * 1.3), xlim=(min(sizes) / 1.3, max(sizes) * 1.3))
                 axes.set_xticks(sizes)
                 axes.minorticks_off()
                 axes.xaxis.set_major_formatter("{x:,.0f}")
