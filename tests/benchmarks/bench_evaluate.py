@@ -252,8 +252,8 @@ def picture(growth: Mapping[str, Sequence[Row]], path: Path) -> None:
                     top = max(top, *cpu)
                     axes.legend(frameon=False, loc="upper left")
                 for size, value in zip(sizes, values, strict=True):
-                    axes.annotate(f"{value:,.1f}" if key == "all_s" else f"{value:,.0f}", (size, value), (0, -13 if line == 0 else 6),
-                                  textcoords="offset points", ha="center", fontsize=9)  # fmt: skip
+                    told, above = (f"{value:,.0f}", 6) if line else (f"{value:,.1f}", -13)
+                    axes.annotate(told, (size, value), (0, above), textcoords="offset points", ha="center", fontsize=9)
                 axes.set(xscale="log", ylim=(0, top * 1.3), xlim=(min(sizes) / 1.3, max(sizes) * 1.3))
                 axes.set_xticks(sizes)
                 axes.minorticks_off()
