@@ -150,7 +150,9 @@ class RuleTable:
 
     def write(self) -> None:
         """Write ``rules.csv`` and ``rules.json``."""
-        rows = [["" if cell != cell else str(cell) for cell in row] for row in self._rows()]  # noqa: PLR0124  # NaN
+        rows = [
+            ["" if isinstance(cell, float) and math.isnan(cell) else str(cell) for cell in row] for row in self._rows()
+        ]
         write_csv(self.out / "rules.csv", FILE_COLUMNS, rows)
         write_json(self.out / "rules.json", self.to_json())
 

@@ -49,7 +49,7 @@ def unknown(
 
     settings = settings_of(score or (), (coverage, precision), choose_on, split, store)
     with shell.progress(len(runs), "judging", "runs") as bar:
-        report = judge_unknown(runs, settings, out, lambda name: bar.update(1))  # noqa: ARG005  # the bar only counts
+        report = judge_unknown(runs, settings, out, lambda _: bar.update(1))
     for text in report.notes:
         shell.say(f"note: {text}")
     if as_json:

@@ -55,7 +55,7 @@ def judge_unknown(
     runs: Sequence[Path],
     settings: UnknownSettings,
     out: Path,
-    tell: Callable[[str], object] = lambda text: None,  # noqa: ARG005  # says nothing
+    tell: Callable[[str], object] = lambda _: None,
 ) -> UnknownReport:
     """Judge every score of every run and write figures, curves, thresholds and a picture into ``<out>/unknown/``.
 

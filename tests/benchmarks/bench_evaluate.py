@@ -20,6 +20,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import h5py
 import numpy as np
@@ -36,6 +37,9 @@ from evaluation.predictions import SUFFIX, Predictions
 from evaluation.rules import WEIGHTED
 from featstore.provenance import Json, provenance, write_text
 from featstore.shell import print_table, say
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 N_IMAGES, N_PLANTS, N_USERS, N_SPECIES, N_MODELS = 13_146, 8_163, 1_600, 500, 6
 MODELS = (1, 2, 5, 10, 20)
@@ -237,8 +241,8 @@ def grown(folder: Path, models: Sequence[int], classes: Sequence[int]) -> dict[s
 def picture(growth: Mapping[str, Sequence[Row]], path: Path) -> None:
     """Seconds above, peak memory below, sizes on a logarithmic scale; memory starts at 0, so that flat looks flat."""
 
-    def panels(figure: object) -> None:
-        grid = figure.subplots(2, 2, sharex="col")  # type: ignore[attr-defined]  # a Figure, imported where it is drawn
+    def panels(figure: Figure) -> None:
+        grid = figure.subplots(2, 2, sharex="col")
         titles = {"models": f"models, {N_SPECIES} classes", "classes": f"classes, {N_MODELS} models"}
         for column, (varied, rows) in enumerate(growth.items()):
             for line, (key, label) in enumerate((("all_s", "seconds"), ("peak_mib", "peak memory, MiB"))):
