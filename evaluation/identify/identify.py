@@ -23,6 +23,8 @@ N_NEIGHBOURS = 3
 N_ALONE = 3
 """Species that are told of each photograph alone."""
 
+NONE_ALIKE = "No similar photographs: store, split or weights of what the models learnt from are not at hand."
+
 
 class UnreadableError(ImageError):
     """None of the photographs of a plant can be used.
@@ -99,6 +101,7 @@ def identify(
         for one in photographs
     ]
     steps = [Step(one.image_id, ranked(told.of(range(end)), n_best=top)) for end, one in enumerate(usable, 1)]
+    neighbours = _neighbours(usable, identifiers, n_neighbours)
     genus, family = (_taxon(fused, classes, names, rank) for rank in HIGHER)
     return Identification(
         ranking=ranked(fused, n_best=top),
@@ -107,9 +110,10 @@ def identify(
         family=family,
         photographs=tuple(votes),
         build_up=tuple(steps),
-        neighbours=_neighbours(usable, identifiers, n_neighbours),
+        neighbours=neighbours,
         models=tuple(one.model for one in identifiers),
         rule=fusing.name,
+        remarks=() if neighbours or n_neighbours < 1 else (NONE_ALIKE,),
         seconds=round(time.perf_counter() - started, 3),
         species=names.species,
     )
