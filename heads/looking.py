@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +17,7 @@ from evaluation.identify.contract import OPEN_VIEW, Neighbour, Photograph
 from evaluation.identify.opening import store_beside
 from evaluation.report.neighbours import nearest_rows, unit_rows
 from evaluation.runs import RunCard
-from featstore.backbones import Network, check_engine, weights_source
+from featstore.backbones import Network, Pooling, check_engine, weights_source
 from featstore.build.prepare import Job, prepare
 from featstore.build.specs import NetworkSpec, load_network
 from featstore.errors import SettingsError, SplitError, StoreError, WeightsError
@@ -237,16 +238,20 @@ def _network(identity: Identity, name: str, weights: str | None) -> Network:
             f"{name}, which was imported",
             "Ask another run; imported features can be compared only.",
         )
-    named = identity.weights if weights is None or not identity.weights_sha256 else weights
+    named = identity.weights if weights is None else weights
     try:
-        source = weights_source(identity.backbone, named, identity.side_px) or ""
-        # One photograph a call: a batch is padded, and most plants have one or two.
-        return load_network(
-            NetworkSpec(
-                name, identity.backbone, named, identity.side_px, identity.pooling, _engine(identity), 1,
-                source, identity.weights_sha256,
-            )
-        )  # fmt: skip
+        spec = NetworkSpec(
+            name=name,
+            backbone=identity.backbone,
+            weights=named,
+            side_px=identity.side_px,
+            pooling=cast("Pooling", identity.pooling),
+            engine=_engine(identity),
+            batch_size=1,  # A batch is padded, and most plants have one or two photographs.
+            weights_source=weights_source(identity.backbone, named, identity.side_px) or "",
+            weights_sha256=identity.weights_sha256,
+        )
+        return load_network(spec)
     except WeightsError as error:
         remedy = "Name them where they are now: --weights FILE|FOLDER."
         raise WeightsError(error.expected, error.got, remedy) from error

@@ -10,7 +10,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.identify.answer import Candidate, Doubt, Identification, Step, Taxon, Vote
+from evaluation.identify.answer import Candidate, Identification, Step, Taxon, Vote
 from evaluation.identify.contract import Identifier, Neighbour, Photograph
 from evaluation.identify.doubting import Threshold, doubt_of
 from evaluation.identify.fusing import Fusing, as_predictions
@@ -149,7 +149,8 @@ def _ask(
     photographs: Sequence[Photograph], identifiers: Sequence[Identifier]
 ) -> tuple[list[Photograph], list[NDArray[np.float32]], dict[str, str]]:
     """The photographs that every model could use, what each says of them, and why the others could not be used."""
-    rows, failures = [], {}
+    rows: list[NDArray[np.float32]] = []
+    failures: dict[str, str] = {}
     for one in identifiers:
         probability, failed = one.probabilities(photographs)
         rows.append(probability)

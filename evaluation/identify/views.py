@@ -27,14 +27,14 @@ def view_named(text: str) -> str:
 
 
 def photograph_named(text: str) -> Photograph:
-    """A photograph as ``FILE`` or ``FILE:VIEW``; a colon of the file's own name does not matter.
+    r"""A photograph as ``FILE`` or ``FILE:VIEW``; a colon of the file's own name does not matter.
 
     Raises
     ------
     SettingsError
         If what stands behind the last colon is no view, and no part of a path either.
 
-    >>> photograph_named("a.jpg:leaf").view, photograph_named(r"C:\\plants\\a.jpg").view
+    >>> photograph_named("a.jpg:leaf").view, photograph_named(r"C:\plants\a.jpg").view
     ('Leaf', 'Unknown')
     """
     file, colon, view = text.rpartition(":")
