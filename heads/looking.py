@@ -167,13 +167,17 @@ class Sight:
         return self._tables[view]
 
     def _look(self, path: Path, view: str) -> NDArray[np.float32]:
-        blocks = []
-        for name in self.backbones:
-            network = self.networks[name]
-            pixels = crop(path, self.recipes[name].of(view), network.side_px)
-            with ONE_AT_A_TIME:
-                blocks.append(network.features(pixels[np.newaxis])[0])
-        return np.concatenate(blocks)
+        seen = stamp(path)
+        pairs = [(self.networks[name], self.recipes[name].of(view)) for name in self.backbones]
+        return np.concatenate([_features(network, path, seen, recipe) for network, recipe in pairs])
+
+
+@lru_cache(N_REMEMBERED)
+def _features(network: Network, path: Path, _stamp: tuple[int, int], recipe: ViewRecipe) -> NDArray[np.float32]:
+    """What a network says of a photograph, (d,): once for all runs that look through it."""
+    pixels = crop(path, recipe, network.side_px)
+    with ONE_AT_A_TIME:
+        return network.features(pixels[np.newaxis])[0]
 
 
 def open_store(run: Path, location: str | None) -> Store:
