@@ -1,7 +1,7 @@
 """Write the pages about every command and option, `docs/reference/<program>.md`, from the command lines themselves.
 
-`make docs` runs it before the site is built. What it writes is committed, so that the pages can be read without a build;
-`tests/whole_house/test_docs.py` fails when they are older than the commands.
+`make docs` runs it before the site is built. What it writes is committed, so that the pages can be read without a
+build; `tests/whole_house/test_docs.py` fails when they are older than the commands.
 """
 
 from __future__ import annotations
@@ -15,7 +15,12 @@ from typing import Any
 
 from typer.main import get_command
 
-PROGRAMS = {"featstore": "featstore.cli", "heads": "heads.cli", "finetune": "finetune.cli", "evaluate": "evaluation.cli"}
+PROGRAMS = {
+    "featstore": "featstore.cli",
+    "heads": "heads.cli",
+    "finetune": "finetune.cli",
+    "evaluate": "evaluation.cli",
+}
 """Name of each program -> the module that holds its `app`."""
 
 FOLDER = Path(__file__).parent / "reference"
@@ -34,7 +39,10 @@ def page(program: str) -> str:
     found = commands(program)
     lines = [NOTE, "", f"# {program}", "", _prose(group.help), ""]
     lines += ["| command | what it does |", "|---|---|"]
-    lines += [f"| [`{program} {name}`](#{program}-{name}) | {_cell(_first(command.help))} |" for name, command in found.items()]
+    lines += [
+        f"| [`{program} {name}`](#{program}-{name}) | {_cell(_first(command.help))} |"
+        for name, command in found.items()
+    ]
     for name, command in found.items():
         lines += ["", *_section(f"{program} {name}", command)]
     return "\n".join(lines) + "\n"
@@ -70,7 +78,9 @@ def _type(given: Any) -> str:
     plain = {"str": "text", "int": "integer", "float": "number", "bool": "flag"}
     words = re.findall(r"\b(?:str|int|float|bool|Path)\b", name)
     told = {"Path": "path"} | plain
-    bounds = [f"{word} {value:g}" for word, value in (("at least", given.min), ("at most", given.max)) if value is not None]
+    bounds = [
+        f"{word} {value:g}" for word, value in (("at least", given.min), ("at most", given.max)) if value is not None
+    ]
     return ", ".join([told[words[0]] if words else "text", *bounds]) + repeated
 
 
