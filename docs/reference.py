@@ -92,7 +92,7 @@ def _default(given: Any) -> tuple[str, str]:
     default = given.default() if callable(given.default) else given.default
     if given.required:
         return told, "*required*"
-    if default in (None, False, "", (), []):
+    if default is None or default is False or (not default and isinstance(default, str | list | tuple)):
         return told, ""
     return told, f"`{_shown(default)}`"
 
