@@ -17,13 +17,14 @@ REAL_WEIGHTS ?= ../shared/weights
 BENCH ?= bench
 PHOTOS_OPTION = $(if $(wildcard $(PHOTOS)),--photos $(PHOTOS))
 
-.PHONY: help install lint test demo bench-store bench-recipes bench-doctor bench-heads bench-finetune bench-evaluate lock clean
+.PHONY: help install lint test demo docs bench-store bench-recipes bench-doctor bench-heads bench-finetune bench-evaluate lock clean
 
 help:
 	@echo "make demo     set up, then photographs -> features -> heads -> fine-tuning -> fused scores, offline"
 	@echo "make demo WEIGHTS=imagenet     the same with the real ImageNet weights (downloads about 350 MB)"
 	@echo "make test     set up, then run the tests"
 	@echo "make lint     formatting, types and the direction of imports"
+	@echo "make docs     reference pages from the commands, then the documentation as a site in site/, without network"
 	@echo "make install  only set up .venv"
 	@echo "make bench-store    speed and memory of the store: ratios from one run, tables and $(BENCH)/*.json (half an hour)"
 	@echo "make bench-recipes  what each region-of-interest recipe does to accuracy, on PHOTOS with REAL_WEIGHTS, and boxes beside those of scikit-image"
@@ -64,6 +65,11 @@ demo: install
 	@echo "Runs          $(DEMO)/runs            leaderboard.csv, one folder per model, fusion-mean/scores.csv"
 	@echo "Report        $(DEMO)/report.html     open it in a browser"
 	@$(if $(filter random%,$(WEIGHTS)),echo "The four networks had RANDOM weights: the figures show that everything runs and say nothing about plants.",true)
+
+docs: install
+	$(BIN)/python docs/reference.py
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet --site-dir site
+	@echo "Documentation   site/index.html"
 
 bench-store: install
 	mkdir -p $(BENCH)
