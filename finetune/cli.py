@@ -10,7 +10,7 @@ import typer
 
 from featstore import shell
 
-app = shell.new_app("Train whole networks: the best backbone together with its fitted head.")
+app = shell.new_app("Train whole networks: the best backbone together with its fitted head.", "finetune")
 
 
 @app.command()

@@ -14,7 +14,7 @@ from evaluation.cli.taxonomy import taxonomy
 from evaluation.cli.unknown import unknown
 from featstore import shell
 
-app = shell.new_app("Fuse the predictions of several images and models, and score them per observation.")
+app = shell.new_app("Fuse the predictions of several images and models, and score them per observation.", "evaluate")
 for command in (fuse, article, gain, slices, score, check_run, write_run, unknown, prior, taxonomy, report):
     app.command()(command)
 

@@ -12,7 +12,7 @@ from featstore.cli.exchanging import export, import_
 from featstore.cli.inspecting import explain, info, repair, verify
 from featstore.cli.pictures import preview
 
-app = shell.new_app("Turn photographs into a feature store that every later step reads.")
+app = shell.new_app("Turn photographs into a feature store that every later step reads.", "featstore")
 for command in (build, preview, info, verify, repair, explain, doctor, export, forget, synth):
     app.command()(command)
 # `import` is a word of the language.

@@ -8,7 +8,7 @@ from featstore import shell
 from heads.cli.asking import list_heads, predict, show
 from heads.cli.comparing import compare
 
-app = shell.new_app("Fit classifiers on stored features and compare them under one protocol.")
+app = shell.new_app("Fit classifiers on stored features and compare them under one protocol.", "heads")
 for command in (compare, predict, show):
     app.command()(command)
 # `list` is a word of the language.

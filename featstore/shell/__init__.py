@@ -1,0 +1,41 @@
+"""What the four command lines share: running, options, progress, tables, JSON and the way to fail."""
+
+from featstore.shell.app import App, new_app, run
+from featstore.shell.config import ConfigOption, SettingsFileOption
+from featstore.shell.faults import (
+    EXIT_BUG,
+    EXIT_DONE,
+    EXIT_INCOMPLETE,
+    EXIT_INTERRUPTED,
+    EXIT_REFUSED,
+    EXIT_USAGE,
+)
+from featstore.shell.options import JsonOption, OutOption, SeedOption, among
+from featstore.shell.progress import Bar, progress
+from featstore.shell.speech import print_json, print_table, quiet, say, tell, warn
+
+__all__ = [
+    "EXIT_BUG",
+    "EXIT_DONE",
+    "EXIT_INCOMPLETE",
+    "EXIT_INTERRUPTED",
+    "EXIT_REFUSED",
+    "EXIT_USAGE",
+    "App",
+    "Bar",
+    "ConfigOption",
+    "JsonOption",
+    "OutOption",
+    "SeedOption",
+    "SettingsFileOption",
+    "among",
+    "new_app",
+    "print_json",
+    "print_table",
+    "progress",
+    "quiet",
+    "run",
+    "say",
+    "tell",
+    "warn",
+]
