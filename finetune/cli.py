@@ -15,41 +15,41 @@ app = shell.new_app("Train whole networks: the best backbone together with its f
 
 @app.command()
 def run(
-    store: Annotated[str, typer.Argument(help="Feature store of the photographs.", show_default=False)],
+    store: Annotated[
+        str, typer.Argument(metavar="STORE", help="Feature store of the photographs.", show_default=False)
+    ],
     runs: Annotated[Path, typer.Option("--from", help="Folder of runs that `heads compare` wrote.")] = Path("runs"),
     backbone: Annotated[
         list[str] | None,
-        typer.Option("--backbone", help="Network to train; repeat for several. \\[default: the best one with mlp]"),
+        typer.Option("--backbone", help="Network to train; repeat for several. [default: the best one with mlp]"),
     ] = None,
     epochs: Annotated[
-        int | None, typer.Option("--epochs", help="Passes over the photographs at most. \\[default: 20]")
+        int | None, typer.Option("--epochs", help="Passes over the photographs at most. [default: 20]")
     ] = None,
-    batch_size: Annotated[
-        int | None, typer.Option("--batch-size", help="Photographs per step. \\[default: 16]")
-    ] = None,
-    rate: Annotated[float | None, typer.Option("--rate", help="Learning rate, very small. \\[default: 3e-5]")] = None,
+    batch_size: Annotated[int | None, typer.Option("--batch-size", help="Photographs per step. [default: 16]")] = None,
+    rate: Annotated[float | None, typer.Option("--rate", help="Learning rate, very small. [default: 3e-5]")] = None,
     min_vote: Annotated[
         float | None,
         typer.Option("--min-vote", help="Leave out training photographs with a lower vote; unknown votes stay."),
     ] = None,
     class_weight: Annotated[
-        str | None, typer.Option("--class-weight", help="none or balanced. \\[default: none]")
+        str | None, typer.Option("--class-weight", help="none or balanced. [default: none]")
     ] = None,
     tta: Annotated[
-        int | None, typer.Option("--tta", help="Variants averaged at test time; 0 for none. \\[default: 5]")
+        int | None, typer.Option("--tta", help="Variants averaged at test time; 0 for none. [default: 5]")
     ] = None,
     precision: Annotated[
         str | None,
-        typer.Option("--precision", help="float32, mixed_bfloat16 or mixed_float16. \\[default: float32]"),
+        typer.Option("--precision", help="float32, mixed_bfloat16 or mixed_float16. [default: float32]"),
     ] = None,
     batch_norm: Annotated[
         str | None,
-        typer.Option("--batch-norm", help="BatchNormalization: frozen, train or recalibrate. \\[default: frozen]"),
+        typer.Option("--batch-norm", help="BatchNormalization: frozen, train or recalibrate. [default: frozen]"),
     ] = None,
     seed: Annotated[
-        int | None, typer.Option("--seed", help="Seed of everything random; the same seed repeats. \\[default: 0]")
+        int | None, typer.Option("--seed", help="Seed of everything random; the same seed repeats. [default: 0]")
     ] = None,
-    config: Annotated[Path | None, typer.Option("--config", help="TOML file of settings; options override it.")] = None,
+    config: shell.SettingsFileOption = None,
     assignment: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="NAME=VALUE", help="Any other setting of the file; repeat for several."),
@@ -68,7 +68,7 @@ def run(
         str | None, typer.Option("--weights", help="Where the network's weights are now, if they have moved.")
     ] = None,
     out: Annotated[
-        Path | None, typer.Option("--out", help="Folder of runs that results are written to. \\[default: --from]")
+        Path | None, typer.Option("--out", help="Folder of runs that results are written to. [default: --from]")
     ] = None,
     as_json: shell.JsonOption = False,
 ) -> None:
@@ -126,7 +126,9 @@ def run(
         raise typer.Exit(shell.EXIT_INCOMPLETE)
 
 
-RunArgument = Annotated[Path, typer.Argument(help="Folder of a run that `finetune run` wrote.", show_default=False)]
+RunArgument = Annotated[
+    Path, typer.Argument(metavar="RUN", help="Folder of a run that `finetune run` wrote.", show_default=False)
+]
 
 
 @app.command()
@@ -156,7 +158,9 @@ def predict(
     run: RunArgument,
     source: Annotated[
         str,
-        typer.Argument(help="Feature store, folder of photographs or table that lists them.", show_default=False),
+        typer.Argument(
+            metavar="SOURCE", help="Feature store, folder of photographs or table that lists them.", show_default=False
+        ),
     ],
     tta: Annotated[int, typer.Option("--tta", help="Variants averaged with each photograph; 0 for none.", min=0)] = 0,
     unseen: Annotated[
@@ -207,7 +211,9 @@ def predict(
 @app.command()
 def variants(
     run: RunArgument,
-    store: Annotated[str, typer.Argument(help="Feature store that the run was trained on.", show_default=False)],
+    store: Annotated[
+        str, typer.Argument(metavar="STORE", help="Feature store that the run was trained on.", show_default=False)
+    ],
     photos: Annotated[
         Path | None, typer.Option("--photos", help="Where the photographs are now, if they have moved.")
     ] = None,
@@ -236,16 +242,18 @@ def variants(
 
 @app.command()
 def preview(
-    store: Annotated[str, typer.Argument(help="Feature store of the photographs.", show_default=False)],
+    store: Annotated[
+        str, typer.Argument(metavar="STORE", help="Feature store of the photographs.", show_default=False)
+    ],
     out: Annotated[Path, typer.Option("--out", help="The picture, a PNG.")] = Path("augmentation.png"),
-    n: Annotated[int, typer.Option("--n", help="Varied pictures in each row, 1 to 20.")] = 8,
+    per_row: Annotated[int, typer.Option("--per-row", help="Varied pictures in each row, 1 to 20.")] = 8,
     side: Annotated[
-        int | None, typer.Option("--side", help="Side of the pictures in px. \\[default: that of the stored features]")
+        int | None, typer.Option("--side", help="Side of the pictures in px. [default: that of the stored features]")
     ] = None,
     seed: Annotated[
-        int | None, typer.Option("--seed", help="Another seed shows other photographs and draws. \\[default: 0]")
+        int | None, typer.Option("--seed", help="Another seed shows other photographs and draws. [default: 0]")
     ] = None,
-    config: Annotated[Path | None, typer.Option("--config", help="TOML file of settings; options override it.")] = None,
+    config: shell.SettingsFileOption = None,
     photos: Annotated[
         Path | None, typer.Option("--photos", help="Where the photographs are now, if they have moved.")
     ] = None,
@@ -263,13 +271,13 @@ def preview(
     from finetune.config import load_settings
     from finetune.preview import draw_preview
 
-    drawn = draw_preview(store, load_settings(config, {"seed": seed, "side_px": side}), out, n=n, photos=photos)
+    drawn = draw_preview(store, load_settings(config, {"seed": seed, "side_px": side}), out, n=per_row, photos=photos)
     if as_json:
         shell.print_json(
             {"sheet": str(drawn.path), "photographs": list(drawn.photographs), "failures": dict(drawn.failures)}
         )
     else:
-        shell.say(f"{drawn.path} shows {len(set(drawn.photographs))} photographs, one group in each row.")
+        shell.tell(f"{drawn.path} shows {len(set(drawn.photographs))} photographs, one group in each row.")
     if drawn.failures:
         told = listed([f"{image_id}: {reason}" for image_id, reason in drawn.failures.items()])
         shell.warn(f"{len(drawn.failures)} photographs could not be used: {told}")

@@ -20,21 +20,24 @@ StoreArgument = Annotated[
 
 def build(
     dataset: Annotated[
-        Path, typer.Argument(help="PlantCLEF folder, CSV/Parquet table, or class folders.", show_default=False)
+        Path,
+        typer.Argument(
+            metavar="DATASET", help="PlantCLEF folder, CSV/Parquet table, or class folders.", show_default=False
+        ),
     ],
     store: Annotated[
         str, typer.Option("--store", help="The store to create or complete: a folder, or s3://bucket/path.")
     ] = "features.zarr",
     backbone: Annotated[
         list[str] | None,
-        typer.Option("--backbone", help="Network; repeat for several. \\[default: vgg16 vgg19 resnet50 inception_v3]"),
+        typer.Option("--backbone", help="Network; repeat for several. [default: vgg16 vgg19 resnet50 inception_v3]"),
     ] = None,
     weights: Annotated[
-        str, typer.Option("--weights", help="imagenet, random\\[:SEED], or a file or folder of weights.")
+        str, typer.Option("--weights", help="imagenet, random[:SEED], or a file or folder of weights.")
     ] = "imagenet",
     pooling: Annotated[str, typer.Option("--pooling", help="Global pooling: avg or max.")] = "avg",
     side: Annotated[
-        int | None, typer.Option("--side", help="Input side in px. \\[default: each network's own, 224 or 299]")
+        int | None, typer.Option("--side", help="Input side in px. [default: each network's own, 224 or 299]")
     ] = None,
     roi: Annotated[
         str, typer.Option("--roi", help="Region of interest: article, ibm, lab, none, or a TOML file.")
@@ -44,7 +47,7 @@ def build(
         typer.Option("--as", help="Call the features NAME instead of their backbone; {backbone} stands for it."),
     ] = "",
     reader: Annotated[
-        str | None, typer.Option("--reader", help="plantclef, table or folders. \\[default: chosen by looking]")
+        str | None, typer.Option("--reader", help="plantclef, table or folders. [default: chosen by looking]")
     ] = None,
     engine: Annotated[
         str, typer.Option("--engine", help="What computes the networks: keras, or openvino (an extra).")
@@ -72,7 +75,10 @@ def build(
         str, typer.Option("--scheduler", help="Work on a Dask cluster: the address of its scheduler.")
     ] = "",
     shard_rows: Annotated[
-        int, typer.Option("--shard-rows", help="Rows per file in a new, very large store. \\[default: 128]")
+        int,
+        typer.Option(
+            "--shard-rows", help="Rows per file in a new, very large store. [default: 128]", show_default=False
+        ),
     ] = 0,
     max_failures: Annotated[
         int, typer.Option("--max-failures", help="Unusable photographs to accept before the exit code is 3.")
@@ -134,7 +140,8 @@ def build(
 def forget(
     store: StoreArgument,
     name: Annotated[
-        str, typer.Argument(help="The name of features, as `featstore info` tells it.", show_default=False)
+        str,
+        typer.Argument(metavar="NAME", help="The name of features, as `featstore info` tells it.", show_default=False),
     ],
     json: shell.JsonOption = False,
 ) -> None:
@@ -151,7 +158,7 @@ def forget(
     if json:
         shell.print_json({"store": gone.location, "name": gone.name, "rows": gone.n_rows, "bytes": gone.n_bytes})
     else:
-        shell.say(f"{gone.location} has forgotten {gone.name}: {gone.n_rows} rows, {gone.n_bytes / 1e6:.1f} MB.")
+        shell.tell(f"{gone.location} has forgotten {gone.name}: {gone.n_rows} rows, {gone.n_bytes / 1e6:.1f} MB.")
 
 
 def _part(text: str) -> tuple[int, int]:

@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 
 
 def synth(
-    folder: Annotated[Path, typer.Argument(help="Folder to write the package to.", show_default=False)],
+    folder: Annotated[
+        Path, typer.Argument(metavar="FOLDER", help="Folder to write the package to.", show_default=False)
+    ],
     species: Annotated[int, typer.Option("--species", help="Number of invented species.")] = 6,
     observations: Annotated[int, typer.Option("--observations", help="Plants per species.")] = 8,
     authors: Annotated[int, typer.Option("--authors", help="Number of photographers.")] = 5,

@@ -48,7 +48,9 @@ def table_of(content: Mapping[str, Any], path: Path, program: str, command: str)
     form = f"[{program}.{command}] and the like in {path}"
     for name, tables in content.items():
         if name not in PROGRAMS:
-            remedy = near(name, PROGRAMS, f"Put options into the table of their command, such as [{program}.{command}].")
+            remedy = near(
+                name, PROGRAMS, f"Put options into the table of their command, such as [{program}.{command}]."
+            )
             raise SettingsError(form, f"`{name}`", remedy)
         if not isinstance(tables, dict) or not all(isinstance(table, dict) for table in tables.values()):
             raise SettingsError(form, f"an option in [{name}]", "Put options into the table of their command.")

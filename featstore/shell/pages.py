@@ -48,7 +48,6 @@ class Command(TyperCommand):
                 with formatter.section(title):
                     formatter.write_dl(rows, col_max=28)
 
-
     def parse_args(self, ctx: Context, args: list[str]) -> list[str]:
         """Read arguments and options."""
         _no_is_false(self.get_params(ctx))
@@ -89,5 +88,3 @@ def _write_text(text: str, formatter: HelpFormatter) -> None:
             else:
                 formatter.write_text(" ".join(paragraph.split()))
             previous = paragraph
-
-
