@@ -11,9 +11,10 @@ from featstore.cli.drawing import synth
 from featstore.cli.exchanging import export, import_
 from featstore.cli.inspecting import explain, info, repair, verify
 from featstore.cli.pictures import preview
+from featstore.cli.system import system
 
 app = shell.new_app("Turn photographs into a feature store that every later step reads.", "featstore")
-for command in (build, preview, info, verify, repair, explain, doctor, export, forget, synth):
+for command in (build, preview, info, verify, repair, explain, doctor, export, forget, synth, system):
     app.command()(command)
 # `import` is a word of the language.
 app.command("import")(import_)
