@@ -10,6 +10,7 @@ import typer
 from featstore import shell
 
 if TYPE_CHECKING:
+    from featstore.build.settings import BuildSettings
     from featstore.build.summary import BuildSummary
     from featstore.provenance import Json
 
@@ -83,6 +84,7 @@ def build(
     max_failures: Annotated[
         int, typer.Option("--max-failures", help="Unusable photographs to accept before the exit code is 3.")
     ] = 0,
+    dry_run: shell.DryRunOption = False,
     json: shell.JsonOption = False,
 ) -> None:
     """Extract the features of a data set; a second run does only what is missing.
@@ -127,6 +129,9 @@ def build(
         shard_rows=shard_rows,
         reader=reader,
     )
+    if dry_run:
+        _foresee(dataset, store, settings, as_json=json)
+        return
     summary = build_store(dataset, store, settings)
     if json:
         shell.print_json(_as_json(summary))
@@ -159,6 +164,31 @@ def forget(
         shell.print_json({"store": gone.location, "name": gone.name, "rows": gone.n_rows, "bytes": gone.n_bytes})
     else:
         shell.tell(f"{gone.location} has forgotten {gone.name}: {gone.n_rows} rows, {gone.n_bytes / 1e6:.1f} MB.")
+
+
+def _foresee(dataset: Path, store: str, settings: BuildSettings, *, as_json: bool) -> None:
+    from featstore.build.forecast import foresee_build
+
+    ahead = foresee_build(dataset, store, settings)
+    if as_json:
+        shell.print_json(ahead.to_json())
+        return
+    rows = [
+        [name, str(n_rows), f"{1 / ahead.networks_s[name]:.1f}" if n_rows else "-"]
+        for name, n_rows in ahead.rows.items()
+    ]
+    rows.append(
+        ["decoding, one process", str(ahead.n_images), f"{1 / ahead.decoding_s:.1f}" if ahead.n_images else "-"]
+    )
+    shell.print_table(f"{ahead.dataset} -> {ahead.location}: to be done", ["what", "photographs", "images/s"], rows)
+    if not ahead.n_images:
+        shell.tell(f"Nothing to do: the store has every row of {ahead.n_found - ahead.n_unusable} photographs.")
+        return
+    room = "" if ahead.free_bytes is None else f" of {ahead.free_bytes / 1e6:,.0f} MB free"
+    shell.tell(
+        f"About {shell.in_words(ahead.seconds)} on this machine when nothing else runs, and {ahead.n_bytes / 1e6:,.1f} MB{room}."
+    )
+    shell.tell("Speeds were measured just now, the networks with random weights. Nothing was written.")
 
 
 def _part(text: str) -> tuple[int, int]:

@@ -10,9 +10,9 @@ from featstore.shell.faults import (
     EXIT_REFUSED,
     EXIT_USAGE,
 )
-from featstore.shell.options import JsonOption, OutOption, SeedOption, among
+from featstore.shell.options import DryRunOption, JsonOption, OutOption, SeedOption, among
 from featstore.shell.progress import Bar, progress
-from featstore.shell.speech import print_json, print_table, quiet, say, tell, warn
+from featstore.shell.speech import in_words, print_json, print_table, quiet, say, tell, warn
 
 __all__ = [
     "EXIT_BUG",
@@ -24,11 +24,13 @@ __all__ = [
     "App",
     "Bar",
     "ConfigOption",
+    "DryRunOption",
     "JsonOption",
     "OutOption",
     "SeedOption",
     "SettingsFileOption",
     "among",
+    "in_words",
     "new_app",
     "print_json",
     "print_table",

@@ -20,6 +20,9 @@ QuietOption = Annotated[
         "--quiet", "-q", help="No notes and no progress; only results, warnings, errors.", rich_help_panel=EVERY_COMMAND
     ),
 ]
+DryRunOption = Annotated[
+    bool, typer.Option("--dry-run", help="Tell what is to be done, about how long it takes and the room it needs.")
+]
 SeedOption = Annotated[int, typer.Option("--seed", help="Seed of everything random; the same seed repeats the run.")]
 OutOption = Annotated[Path, typer.Option("--out", help="Folder of runs that results are written to.")]
 

@@ -74,6 +74,17 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]
     Console(width=None if sys.stdout.isatty() else 160).print(table)
 
 
+def in_words(seconds: float) -> str:
+    """A time that is known roughly: "40 s", "3 min", "2.5 h".
+
+    >>> in_words(200)
+    '3 min'
+    """
+    if seconds < 90:
+        return f"{max(1.0, seconds):.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
 def _is_number(text: str) -> bool:
     if text in {"", "-"}:
         return True
