@@ -64,9 +64,8 @@ def _read(path: Path) -> dict[str, Note]:
         return {}
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        if content["schema"] != SCHEMA:
-            raise ValueError(content["schema"])
-        return {name: Note(**note) for name, note in content["steps"].items()}
+        steps = content["steps"] if content["schema"] == SCHEMA else {}
+        return {name: Note(**note) for name, note in steps.items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         shell.warn(f"{path} cannot be read ({error}): every step is called again; what is done is not done twice")
         return {}

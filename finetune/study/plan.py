@@ -156,7 +156,7 @@ def _features(settings: ArticleSettings, made_from: str) -> Iterator[Step]:
         words += ["--side", str(settings.side_px)] if settings.side_px else []
         # One after the other: a store has one writer, and the first build finds photographs that cannot be used.
         needs = () if way is ARTICLE else (features_step(ARTICLE),)
-        yield Step(features_step(way), tuple(words), needs, (settings.store,), ("--replace",), made_from)
+        yield Step(features_step(way), tuple(words), needs, (settings.store,), ("--replace",), made_from=made_from)
 
 
 def _heads(settings: ArticleSettings) -> Iterator[Step]:
@@ -194,9 +194,7 @@ def _together(settings: ArticleSettings) -> Iterator[Step]:
         card = settings.out / "fusion-mean" / CARD
         yield Step("fuse", ("evaluate", "fuse", *runs, "--tta", *out), needs, (card,), where_there=runs)
     if runs:
-        yield Step(
-            "article", ("evaluate", "article", *runs, *out), needs, (article_file(settings),), where_there=runs
-        )
+        yield Step("article", ("evaluate", "article", *runs, *out), needs, (article_file(settings),), where_there=runs)
     words = ("evaluate", "report", *heads, *runs, "--store", str(settings.store), "--html", str(settings.report))
     yield Step("report", words, (heads_step(ARTICLE), *needs), (settings.report,), where_there=(*heads, *runs))
 

@@ -167,7 +167,7 @@ def call(arguments: Sequence[str], log: Path) -> tuple[int, str]:
     with (
         log.open("a", encoding="utf-8") as file,
         # A group of its own: Ctrl-C comes to this process alone, which hands it on once.
-        subprocess.Popen(
+        subprocess.Popen(  # noqa: S603  # our own programs, without a shell
             words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment,
             encoding="utf-8", errors="replace", process_group=0 if _POSIX else None,
         ) as child,

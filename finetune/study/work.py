@@ -133,9 +133,7 @@ def _absent(settings: ArticleSettings) -> tuple[str, ...]:
         If a file is named that is not there.
     """
     return tuple(
-        name
-        for name in settings.backbones
-        if weights_source(name, settings.weights, sides(settings)[name]) is None
+        name for name in settings.backbones if weights_source(name, settings.weights, sides(settings)[name]) is None
     )
 
 
