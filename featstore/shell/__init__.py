@@ -9,6 +9,7 @@ from featstore.shell.faults import (
     EXIT_INTERRUPTED,
     EXIT_REFUSED,
     EXIT_USAGE,
+    fail,
 )
 from featstore.shell.options import DryRunOption, JsonOption, OutOption, SeedOption, among
 from featstore.shell.progress import Bar, progress
@@ -30,6 +31,7 @@ __all__ = [
     "SeedOption",
     "SettingsFileOption",
     "among",
+    "fail",
     "in_words",
     "new_app",
     "print_json",

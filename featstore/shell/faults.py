@@ -8,6 +8,7 @@ import os
 import traceback
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import NoReturn
 
 from typer import TyperException
 
@@ -59,6 +60,12 @@ def leave(fault: Fault, *, as_json: bool) -> SystemExit:
         document = {"schema": ERROR_SCHEMA, "error": told, "exit_code": fault.exit_code}
         print(json.dumps(document, indent=2, ensure_ascii=False))
     return SystemExit(fault.exit_code)
+
+
+def fail(message: str, code: int) -> NoReturn:
+    """Tell why a command ends without its result, and end it."""
+    complain(message)
+    raise SystemExit(code)
 
 
 def fault_of(error: BaseException) -> Fault:
