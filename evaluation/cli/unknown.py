@@ -17,7 +17,8 @@ def unknown(
         list[str] | None,
         typer.Option(
             "--score",
-            help="all, or max_probability, entropy, margin, energy, neighbours, mahalanobis; repeatable. [default: all]",
+            help="all, or max_probability, entropy, margin, energy, neighbours, mahalanobis; repeatable. "
+            "[default: all]",
         ),
     ] = None,
     store: Annotated[

@@ -185,9 +185,8 @@ def _foresee(dataset: Path, store: str, settings: BuildSettings, *, as_json: boo
         shell.tell(f"Nothing to do: the store has every row of {ahead.n_found - ahead.n_unusable} photographs.")
         return
     room = "" if ahead.free_bytes is None else f" of {ahead.free_bytes / 1e6:,.0f} MB free"
-    shell.tell(
-        f"About {shell.in_words(ahead.seconds)} on this machine when nothing else runs, and {ahead.n_bytes / 1e6:,.1f} MB{room}."
-    )
+    time, size = shell.in_words(ahead.seconds), f"{ahead.n_bytes / 1e6:,.1f} MB{room}"
+    shell.tell(f"About {time} on this machine when nothing else runs, and {size}.")
     shell.tell("Speeds were measured just now, the networks with random weights. Nothing was written.")
 
 

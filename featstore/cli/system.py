@@ -43,6 +43,8 @@ def system(
 
 
 def _show(report: SystemReport) -> None:
+    from featstore.errors import listed
+
     shell.print_table("Machine", ["what", "value"], _machine(report))
     shell.print_table(
         "Disks",
@@ -55,7 +57,9 @@ def _show(report: SystemReport) -> None:
     )  # fmt: skip
     shell.print_table("Versions", ["package", "version"], [list(pair) for pair in report.versions.items()])
     if report.extras:
-        rows = [[name, f"lacks {', '.join(lacks)}" if lacks else "installed"] for name, lacks in report.extras.items()]
+        rows = [
+            [name, f"lacks {listed(list(lacks), 3)}" if lacks else "installed"] for name, lacks in report.extras.items()
+        ]
         shell.print_table("Extras", ["extra", "state"], rows)
     weights = [
         [file.backbone, "missing" if file.size is None else "downloaded",

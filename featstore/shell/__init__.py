@@ -11,7 +11,7 @@ from featstore.shell.faults import (
     EXIT_USAGE,
     fail,
 )
-from featstore.shell.options import DryRunOption, JsonOption, OutOption, SeedOption, among
+from featstore.shell.options import DryRunOption, JsonOption, Names, OutOption, SeedOption, listed_in
 from featstore.shell.progress import Bar, progress
 from featstore.shell.speech import in_words, print_json, print_table, quiet, say, tell, warn
 
@@ -27,12 +27,13 @@ __all__ = [
     "ConfigOption",
     "DryRunOption",
     "JsonOption",
+    "Names",
     "OutOption",
     "SeedOption",
     "SettingsFileOption",
-    "among",
     "fail",
     "in_words",
+    "listed_in",
     "new_app",
     "print_json",
     "print_table",

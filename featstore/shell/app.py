@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
@@ -16,7 +16,7 @@ from typer import TyperException
 
 from featstore.shell.config import ConfigOption
 from featstore.shell.faults import EXIT_DONE, EXIT_INTERRUPTED, INTERRUPTED, fault_of, leave
-from featstore.shell.options import QuietOption
+from featstore.shell.options import Names, QuietOption, completed
 from featstore.shell.pages import Command, Group
 from featstore.shell.speech import QUIET, Printed
 
@@ -26,24 +26,28 @@ _Function = TypeVar("_Function", bound=Callable[..., Any])
 class App(typer.Typer):
     """A command line that gives each of its commands the options that all of them have."""
 
-    def command(self, name: str | None = None, **settings: Any) -> Callable[[_Function], _Function]:  # noqa: ANN401
+    names: Mapping[str, Names]
+
+    def command(self, name: str | None = None, **settings: Any) -> Callable[[_Function], _Function]:
         """Register a command; the function itself stays as it is."""
         register = super().command(name, **{"cls": Command, **settings})
 
         def decorate(function: _Function) -> _Function:
-            register(_with_habits(function))
+            register(_with_habits(function, self.names))
             return function
 
         return decorate
 
 
-def new_app(help_text: str, program: str = "") -> App:
+def new_app(help_text: str, program: str = "", names: Mapping[str, Names] | None = None) -> App:
     """Create a command line whose single or several commands keep their names.
 
     Parameters
     ----------
     program
         What `--config` calls it.
+    names
+        What a shell may complete options with, such as ``"--head"``.
     """
     app = App(
         name=program or None,
@@ -56,10 +60,12 @@ def new_app(help_text: str, program: str = "") -> App:
         context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     )
 
+    app.names = names or {}
+
     # Without a callback typer drops the name of an only command.
     @app.callback(help=help_text)
     def root(
-        version: Annotated[  # noqa: ARG001  # its callback ends the run
+        version: Annotated[
             bool, typer.Option("--version", help="Print the version.", is_eager=True, callback=_print_version)
         ] = False,
     ) -> None:
@@ -104,7 +110,7 @@ def _own_state() -> Iterator[None]:
             os.environ[QUIET] = before
 
 
-def _with_habits(function: Callable[..., Any]) -> Callable[..., Any]:
+def _with_habits(function: Callable[..., Any], names: Mapping[str, Names]) -> Callable[..., Any]:
     """The function of a command with `--quiet` and `--config`; one that has its own `config` is given it."""
     signature = inspect.signature(function, eval_str=True)
     options = [p for p in signature.parameters.values() if p.kind is p.KEYWORD_ONLY or p.default is not p.empty]
@@ -114,14 +120,17 @@ def _with_habits(function: Callable[..., Any]) -> Callable[..., Any]:
         more.insert(0, _parameter("config", ConfigOption, default=None))
 
     @wraps(function)
-    def command(quiet: bool = False, config: Path | None = None, **arguments: Any) -> Any:  # noqa: ANN401
+    def command(quiet: bool = False, config: Path | None = None, **arguments: Any) -> Any:
         if quiet:
             os.environ[QUIET] = "1"
         if takes_config:
             arguments["config"] = config
         return function(**arguments)
 
-    parameters = [p.replace(kind=p.KEYWORD_ONLY) for p in [*signature.parameters.values(), *more]]
+    parameters = [
+        p.replace(kind=p.KEYWORD_ONLY, annotation=completed(p.annotation, names))
+        for p in [*signature.parameters.values(), *more]
+    ]
     command.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]  # what typer reads
     command.__annotations__ = {p.name: p.annotation for p in parameters} | {"return": signature.return_annotation}
     return command
@@ -131,7 +140,7 @@ def _parameter(name: str, annotation: object, *, default: object) -> inspect.Par
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
 
 
-def _print_version(value: bool) -> None:  # noqa: FBT001
+def _print_version(value: bool) -> None:
     if value:
         from featstore.provenance import phytobench_version
 

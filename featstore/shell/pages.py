@@ -68,7 +68,7 @@ class Group(TyperGroup):
 
 
 def _no_is_false(parameters: Iterable[Parameter]) -> None:
-    """Let flags that were not given be False: pydantic, which would look at None, takes a quarter of a second to load."""
+    """Let flags that were not given be False: to look at None, typer would load pydantic for a quarter of a second."""
     for parameter in parameters:
         if isinstance(parameter, TyperOption) and parameter.is_flag and parameter.default is None:
             parameter.default = False

@@ -88,9 +88,8 @@ def _graphics(system: str, engine: Engine, cards: Sequence[Card]) -> Iterator[Sl
     else:
         yield Slow(
             "no graphics card",
-            "networks run on the processor; two cores of 2.5-3 GHz or so pass about 7 photographs a second through "
-            "vgg16, 6 through vgg19, 25 through resnet50, 17 through inception_v3, 80 through mobilenet, "
-            "and train about a third of that",
+            "networks run on the processor; two idle cores of an AMD EPYC pass about 7 photographs a second through "
+            "vgg16, 6 through vgg19, 25 through resnet50, 17 through inception_v3 and 80 through mobilenet",
             "fewer or lighter networks (--backbone mobilenet); several machines (featstore build --part I/N); one with "
             "a graphics card. featstore build --dry-run estimates it for your photographs",
         )
@@ -101,7 +100,11 @@ def _processor(processor: Processor, engine: Engine) -> Iterator[Slow]:
     if known is None or "asimd" in known or engine.accelerators:
         return
     if "avx2" not in known:
-        yield Slow("an old processor", "without AVX2 networks take several times as long", "another machine")
+        yield Slow(
+            "an old processor",
+            "the libraries' fast kernels need AVX2; what is left was not measured",
+            "another machine",
+        )
     elif "avx512f" not in known:
         has = is_installed("openvino")
         yield Slow(
@@ -119,9 +122,7 @@ def _cores(processor: Processor) -> Iterator[Slow]:
     if usable < processor.cores:
         why = f"of {processor.cores} cores this process may use {usable:g}"
         threads = max(1, int(usable))
-        remedy = (
-            f"allow it more; else OMP_NUM_THREADS={threads}, TF_NUM_INTRAOP_THREADS={threads} and --workers {threads}"
-        )
+        remedy = f"allow it more; else OMP_NUM_THREADS={threads} and --workers {threads}"
         yield Slow("few of the cores", why, remedy)
     elif usable <= 2:
         yield Slow("few cores", f"{usable:g} cores decode and compute", "--workers 1 where memory is short, too")

@@ -36,7 +36,8 @@ except Exception as error:
     devices, problem = [], f"{type(error).__name__}: {error}"
 else:
     problem = ""
-print(json.dumps({"backend": backend, "devices": devices, "seconds": time.perf_counter() - started, "problem": problem}))
+seconds = time.perf_counter() - started
+print(json.dumps({"backend": backend, "devices": devices, "seconds": seconds, "problem": problem}))
 """
 _REQUIREMENT = re.compile(r"^([A-Za-z0-9._-]+)(?:\[([^\]]*)\])?")
 _OF_EXTRA = re.compile(r"""extra\s*==\s*['"]([^'"]+)['"]""")
@@ -109,8 +110,7 @@ def engine(backend: str, *, ask: bool, patience_s: float = _PATIENCE_S) -> Engin
     if not (ask and installed):
         return Engine(backend, installed)
     try:
-        # As isolated as this process: -c would look for modules in the working directory first.
-        done = subprocess.run(
+        done = subprocess.run(  # noqa: S603  # fixed words
             [sys.executable, "-c", _ASK], capture_output=True, text=True, timeout=patience_s, check=False
         )
     except subprocess.TimeoutExpired:
@@ -130,7 +130,7 @@ def graphics_cards() -> tuple[Card, ...]:
         return ()
     query = [tool, "--query-gpu=name,memory.total,driver_version", "--format=csv,noheader,nounits"]
     try:
-        done = subprocess.run(query, capture_output=True, text=True, timeout=20, check=False)
+        done = subprocess.run(query, capture_output=True, text=True, timeout=20, check=False)  # noqa: S603  # fixed words
     except (OSError, subprocess.TimeoutExpired):
         return ()
     return parse_cards(done.stdout) if done.returncode == 0 else ()

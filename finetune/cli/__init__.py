@@ -10,7 +10,15 @@ from finetune.cli.previewing import preview
 from finetune.cli.studying import article, demo
 from finetune.cli.training import run
 
-app = shell.new_app("Train whole networks: the best backbone together with its fitted head.", "finetune")
+NAMES: dict[str, shell.Names] = {
+    "--backbone": shell.listed_in("featstore.backbones.table", "BACKBONES"),
+    "--batch-norm": lambda: ("frozen", "train", "recalibrate"),
+    "--class-weight": lambda: ("none", "balanced"),
+    "--finetune": shell.listed_in("featstore.backbones.table", "BACKBONES"),
+    "--precision": lambda: ("float32", "mixed_bfloat16", "mixed_float16"),
+    "--weights": lambda: ("imagenet", "random"),
+}
+app = shell.new_app("Train whole networks: the best backbone together with its fitted head.", "finetune", NAMES)
 for command in (run, show, predict, variants, preview, article, demo):
     app.command()(command)
 

@@ -62,7 +62,7 @@ def compare(
         str,
         _of_protocol(
             "--calibrate",
-            help="Bring predictions to a temperature chosen out of fold, or on valid: none, all, or view (one per view).",
+            help="Bring predictions to a temperature chosen out of fold, or on valid: none, all, view (one per view).",
         ),
     ] = "none",
     calibration_share: Annotated[
