@@ -17,9 +17,8 @@ from featstore import shell
 
 def _rules() -> list[str]:
     from evaluation.recipes import SETS
-    from evaluation.rules import RULES
 
-    return [*RULES, *SETS]
+    return [*SETS, *SETS["all"]]
 
 
 NAMES: dict[str, shell.Names] = {

@@ -10,7 +10,7 @@ import textwrap
 from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
 import typer
@@ -20,8 +20,8 @@ from featstore.errors import DatasetError, SettingsError
 
 LINES = {"featstore": "featstore.cli", "heads": "heads.cli", "finetune": "finetune.cli", "evaluate": "evaluation.cli"}
 HEAVY = (
-    "keras", "tensorflow", "jax", "torch", "numpy", "pandas", "scipy", "sklearn", "lightgbm", "matplotlib", "zarr", "h5py",
-    "PIL", "pyarrow", "pydantic", "rich", "openvino", "distributed", "fastapi",
+    "keras", "tensorflow", "jax", "torch", "numpy", "pandas", "scipy", "sklearn", "lightgbm", "matplotlib", "zarr",
+    "h5py", "PIL", "pyarrow", "pydantic", "rich", "openvino", "distributed", "fastapi",
 )  # fmt: skip
 
 
@@ -104,14 +104,14 @@ def line() -> tuple[shell.App, list[dict[str, Any]]]:
 
     @app.command()
     def work(
-        name: str = typer.Argument(metavar="NAME"),
-        colour: list[str] = typer.Option([], "--colour"),
-        n_most: int = typer.Option(3, "--n-most"),
-        share: bool = typer.Option(True, "--share/--no-share"),
+        name: Annotated[str, typer.Argument(metavar="NAME")],
+        colour: Annotated[list[str] | None, typer.Option("--colour")] = None,
+        n_most: Annotated[int, typer.Option("--n-most")] = 3,
+        share: Annotated[bool, typer.Option("--share/--no-share")] = True,
         as_json: shell.JsonOption = False,
     ) -> None:
         """Work."""
-        calls.append({"name": name, "colour": colour, "n_most": n_most, "share": share, "quiet": shell.quiet()})
+        calls.append({"name": name, "colour": colour or [], "n_most": n_most, "share": share, "quiet": shell.quiet()})
         shell.say("a note")
         shell.warn("a warning")
         with shell.progress(1, "work", "pieces") as bar:
@@ -271,10 +271,12 @@ def test_settings_of_finetuning_may_share_the_file(tmp_path: Path) -> None:
 
 def complete(module: str, variable: str, words: str) -> list[str]:
     """What bash is told for a line that is typed so far, in a process of its own."""
-    script = f"import sys; from {module} import app; app(prog_name={words.split()[0]!r})"
+    script = f"import sys; from {module} import app; app(prog_name={words.partition(' ')[0]!r})"
     environment = {**os.environ, variable: "complete_bash", "COMP_WORDS": words}
     environment["COMP_CWORD"] = str(len(words.split(" ")) - 1)
-    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(
+        [sys.executable, "-c", script], env=environment, capture_output=True, text=True, timeout=120, check=True
+    )
     assert done.stderr == ""
     return done.stdout.split()
 
