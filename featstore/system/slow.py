@@ -109,8 +109,8 @@ def _processor(processor: Processor, engine: Engine) -> Iterator[Slow]:
         has = is_installed("openvino")
         yield Slow(
             "no AVX-512",
-            "without it TensorFlow reaches three quarters of what the processor can; on such a machine OpenVINO was 1.5 "
-            "times as fast for resnet50 and 1.3 times for inception_v3",
+            "without it TensorFlow reaches three quarters of what the processor can; on such a machine OpenVINO was "
+            "1.5 times as fast for resnet50 and 1.3 times for inception_v3",
             "featstore build --engine openvino"
             if has
             else 'pip install "phytobench[openvino]", then --engine openvino',

@@ -65,7 +65,7 @@ def test_from_run_folder_to_official_score(
         evaluate(["write-run", run, "--out", file, "--layout", layout])
         assert "ImageNet-pretrained" in capsys.readouterr().err
         evaluate(["check-run", file, "--truth", truth])
-        assert f"layout {layout}" in capsys.readouterr().err or layout == "2020"
+        assert f"layout {layout}" in capsys.readouterr().out or layout == "2020"
         evaluate(["score", file, "--truth", truth, "--out", tmp_path / "scores", "--json"])
         document = json.loads(capsys.readouterr().out)
         values = {score["metric"]: score["value"] for score in document["scores"] if score["view"] == "all"}
