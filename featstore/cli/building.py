@@ -182,7 +182,7 @@ def _foresee(dataset: Path, store: str, settings: BuildSettings, *, as_json: boo
     )
     shell.print_table(f"{ahead.dataset} -> {ahead.location}: to be done", ["what", "photographs", "images/s"], rows)
     if not ahead.n_images:
-        shell.tell(f"Nothing to do: the store has every row of {ahead.n_found - ahead.n_unusable} photographs.")
+        shell.tell("Nothing to do: no photograph that can be used lacks a row.")
         return
     room = "" if ahead.free_bytes is None else f" of {ahead.free_bytes / 1e6:,.0f} MB free"
     time, size = shell.in_words(ahead.seconds), f"{ahead.n_bytes / 1e6:,.1f} MB{room}"

@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import traceback
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import NoReturn
@@ -58,7 +59,9 @@ def leave(fault: Fault, *, as_json: bool) -> SystemExit:
     if as_json and not Printed.json:
         told = {name: value for name, value in asdict(fault).items() if name != "exit_code"}
         document = {"schema": ERROR_SCHEMA, "error": told, "exit_code": fault.exit_code}
-        print(json.dumps(document, indent=2, ensure_ascii=False))
+        # Whoever read standard output may have left by now.
+        with suppress(BrokenPipeError):
+            print(json.dumps(document, indent=2, ensure_ascii=False), flush=True)
     return SystemExit(fault.exit_code)
 
 

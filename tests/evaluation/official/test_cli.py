@@ -63,7 +63,7 @@ def test_from_run_folder_to_official_score(
     for layout, metric in (("2014", "S"), ("2014-image", "S_image"), ("2020", "S"), ("2022", "S")):
         file = tmp_path / f"{layout}.run"
         evaluate(["write-run", run, "--out", file, "--layout", layout])
-        assert "ImageNet-pretrained" in capsys.readouterr().err
+        assert "ImageNet-pretrained" in capsys.readouterr().out
         evaluate(["check-run", file, "--truth", truth])
         assert f"layout {layout}" in capsys.readouterr().out or layout == "2020"
         evaluate(["score", file, "--truth", truth, "--out", tmp_path / "scores", "--json"])
