@@ -23,6 +23,7 @@ from featstore.readers import read_dataset
 from featstore.roi import Recipe
 from featstore.store import Store
 from featstore.store.column import Column
+from featstore.store.ledger import FAILED
 from featstore.store.place import open_place
 
 SCHEMA = "build-forecast/1"
@@ -155,27 +156,39 @@ def _of_view(
     """What is missing of one view: of photographs that have a row in the store, and of those that have none yet."""
     of_view = catalog.frame[(catalog.frame["view"] == view) & (catalog.frame["problem"] == "")]
     paths = dict(zip(of_view["image_id"], of_view["path"], strict=True))
-    rows = {spec.name: 0 for spec in specs}
+    lacking: dict[str, list[str]] = {spec.name: [] for spec in specs}
     keys: set[str] = set()
-    n_images, lacking = 0, []
     if store is not None and view in store.views:
-        columns = {spec.name: _column(store, spec, recipe, view, settings) for spec in specs}
-        plan = Plan(store.location, tuple(specs), recipe, columns, settings.part, settings.n_parts)
-        seen = ViewPlan(store, plan, catalog, view, content=settings.content)
         keys = set(store.keys(view))
-        for task in seen.tasks(_units_before(store, view)):
-            for row in task.rows:
-                n_images += 1
-                lacking.append(row.job.image_id)
-                for name in row.names:
-                    rows[name] += 1
+        lacking |= _lacking(store, catalog, specs, recipe, view, settings)
     new = [key for key in paths if key not in keys]
     share = -(-len(new) // settings.n_parts)
-    rows = {name: count + share for name, count in rows.items()}
+    rows = {name: len(of_name) + share for name, of_name in lacking.items()}
+    known = [*dict.fromkeys(key for of_name in lacking.values() for key in of_name)]
     sides = tuple(sorted({spec.side_px for spec in specs}))
-    root, chosen = catalog.root.resolve(), _spread([*lacking, *new[:share]])
+    root, chosen = catalog.root.resolve(), _spread([*known, *new[:share]])
     jobs = tuple(Job(key, root / paths[key], recipe.of(view), sides) for key in chosen)
-    return _Missing(n_images + share, rows, jobs)
+    return _Missing(len(known) + share, rows, jobs)
+
+
+def _lacking(
+    store: Store, catalog: Catalog, specs: Sequence[NetworkSpec], recipe: Recipe, view: str, settings: BuildSettings
+) -> dict[str, list[str]]:
+    """By name, the photographs of a view that have a row in the store but lack features, in the part that is asked for."""
+    first, found = _units_before(store, view), {spec.name: list[str]() for spec in specs}
+    there = tuple(spec for spec in specs if store.rows.has(view, spec.name))
+    if there:
+        columns = {spec.name: _column(store, spec, recipe, view, settings) for spec in there}
+        plan = Plan(store.location, there, recipe, columns, settings.part, settings.n_parts)
+        for task in ViewPlan(store, plan, catalog, view, content=settings.content).tasks(first):
+            for row in task.rows:
+                for name in row.names:
+                    found[name].append(row.job.image_id)
+    ledger, here = store.ledger(view), set(catalog.frame.loc[catalog.frame["problem"] == "", "image_id"])
+    unit = np.arange(len(ledger.keys)) // store.rows.grid.unit_rows + first
+    wanted = (ledger.status != FAILED) & (unit % settings.n_parts == settings.part - 1)
+    usable = [ledger.keys[place] for place in np.flatnonzero(wanted).tolist() if ledger.keys[place] in here]
+    return found | {spec.name: usable for spec in specs if spec not in there}
 
 
 def _column(store: Store, spec: NetworkSpec, recipe: Recipe, view: str, settings: BuildSettings) -> Column:
