@@ -100,7 +100,9 @@ def check_run(
         shell.print_table(title, FAULT_COLUMNS, faults.table())
         shell.say("; ".join(f"{kind}: {count:,}" for kind, count in faults.counts.items()))
     else:
-        shell.tell(f"{run}: {len(lines.number):,} lines for {len(lines.queries):,} queries, layout {lines.layout.name}")
+        shell.print_line(
+            f"{run}: {len(lines.number):,} lines for {len(lines.queries):,} queries, layout {lines.layout.name}"
+        )
     if faults.found:
         raise typer.Exit(shell.EXIT_INCOMPLETE)
 
@@ -133,4 +135,4 @@ def write_run(
     if as_json:
         shell.print_json(written.to_json())
         return
-    shell.tell(f"{written.path}: {written.n_lines:,} lines for {written.n_queries:,} queries ({written.label})")
+    shell.print_line(f"{written.path}: {written.n_lines:,} lines for {written.n_queries:,} queries ({written.label})")

@@ -44,6 +44,6 @@ def report(
     if as_json:
         shell.print_json(written.to_json())
         return
-    shell.tell(written.headline)
+    shell.print_line(written.headline)
     size = f"{written.n_bytes / 1e6:.1f} MB, {written.n_photographs} photographs"
-    shell.tell(f"{written.path}: {written.n_results} results, {written.n_observations:,} observations; {size}")
+    shell.print_line(f"{written.path}: {written.n_results} results, {written.n_observations:,} observations; {size}")

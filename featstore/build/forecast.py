@@ -174,7 +174,7 @@ def _of_view(
 def _lacking(
     store: Store, catalog: Catalog, specs: Sequence[NetworkSpec], recipe: Recipe, view: str, settings: BuildSettings
 ) -> dict[str, list[str]]:
-    """By name, the photographs of a view that have a row in the store but lack features, in the part that is asked for."""
+    """By name, the photographs of a view with a row in the store that lack features, in the part that is asked for."""
     first, found = _units_before(store, view), {spec.name: list[str]() for spec in specs}
     there = tuple(spec for spec in specs if store.rows.has(view, spec.name))
     if there:

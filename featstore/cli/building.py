@@ -163,7 +163,7 @@ def forget(
     if json:
         shell.print_json({"store": gone.location, "name": gone.name, "rows": gone.n_rows, "bytes": gone.n_bytes})
     else:
-        shell.tell(f"{gone.location} has forgotten {gone.name}: {gone.n_rows} rows, {gone.n_bytes / 1e6:.1f} MB.")
+        shell.print_line(f"{gone.location} has forgotten {gone.name}: {gone.n_rows} rows, {gone.n_bytes / 1e6:.1f} MB.")
 
 
 def _foresee(dataset: Path, store: str, settings: BuildSettings, *, as_json: bool) -> None:
@@ -182,12 +182,12 @@ def _foresee(dataset: Path, store: str, settings: BuildSettings, *, as_json: boo
     )
     shell.print_table(f"{ahead.dataset} -> {ahead.location}: to be done", ["what", "photographs", "images/s"], rows)
     if not ahead.n_images:
-        shell.tell("Nothing to do: no photograph that can be used lacks a row.")
+        shell.print_line("Nothing to do: no photograph that can be used lacks a row.")
         return
     room = "" if ahead.free_bytes is None else f" of {ahead.free_bytes / 1e6:,.0f} MB free"
     time, size = shell.in_words(ahead.seconds), f"{ahead.n_bytes / 1e6:,.1f} MB{room}"
-    shell.tell(f"About {time} on this machine when nothing else runs, and {size}.")
-    shell.tell("Speeds were measured just now, the networks with random weights. Nothing was written.")
+    shell.print_line(f"About {time} on this machine when nothing else runs, and {size}.")
+    shell.print_line("Speeds were measured just now, the networks with random weights. Nothing was written.")
 
 
 def _part(text: str) -> tuple[int, int]:

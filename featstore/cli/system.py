@@ -74,7 +74,7 @@ def _show(report: SystemReport) -> None:
         rows = [[slow.what, slow.why, slow.remedy] for slow in report.slow]
         shell.print_table("What will be slow, and why", ["what", "why", "what helps"], rows)
     else:
-        shell.tell("Nothing here is known to be slow.")
+        shell.print_line("Nothing here is known to be slow.")
 
 
 def _machine(report: SystemReport) -> list[list[str]]:

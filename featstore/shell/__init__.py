@@ -13,7 +13,7 @@ from featstore.shell.faults import (
 )
 from featstore.shell.options import DryRunOption, JsonOption, Names, OutOption, SeedOption, listed_in
 from featstore.shell.progress import Bar, progress
-from featstore.shell.speech import in_words, print_json, print_table, quiet, say, tell, warn
+from featstore.shell.speech import in_words, print_json, print_line, print_table, quiet, say, warn
 
 __all__ = [
     "EXIT_BUG",
@@ -36,11 +36,11 @@ __all__ = [
     "listed_in",
     "new_app",
     "print_json",
+    "print_line",
     "print_table",
     "progress",
     "quiet",
     "run",
     "say",
-    "tell",
     "warn",
 ]

@@ -41,9 +41,9 @@ def complain(message: str) -> None:
     _err(f"error: {message}")
 
 
-def tell(message: str) -> None:
+def print_line(text: str) -> None:
     """Print a result that is a sentence to standard output."""
-    print(message, flush=True)
+    print(text, flush=True)
 
 
 def print_json(content: Mapping[str, Json]) -> None:

@@ -46,7 +46,7 @@ def preview(
             {"sheet": str(drawn.path), "photographs": list(drawn.photographs), "failures": dict(drawn.failures)}
         )
     else:
-        shell.tell(f"{drawn.path} shows {len(set(drawn.photographs))} photographs, one group in each row.")
+        shell.print_line(f"{drawn.path} shows {len(set(drawn.photographs))} photographs, one group in each row.")
     if drawn.failures:
         told = listed([f"{image_id}: {reason}" for image_id, reason in drawn.failures.items()])
         shell.warn(f"{len(drawn.failures)} photographs could not be used: {told}")

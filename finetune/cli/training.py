@@ -140,8 +140,8 @@ def _foresee(request: Request, backbones: Sequence[str], *, as_json: bool) -> No
         return
     shell.print_table("To be done", ahead.COLUMNS, ahead.cells())
     room = f"{ahead.n_bytes / 1e6:,.1f} MB of {ahead.free_bytes / 1e6:,.0f} MB free"
-    shell.tell(
+    shell.print_line(
         f"About {shell.in_words(ahead.seconds)} at most on this machine when nothing else runs, and {room}; training "
         "ends earlier when the validation loss no longer falls."
     )
-    shell.tell("Speeds were measured just now on a few batches. Nothing was trained or written.")
+    shell.print_line("Speeds were measured just now on a few batches. Nothing was trained or written.")

@@ -128,7 +128,7 @@ def line() -> tuple[shell.App, list[dict[str, Any]]]:
         if as_json:
             shell.print_json({"schema": "work/1", "name": name})
         else:
-            shell.tell("the result")
+            shell.print_line("the result")
 
     return app, calls
 
