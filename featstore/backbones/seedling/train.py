@@ -1,15 +1,14 @@
 """Train the seedling anew: ``python -m featstore.backbones.seedling.train OUT.weights.h5``.
 
-Species are drawn here that no demo and no test draws: `featstore.synth` is asked for its largest number of species under
-seeds of its own. The same seed gives the same photographs to the last bit, and the same weights but for the order in
-which a machine adds up floats.
+The species are those that ``featstore synth --species 96`` invents under the seeds `WORLDS`; the demo has others. The same
+seed gives the same photographs to the last bit, and the same weights up to the order in which a machine adds up floats,
+which training amplifies.
 """
 
 from __future__ import annotations
 
 import argparse
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -117,7 +116,7 @@ def _varied(image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.fl
     box = (left, top, left + side, top + side)
     crop = Image.fromarray(image).resize((SIDE_PX, SIDE_PX), Image.Resampling.BILINEAR, box)
     varied = np.asarray(crop, dtype=np.float32)[:, :: rng.choice([-1, 1])]
-    return np.clip(varied * rng.uniform(0.8, 1.2), 0, 255)
+    return np.clip(varied * np.float32(rng.uniform(0.8, 1.2)), 0, 255).astype(np.float32)
 
 
 def main() -> None:
