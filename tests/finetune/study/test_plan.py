@@ -20,7 +20,7 @@ def settings(**options: object) -> ArticleSettings:
     return ArticleSettings(Path("PlantCLEF2014"), Path("article"), **options)  # type: ignore[arg-type]
 
 
-DEMO = DemoSettings(Path("demo"), 6, 8, ("mobilenet", "vgg16"), "random", 96, 3)
+DEMO = DemoSettings(Path("demo"), backbones=("seedling", "vgg16"), weights=("random", "seedling=shipped"), side_px=96)
 
 
 def parsed(step: Step) -> dict[str, object]:
@@ -89,3 +89,11 @@ def test_networks_of_ones_own_are_all_fine_tuned_unless_the_articles_are_among_t
     assert settings(backbones=("mobilenet", "vgg16")).trained == ("mobilenet", "vgg16")
     assert settings(backbones=("vgg16", "resnet50")).trained == ("resnet50",)
     assert settings(without=("fine-tuning",)).trained == ()
+
+
+def test_the_demo_needs_a_network_that_can_learn_and_says_which_have_not() -> None:
+    assert DEMO.trained == "seedling"
+    assert DEMO.has_random_weights
+    assert not DemoSettings(Path("demo"), weights=("imagenet", "vgg16=mine")).has_random_weights
+    with pytest.raises(SettingsError, match="can be fine-tuned"):
+        DemoSettings(Path("demo"), backbones=("colour",))

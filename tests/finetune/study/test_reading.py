@@ -14,7 +14,7 @@ from evaluation.gain.work import make_article, write_article
 from evaluation.predictions import Predictions
 from evaluation.runs import RunCard, predictions_path, write_run_card
 from finetune.study.plan import ArticleSettings
-from finetune.study.reading import study_table
+from finetune.study.reading import study_table, weights_told
 from finetune.study.table import ARTICLE_COLUMNS, COLUMNS, Row
 from finetune.study.variations import ARTICLE, HEADS, VARIATIONS
 
@@ -61,7 +61,7 @@ def s_of(run: Path, variant: str = "") -> float:
 
 
 def test_every_choice_has_its_rows_with_interval_and_label(study: ArticleSettings) -> None:
-    table = study_table(study, "RANDOM")
+    table = study_table(study)
     n_ways, n_trained = len(study.variations), len(study.trained_runs)
     assert len(table.rows) == n_ways * 2 * len(HEADS) + 2 * n_trained
     assert {row.weights for row in (*table.rows, *table.article)} == {"RANDOM"}
@@ -70,13 +70,13 @@ def test_every_choice_has_its_rows_with_interval_and_label(study: ArticleSetting
         assert row.figures["S"].low <= row.figures["S"].value <= row.figures["S"].high
         assert len(row.cells()) == len(COLUMNS)
     assert {row.features for row in table.rows} == {
-        "average, region of interest", "maximum, region of interest", "average, whole"
+        "average, region of interest", "maximum, region of interest", "average, whole photograph"
     }  # fmt: skip
     assert {row.votes for row in table.rows} == {"2 or more", "3 or more"}
 
 
 def test_figures_and_differences_are_those_of_the_files(study: ArticleSettings) -> None:
-    rows = {(row.run, row.classifier): row for row in study_table(study, "RANDOM").rows}
+    rows = {(row.run, row.classifier): row for row in study_table(study).rows}
 
     def check(run: Path, classifier: str, variant: str, other: tuple[Path, str] | None) -> None:
         row = rows[run.relative_to(study.out).as_posix(), classifier]
@@ -92,13 +92,13 @@ def test_figures_and_differences_are_those_of_the_files(study: ArticleSettings) 
     check(mlp, "mlp", "", None)
     check(logistic, "logistic", "", (mlp, ""))
     check(study.head_run(VARIATIONS["max"], "vgg16", "mlp"), "mlp", "", (mlp, ""))
-    check(whole, "whole", "", (mlp, ""))
-    check(whole, "whole + TTA", "tta5", (whole, ""))
-    check(other, "whole", "", (whole, ""))
+    check(whole, "fine-tuned", "", (mlp, ""))
+    check(whole, "fine-tuned + TTA", "tta5", (whole, ""))
+    check(other, "fine-tuned", "", (whole, ""))
 
 
 def test_the_articles_figures_stand_beside_their_like_and_nowhere_else(study: ArticleSettings) -> None:
-    table = study_table(study, "RANDOM")
+    table = study_table(study)
     published = {(row.kind, row.to_json()["S_published"]) for row in table.article}
     assert published >= {("best single", 0.60785), ("+ TTA", 0.615734), ("merged", 0.635100), ("merged + TTA", None)}
     best, augmented = (next(row for row in table.article if row.kind == kind) for kind in ("best single", "+ TTA"))
@@ -116,14 +116,14 @@ def test_a_run_that_is_not_there_is_a_row_that_says_so(study: ArticleSettings) -
         path.unlink()
     predictions_path(damaged, "test").write_bytes(b"no HDF5")
     (study.out / "article" / "article.json").unlink()
-    table = study_table(study, "RANDOM")
+    table = study_table(study)
     assert {row.run for row in table.rows if row.missing} == {"runs/article/vgg19-finetuned", "runs/article/vgg16-mlp"}
     assert [row.missing for row in table.article] == ["not there"] * 3
     assert table.n_missing == 3 + 3
 
 
 def test_all_rows_are_in_all_three_files(study: ArticleSettings) -> None:
-    table = study_table(study, "RANDOM")
+    table = study_table(study)
     rows: tuple[Row, ...] = (*table.article, *table.rows)
     written = {path.suffix: path for path in table.write(study.out)}
     with written[".csv"].open(newline="", encoding="utf-8") as file:
@@ -134,3 +134,10 @@ def test_all_rows_are_in_all_three_files(study: ArticleSettings) -> None:
     text = written[".md"].read_text(encoding="utf-8")
     assert text.count("| RANDOM |") == len(rows)
     assert "NOT COMPARABLE" in text
+
+
+def test_weights_have_a_name_in_every_row() -> None:
+    networks = ("vgg16", "resnet50")
+    told = [weights_told(text, networks) for text in ("random:3", "imagenet", "there/mine")]
+    assert told == ["RANDOM", "ImageNet", "mine"]
+    assert weights_told("imagenet", ("seedling", "vgg16")) == "shipped and ImageNet"

@@ -14,7 +14,7 @@ from featstore.synth import SynthSettings, synthesise
 from finetune.study.variations import HEADS
 
 OPTIONS = (
-    "--weights", "random", "--backbone", "mobilenet", "--side", "32", "--epochs", "1",
+    "--weights", "random", "--backbone", "seedling", "--side", "32", "--epochs", "1",
     "--without", "max", "--without", "all-votes", "--without", "votes-3",
 )  # fmt: skip
 STEPS = [
@@ -40,7 +40,7 @@ def test_the_article_in_one_command_survives_a_kill(tmp_path: Path) -> None:
     first = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         # In the middle of the first comparison: one head is there, the other is not.
-        while first.poll() is None and not (out / "runs" / "article" / "mobilenet-mlp").is_dir():
+        while first.poll() is None and not (out / "runs" / "article" / "seedling-mlp").is_dir():
             time.sleep(0.05)
         assert first.poll() is None
     finally:
@@ -55,16 +55,21 @@ def test_the_article_in_one_command_survives_a_kill(tmp_path: Path) -> None:
     states = {step["step"]: step["state"] for step in told["steps"]}
     assert list(states) == STEPS
     assert states == {name: "was done" if name.startswith("features") else "done" for name in STEPS}
-    assert f"$ heads compare {out / 'features.zarr'} --backbone mobilenet" in second.stderr
+    assert f"$ heads compare {out / 'features.zarr'} --backbone seedling" in second.stderr
     assert (out / "report.html").is_file()
 
     rows = told["rows"]
     heads = [row for row in rows if row["kind"] == "head"]
     networks = [row for row in rows if row["kind"] == "network"]
     assert {(row["features"], row["classifier"]) for row in heads} == {
-        (features, head) for features in ("average, region of interest", "average, whole") for head in HEADS
+        (features, head) for features in ("average, region of interest", "average, whole photograph") for head in HEADS
     }
-    assert sorted(row["classifier"] for row in networks) == ["whole", "whole", "whole + TTA", "whole + TTA"]
+    assert sorted(row["classifier"] for row in networks) == [
+        "fine-tuned",
+        "fine-tuned",
+        "fine-tuned + TTA",
+        "fine-tuned + TTA",
+    ]
     article = {row["kind"]: row["S_published"] for row in told["article"]}
     assert article == {"best single": 0.60785, "+ TTA": 0.615734, "merged": 0.635100, "merged + TTA": None}
     for row in (*rows, *told["article"]):

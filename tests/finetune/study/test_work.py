@@ -17,7 +17,7 @@ from finetune.study import work
 from finetune.study.measure import REFUSED, Speeds
 from finetune.study.photographs import look_at
 from finetune.study.plan import ArticleSettings
-from finetune.study.work import plan_article, weights_told
+from finetune.study.work import plan_article
 
 NETWORKS = ("mobilenet", "mobilenet_v2")
 
@@ -107,7 +107,3 @@ def test_a_folder_that_is_no_data_set_is_refused(tmp_path: Path, capsys: pytest.
         main(["article", str(tmp_path), "--weights", "random"])
     assert caught.value.code == 1
     assert "error: Expected" in capsys.readouterr().err
-
-
-def test_weights_have_a_name_in_every_row() -> None:
-    assert [weights_told(text) for text in ("random:3", "imagenet", "there/mine")] == ["RANDOM", "ImageNet", "mine"]
