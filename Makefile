@@ -18,18 +18,24 @@ ARTICLE := vgg16 vgg19 resnet50 inception_v3
 BACKBONES = seedling colour $(if $(filter article,$(NETWORKS)),$(ARTICLE))
 FINETUNE = --backbone seedling --rate 3e-3
 
+# The article's study: DATA is the PlantCLEF 2014 package, OPTIONS any options of `finetune article`.
+DATA ?=
+OUT ?= article
+OPTIONS ?=
+
 # Where benchmarks find photographs and weights, and put their results.
 PHOTOS ?= ../shared/data/plants39
 REAL_WEIGHTS ?= ../shared/weights
 BENCH ?= bench
 PHOTOS_OPTION = $(if $(wildcard $(PHOTOS)),--photos $(PHOTOS))
 
-.PHONY: help install lint test demo bench-store bench-recipes bench-doctor bench-heads bench-finetune bench-evaluate lock clean
+.PHONY: help install lint test demo article bench-store bench-recipes bench-doctor bench-heads bench-finetune bench-evaluate lock clean
 
 help:
 	@echo "make demo     set up, then photographs -> features -> heads -> fine-tuning -> fused scores, offline"
 	@echo "make demo NETWORKS=article     the article's four networks besides, with random weights"
 	@echo "make demo WEIGHTS=imagenet     the same with the real ImageNet weights (downloads about 350 MB)"
+	@echo "make article DATA=FOLDER       the article's whole study on the PlantCLEF 2014 package; OPTIONS=--dry-run tells how long it takes"
 	@echo "make test     set up, then run the tests"
 	@echo "make lint     formatting, types and the direction of imports"
 	@echo "make install  only set up .venv"
@@ -75,6 +81,11 @@ demo: install
 	@echo "The figures are about drawn plants, which the seedling was trained on others of (docs/demo.md)."
 	@$(if $(filter article,$(NETWORKS)),$(if $(filter random%,$(WEIGHTS)),echo "The article's four networks had RANDOM weights: their figures show that everything runs.",true),true)
 	@if [ -t 1 ] && [ -n "$$DISPLAY$$WAYLAND_DISPLAY" ]; then $(BIN)/python -m webbrowser "$(DEMO)/report.html"; fi
+
+# Weights are ImageNet's here unless WEIGHTS is given: the default above is the demo's.
+article: install
+	$(if $(DATA),,$(error Expected DATA=FOLDER, the PlantCLEF 2014 package, got none. For example: make article DATA=PlantCLEF2014))
+	$(BIN)/finetune article "$(DATA)" --out "$(OUT)" --weights $(if $(filter file,$(origin WEIGHTS)),imagenet,$(WEIGHTS)) $(OPTIONS)
 
 bench-store: install
 	mkdir -p $(BENCH)
