@@ -77,6 +77,8 @@ def article(
     else:
         _show_plan(plan, quietly=as_json)
     if dry_run:
+        for step in () if as_json else plan.steps:
+            shell.say(f"$ {step.line}")
         return
     outcomes, table = run_article(plan)
     if as_json:
@@ -167,14 +169,14 @@ def _show_plan(plan: Plan, *, quietly: bool) -> None:
     if not quietly:
         lines = [
             [step.name, "done" if step.is_done else in_words(step.seconds), f"{step.n_bytes / GB:.2g}",
-             f"{step.passing_bytes / GB:.2g}" if step.passing_bytes else "-", step.line]
+             f"{step.passing_bytes / GB:.2g}" if step.passing_bytes else "-"]
             for step in ahead.steps
         ]  # fmt: skip
         title = (
             f"{found.n_images:,} photographs of {found.n_observations:,} plants; {found.n_train:,} to learn from, of "
             f"{found.n_classes:,} species, {found.n_test:,} to be tested on"
         )
-        shell.print_table(title, ["step", "about", "GB", "GB passing", "command"], lines)
+        shell.print_table(title, ["step", "about", "GB", "GB while it runs"], lines)
     free = plan.free_bytes
     shell.say(
         f"About {in_words(ahead.seconds)} in all, with every epoch of fine-tuning; early stopping may end it sooner. "
