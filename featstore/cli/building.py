@@ -10,6 +10,8 @@ import typer
 from featstore import shell
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from featstore.build.settings import BuildSettings
     from featstore.build.summary import BuildSummary
     from featstore.provenance import Json
@@ -34,8 +36,13 @@ def build(
         typer.Option("--backbone", help="Network; repeat for several. [default: vgg16 vgg19 resnet50 inception_v3]"),
     ] = None,
     weights: Annotated[
-        str, typer.Option("--weights", help="imagenet, random[:SEED], or a file or folder of weights.")
-    ] = "imagenet",
+        list[str] | None,
+        typer.Option(
+            "--weights",
+            help="imagenet, random[:SEED], shipped, or a file or folder of weights; NAME=... for one backbone alone. "
+            "[default: imagenet; seedling: shipped]",
+        ),
+    ] = None,
     pooling: Annotated[str, typer.Option("--pooling", help="Global pooling: avg or max.")] = "avg",
     side: Annotated[
         int | None, typer.Option("--side", help="Input side in px. [default: each network's own, 224 or 299]")
@@ -101,6 +108,8 @@ def build(
 
     - `featstore build photos/ --store features.zarr --backbone resnet50 --roi ibm --as resnet50-ibm`
 
+    - `featstore build photos/ --backbone vgg16 --backbone seedling --weights random --weights seedling=shipped`
+
     - `featstore build photos/ --store s3://bucket/features.zarr --part 2/8`
     """
     from typing import cast
@@ -110,9 +119,11 @@ def build(
     from featstore.build.settings import BuildSettings
 
     number, n_parts = _part(part)
+    general, by_name = _weights(weights or ())
     settings = BuildSettings(
         backbones=tuple(backbone or ARTICLE_BACKBONES),
-        weights=weights,
+        weights=general,
+        weights_by_name=by_name,
         pooling=cast("Pooling", pooling),
         side_px=side,
         engine=engine,
@@ -190,6 +201,21 @@ def _foresee(dataset: Path, store: str, settings: BuildSettings, *, as_json: boo
     shell.print_line("Speeds were measured just now, the networks with random weights. Nothing was written.")
 
 
+def _weights(given: Sequence[str]) -> tuple[str, dict[str, str]]:
+    """What all backbones get, and what single ones get instead."""
+    from featstore.backbones import BACKBONES
+    from featstore.errors import SettingsError
+
+    pairs = [text.partition("=") for text in given]
+    by_name = {name: weights for name, equals, weights in pairs if equals and name in BACKBONES}
+    general = [text for text, (name, equals, _) in zip(given, pairs, strict=True) if not (equals and name in BACKBONES)]
+    if len(general) > 1:
+        raise SettingsError(
+            "--weights once, and --weights NAME=... for single backbones", " and ".join(general), "Leave one out."
+        )
+    return next(iter(general), "imagenet"), by_name
+
+
 def _part(text: str) -> tuple[int, int]:
     from featstore.errors import SettingsError
 
@@ -220,7 +246,7 @@ def _as_json(summary: BuildSummary) -> dict[str, Json]:
         "whole_image_kept": summary.fallbacks,
         "failures": [{"image_id": image_id, "reason": reason} for image_id, reason in summary.failures],
         "warnings": list(summary.warnings),
-        "random_weights": summary.random_weights,
+        "random_weights": bool(summary.random_weights),
     }
 
 
@@ -249,4 +275,5 @@ def _show(summary: BuildSummary) -> None:
     if summary.fallbacks:
         shell.say(f"{summary.fallbacks} photographs were kept whole, because no region was found in them.")
     if summary.random_weights:
-        shell.warn("random weights: these features show that everything runs and say nothing about plants.")
+        names = listed(list(summary.random_weights))
+        shell.warn(f"random weights in {names}: these features show that everything runs and say nothing about plants.")

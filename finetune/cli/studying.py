@@ -77,6 +77,8 @@ def article(
     else:
         _show_plan(plan, quietly=as_json)
     if dry_run:
+        for step in () if as_json else plan.steps:
+            shell.say(f"$ {step.line}")
         return
     outcomes, table = run_article(plan)
     if as_json:
@@ -89,24 +91,26 @@ def article(
 
 def demo(
     out: Annotated[Path, typer.Option("--out", help="Folder of everything that is made.")] = Path("demo"),
-    species: Annotated[int, typer.Option("--species", help="Species to draw.")] = 6,
-    observations: Annotated[int, typer.Option("--observations", help="Plants of each species.")] = 8,
+    species: Annotated[int, typer.Option("--species", help="Species to draw.")] = 20,
+    observations: Annotated[int, typer.Option("--observations", help="Plants of each species.")] = 10,
     backbone: Annotated[
-        list[str] | None, typer.Option("--backbone", help="Network; repeat for several. [default: mobilenet]")
+        list[str] | None,
+        typer.Option("--backbone", help="Network; repeat for several, the first learns. [default: seedling colour]"),
     ] = None,
     weights: Annotated[
-        str, typer.Option("--weights", help="imagenet, random[:SEED], or a file or folder of weights.")
-    ] = "random",
+        list[str] | None,
+        typer.Option("--weights", help="As of `featstore build`. [default: those that come with the seedling]"),
+    ] = None,
     side: Annotated[
         int | None, typer.Option("--side", help="Input side in px. [default: 96 with random weights, else their own]")
     ] = None,
-    epochs: Annotated[int, typer.Option("--epochs", help="Most epochs of fine-tuning.")] = 3,
-    seed: shell.SeedOption = 0,
+    epochs: Annotated[int, typer.Option("--epochs", help="Most epochs of fine-tuning.")] = 10,
+    seed: shell.SeedOption = 1,
     as_json: shell.JsonOption = False,
 ) -> None:
     """Draw photographs and take them through the four commands, offline, to a report that opens in a browser.
 
-    Every command is shown as you would type it on photographs of your own.
+    Every command is shown as you would type it on photographs of your own. A second call does nothing twice.
 
     For example:
 
@@ -114,26 +118,30 @@ def demo(
 
     - `finetune demo --backbone resnet50 --weights imagenet --out demo-resnet50`
     """
-    from featstore.backbones import random_seed
-    from finetune.study.demo import DemoSettings, demo_steps
+    from dataclasses import replace
+
+    from finetune.study.demo import NETWORKS, DemoSettings, demo_steps
     from finetune.study.work import exit_code, run_demo
 
-    by_chance = random_seed(weights) is not None
-    side = 96 if side is None and by_chance else side
-    settings = DemoSettings(out, species, observations, tuple(backbone or ("mobilenet",)), weights, side, epochs, seed)
+    settings = DemoSettings(
+        out, species, observations, tuple(backbone or NETWORKS), tuple(weights or ()), side, epochs, seed
+    )
+    if side is None and settings.has_random_weights:
+        settings = replace(settings, side_px=96)
     outcomes = run_demo(demo_steps(settings), out)
     if as_json:
         shell.print_json(
             {"report": str(settings.report), "runs": str(settings.runs), "store": str(settings.store),
-             "random_weights": by_chance, "steps": [outcome.to_json() for outcome in outcomes]}
+             "random_weights": settings.has_random_weights, "steps": [outcome.to_json() for outcome in outcomes]}
         )  # fmt: skip
-    elif exit_code(outcomes) in {0, shell.EXIT_INCOMPLETE}:
+    elif settings.report.is_file():
         shell.say(f"\nPhotographs   {settings.photos}    drawn by a program, one of them damaged on purpose")
         shell.say(f"Features      {settings.store}")
-        shell.say(f"Runs          {settings.runs}    leaderboard.csv, one folder per model, fusion-mean/scores.csv")
+        shell.say(f"Runs          {settings.runs}    leaderboard.csv, finetuned.csv, one folder per model")
         shell.say(f"Report        {settings.report}    open it in a browser")
-        if by_chance:
-            shell.warn("random weights: these figures show that everything runs and say nothing about plants.")
+        shell.say("The figures are about drawn plants and say nothing about real ones.")
+    if settings.has_random_weights:
+        shell.warn("random weights: what networks with them say only shows that everything runs.")
     _end(outcomes, exit_code(outcomes))
 
 
@@ -161,14 +169,14 @@ def _show_plan(plan: Plan, *, quietly: bool) -> None:
     if not quietly:
         lines = [
             [step.name, "done" if step.is_done else in_words(step.seconds), f"{step.n_bytes / GB:.2g}",
-             f"{step.passing_bytes / GB:.2g}" if step.passing_bytes else "-", step.line]
+             f"{step.passing_bytes / GB:.2g}" if step.passing_bytes else "-"]
             for step in ahead.steps
         ]  # fmt: skip
         title = (
             f"{found.n_images:,} photographs of {found.n_observations:,} plants; {found.n_train:,} to learn from, of "
             f"{found.n_classes:,} species, {found.n_test:,} to be tested on"
         )
-        shell.print_table(title, ["step", "about", "GB", "GB passing", "command"], lines)
+        shell.print_table(title, ["step", "about", "GB", "GB while it runs"], lines)
     free = plan.free_bytes
     shell.say(
         f"About {in_words(ahead.seconds)} in all, with every epoch of fine-tuning; early stopping may end it sooner. "

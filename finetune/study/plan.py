@@ -191,7 +191,7 @@ def _together(settings: ArticleSettings) -> Iterator[Step]:
     needs = tuple(training_step(way) for way in settings.trained_variations)
     out = ("--out", str(settings.out))
     if len(runs) > 1:
-        card = settings.out / "fusion-mean" / CARD
+        card = settings.out / "fusion-mean-tta" / CARD
         yield Step("fuse", ("evaluate", "fuse", *runs, "--tta", *out), needs, (card,), where_there=runs)
     if runs:
         yield Step("article", ("evaluate", "article", *runs, *out), needs, (article_file(settings),), where_there=runs)

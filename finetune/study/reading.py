@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -19,6 +19,8 @@ from evaluation.metrics import observation_score, reciprocal_rank, top_k_score
 from evaluation.per_author import PerAuthor
 from evaluation.predictions import Predictions
 from evaluation.runs import predictions_path
+from featstore.backbones import random_seed
+from featstore.backbones.sources import SHIPPED, meant
 from featstore.errors import PhytobenchError
 from featstore.provenance import Json
 from finetune.study.plan import TTA, ArticleSettings, article_file
@@ -26,7 +28,7 @@ from finetune.study.table import Row, StudyTable
 from finetune.study.variations import ARTICLE, HEADS, Variation
 
 USUAL = "the article's way"
-_REGION = {"article": "region of interest", "none": "whole"}
+_REGION = {"article": "region of interest", "none": "whole photograph"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,8 +50,8 @@ class _Judged:
 class _Reader:
     """Reads each file once, and keeps its figures instead of its rows."""
 
-    def __init__(self, settings: ArticleSettings, weights: str) -> None:
-        self.settings, self.weights = settings, weights
+    def __init__(self, settings: ArticleSettings) -> None:
+        self.settings = settings
         self._judged: dict[Path, _Judged | str] = {}
 
     @property
@@ -72,14 +74,15 @@ class _Reader:
         variant = f"tta{TTA}" if classifier.endswith("TTA") else ""
         found = self.judged(run, variant)
         other = self.judged(*base[1:]) if base else ""
+        network = run.name.split("-")[0]
         row = Row(
-            kind="network" if classifier.startswith("whole") else "head",
+            kind="network" if classifier.startswith("fine-tuned") else "head",
             run=run.relative_to(self.settings.out).as_posix(),
-            network=run.name.removesuffix("-finetuned").split("-")[0],
+            network=network,
             classifier=classifier,
             features=f"{'average' if way.pooling == 'avg' else 'maximum'}, {_REGION.get(way.roi, way.roi)}",
             votes=way.votes,
-            weights=self.weights,
+            weights=weights_told(self.settings.weights, (network,)),
             figures={} if isinstance(found, str) else found.figures,
             less=base[0] if base else "",
             missing=found if isinstance(found, str) else "",
@@ -89,20 +92,22 @@ class _Reader:
         return replace(row, difference=found.less(other))
 
 
-def study_table(settings: ArticleSettings, weights: str) -> StudyTable:
-    """Read what the study's runs say.
-
-    Parameters
-    ----------
-    weights
-        What the networks' weights are called in every row.
-    """
-    reader = _Reader(settings, weights)
+def study_table(settings: ArticleSettings) -> StudyTable:
+    """Read what the study's runs say."""
+    reader = _Reader(settings)
     rows = [*_head_rows(settings, reader), *_network_rows(settings, reader)]
-    article, remarks = _article_rows(settings, weights)
+    article, remarks = _article_rows(settings)
     first = next(iter(reader.found), None)
     split, n_plants = (first.split, len(first.plants)) if first else ("", 0)
     return StudyTable(tuple(rows), tuple(article), split, n_plants, tuple(remarks))
+
+
+def weights_told(weights: str, networks: Sequence[str]) -> str:
+    """What the weights of some networks are called in tables."""
+    if random_seed(weights) is not None:
+        return "RANDOM"
+    names = {"imagenet": "ImageNet", SHIPPED: "shipped"}
+    return " and ".join(dict.fromkeys(names.get(found := meant(name, weights), Path(found).name) for name in networks))
 
 
 def _head_rows(settings: ArticleSettings, reader: _Reader) -> Iterator[Row]:
@@ -121,8 +126,8 @@ def _network_rows(settings: ArticleSettings, reader: _Reader) -> Iterator[Row]:
             run = settings.trained_run(way, name)
             start = ("its head", settings.head_run(way, name, HEADS[0]), "")
             usual = (USUAL, settings.trained_run(ARTICLE, name), "")
-            yield reader.row(run, way, "whole", start if way is ARTICLE else usual)
-            yield reader.row(run, way, "whole + TTA", ("without TTA", run, ""))
+            yield reader.row(run, way, "fine-tuned", start if way is ARTICLE else usual)
+            yield reader.row(run, way, "fine-tuned + TTA", ("without TTA", run, ""))
 
 
 def _judge(path: Path) -> _Judged | str:
@@ -138,9 +143,9 @@ def _judge(path: Path) -> _Judged | str:
     return _Judged(found, contest.plants.observation_id, scores["S"], contest.split)
 
 
-def _article_rows(settings: ArticleSettings, weights: str) -> tuple[list[Row], list[str]]:
+def _article_rows(settings: ArticleSettings) -> tuple[list[Row], list[str]]:
     """The best single network, the same with augmentation, and several merged, beside what the article reports."""
-    path = article_file(settings)
+    path, weights = article_file(settings), weights_told(settings.weights, settings.trained)
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -163,7 +168,7 @@ def _article_row(entry: Mapping[str, Json], names: Mapping[str, str], weights: s
         kind=kind,
         run=names.get(run, run),
         network="",
-        classifier="whole",
+        classifier="fine-tuned",
         features="",
         votes="",
         weights=weights,
@@ -190,4 +195,4 @@ def _names(settings: ArticleSettings) -> dict[str, str]:
 
 
 def _missing(kind: str, weights: str) -> Row:
-    return Row(kind, "", "", "whole", "", "", weights, {}, published=PUBLISHED[kind], missing="not there")
+    return Row(kind, "", "", "fine-tuned", "", "", weights, {}, published=PUBLISHED[kind], missing="not there")

@@ -89,7 +89,7 @@ def run_article(plan: Plan) -> tuple[list[Outcome], StudyTable]:
     settings = plan.settings
     with only_writer(settings.out):
         outcomes = run_steps(plan.steps, settings.out)
-        table = study_table(settings, weights_told(settings.weights))
+        table = study_table(settings)
         remarks = list(table.remarks)
         if random_seed(settings.weights) is not None:
             remarks.append("RANDOM weights: these figures show that everything runs and say nothing about plants.")
@@ -115,13 +115,6 @@ def exit_code(outcomes: Sequence[Outcome]) -> int:
     failed = [outcome.code or 1 for outcome in outcomes if outcome.state == "failed"]
     losses = [shell.EXIT_INCOMPLETE for outcome in outcomes if outcome.state == "incomplete"]
     return next(iter([*failed, *losses]), 0)
-
-
-def weights_told(weights: str) -> str:
-    """What weights are called in tables."""
-    if random_seed(weights) is not None:
-        return "RANDOM"
-    return "ImageNet" if weights == "imagenet" else Path(weights).name
 
 
 def _absent(settings: ArticleSettings) -> tuple[str, ...]:
