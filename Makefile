@@ -3,13 +3,25 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-# The demo: WEIGHTS=imagenet downloads and uses the real weights, at each network's own side.
+# The demo: the small network that comes with the package. NETWORKS=article adds the article's four, with random weights;
+# WEIGHTS=imagenet downloads and uses the real ones, at each network's own side.
 WEIGHTS ?= random
+NETWORKS ?= $(if $(filter random%,$(WEIGHTS)),seedling,article)
 DEMO ?= demo
-SPECIES ?= 6
-OBSERVATIONS ?= 8
-EPOCHS ?= 3
+SPECIES ?= 20
+OBSERVATIONS ?= 10
+VARIATION ?= 0.08
+SEED ?= 1
+EPOCHS ?= 10
 SIDE ?= $(if $(filter random%,$(WEIGHTS)),96,)
+ARTICLE := vgg16 vgg19 resnet50 inception_v3
+BACKBONES = seedling colour $(if $(filter article,$(NETWORKS)),$(ARTICLE))
+FINETUNE = --backbone seedling --rate 3e-3
+
+# The article's study: DATA is the PlantCLEF 2014 package, OPTIONS any options of `finetune article`.
+DATA ?=
+OUT ?= article
+OPTIONS ?=
 
 # Where benchmarks find photographs and weights, and put their results.
 PHOTOS ?= ../shared/data/plants39
@@ -17,11 +29,13 @@ REAL_WEIGHTS ?= ../shared/weights
 BENCH ?= bench
 PHOTOS_OPTION = $(if $(wildcard $(PHOTOS)),--photos $(PHOTOS))
 
-.PHONY: help install lint test demo docs bench-store bench-recipes bench-doctor bench-heads bench-finetune bench-evaluate lock clean
+.PHONY: help install lint test demo article docs bench-store bench-recipes bench-doctor bench-heads bench-finetune bench-evaluate lock clean
 
 help:
 	@echo "make demo     set up, then photographs -> features -> heads -> fine-tuning -> fused scores, offline"
+	@echo "make demo NETWORKS=article     the article's four networks besides, with random weights"
 	@echo "make demo WEIGHTS=imagenet     the same with the real ImageNet weights (downloads about 350 MB)"
+	@echo "make article DATA=FOLDER       the article's whole study on the PlantCLEF 2014 package; OPTIONS=--dry-run tells how long it takes"
 	@echo "make test     set up, then run the tests"
 	@echo "make lint     formatting, types and the direction of imports"
 	@echo "make docs     reference pages from the commands, then the documentation as a site in site/, without network"
@@ -53,18 +67,26 @@ test: install
 	$(BIN)/pytest -n 2 --dist loadfile
 
 demo: install
-	$(BIN)/featstore synth $(DEMO)/photos --species $(SPECIES) --observations $(OBSERVATIONS)
-	$(BIN)/featstore build $(DEMO)/photos --store $(DEMO)/features.zarr --weights $(WEIGHTS) $(addprefix --side ,$(SIDE)) --max-failures 1
-	$(BIN)/heads compare $(DEMO)/features.zarr --out $(DEMO)/runs
-	$(BIN)/finetune run $(DEMO)/features.zarr --from $(DEMO)/runs --epochs $(EPOCHS)
-	$(BIN)/evaluate fuse $(DEMO)/runs/*-mlp $(DEMO)/runs/*-finetuned --out $(DEMO)/runs
+	$(BIN)/featstore synth $(DEMO)/photos --species $(SPECIES) --observations $(OBSERVATIONS) --variation $(VARIATION) --seed $(SEED) --side 160
+	$(BIN)/featstore build $(DEMO)/photos --store $(DEMO)/features.zarr $(addprefix --backbone ,$(BACKBONES)) --weights $(WEIGHTS) --weights seedling=shipped $(addprefix --side ,$(SIDE)) --max-failures 1
+	$(BIN)/heads compare $(DEMO)/features.zarr --head mlp --head logistic --out $(DEMO)/runs
+	$(BIN)/finetune run $(DEMO)/features.zarr --from $(DEMO)/runs $(FINETUNE) --epochs $(EPOCHS)
+	$(BIN)/evaluate fuse $(DEMO)/runs/seedling-logistic $(DEMO)/runs/seedling-finetuned --out $(DEMO)/runs
+	$(BIN)/evaluate article $(DEMO)/runs/seedling-mlp $(DEMO)/runs/seedling-finetuned --out $(DEMO)/runs
 	$(BIN)/evaluate report $(DEMO)/runs --store $(DEMO)/features.zarr --html $(DEMO)/report.html
 	@echo
 	@echo "Photographs   $(DEMO)/photos          drawn by a program, one of them damaged on purpose"
 	@echo "Features      $(DEMO)/features.zarr"
-	@echo "Runs          $(DEMO)/runs            leaderboard.csv, one folder per model, fusion-mean/scores.csv"
+	@echo "Runs          $(DEMO)/runs            leaderboard.csv, finetuned.csv, one folder per model, fusion-mean/scores.csv"
 	@echo "Report        $(DEMO)/report.html     open it in a browser"
-	@$(if $(filter random%,$(WEIGHTS)),echo "The four networks had RANDOM weights: the figures show that everything runs and say nothing about plants.",true)
+	@echo "The figures are about drawn plants, which the seedling was trained on others of (docs/demo.md)."
+	@$(if $(filter article,$(NETWORKS)),$(if $(filter random%,$(WEIGHTS)),echo "The article's four networks had RANDOM weights: their figures show that everything runs.",true),true)
+	@if [ -t 1 ] && [ -n "$$DISPLAY$$WAYLAND_DISPLAY" ]; then $(BIN)/python -m webbrowser "$(DEMO)/report.html"; fi
+
+# Weights are ImageNet's here unless WEIGHTS is given: the default above is the demo's.
+article: install
+	$(if $(DATA),,$(error Expected DATA=FOLDER, the PlantCLEF 2014 package, got none. For example: make article DATA=PlantCLEF2014))
+	$(BIN)/finetune article "$(DATA)" --out "$(OUT)" --weights $(if $(filter file,$(origin WEIGHTS)),imagenet,$(WEIGHTS)) $(OPTIONS)
 
 docs: install
 	$(BIN)/python docs/reference.py

@@ -45,7 +45,7 @@ class SliceSettings:
     """
 
     by: tuple[str, ...] = ()
-    papers: Path | None = None
+    papers: str | Path | None = None
     split: str | None = None
     scoring: Scoring = USUAL
 
@@ -154,7 +154,7 @@ def slice_runs(runs: Sequence[Path], settings: SliceSettings, out: Path) -> Slic
     return SlicesReport(answers[0].split, by, tuple(slices), (table, document), tuple(dict.fromkeys(warnings)))
 
 
-def read_taxa(papers: Path | None, names: Mapping[str, str]) -> tuple[Taxa, list[str]]:
+def read_taxa(papers: str | Path | None, names: Mapping[str, str]) -> tuple[Taxa, list[str]]:
     """Read the names of classes.
 
     Parameters

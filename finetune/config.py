@@ -9,9 +9,15 @@ from pathlib import Path
 from typing import Literal, TypeAlias, get_args, get_origin, get_type_hints
 
 from featstore.errors import SettingsError
+from featstore.shell.config import PROGRAMS, read_toml, table_of
 from finetune.settings import AugmentSettings, TrainSettings
 
 Scalar: TypeAlias = bool | int | float | str
+
+OPTIONS_ALONE = frozenset(
+    {"from", "backbone", "set", "exclude", "restart", "photos", "weights", "out", "dry_run", "json", "quiet"}
+)
+"""Options of `finetune run` that are no settings; its command line has read them from the file by then."""
 
 
 def load_settings(
@@ -22,7 +28,8 @@ def load_settings(
     Parameters
     ----------
     path
-        A file with the field names of `TrainSettings` as keys and a table ``[augment]``; None for the defaults.
+        A file with the field names of `TrainSettings` as keys and a table ``[augment]``, or with both in
+        ``[finetune.run]``; None for the defaults.
     options
         Values given for this run by field name; None where the user said nothing.
     assignments
@@ -33,7 +40,7 @@ def load_settings(
     SettingsError
         If the file is absent or no TOML, a key is unknown, or a value has the wrong type or is out of range.
     """
-    content = {} if path is None else _read_toml(path)
+    content = {} if path is None else _settings_of(path)
     told = _assigned(assignments)
     where = "--set" if path is None else str(path)
     values = {
@@ -72,12 +79,13 @@ def _assigned(assignments: Sequence[str]) -> dict[str, object]:
     return found
 
 
-def _read_toml(path: Path) -> dict[str, object]:
-    try:
-        with path.open("rb") as file:
-            return tomllib.load(file)
-    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SettingsError("a readable TOML file for --config", f"{path}: {error}", "Correct the file.") from error
+def _settings_of(path: Path) -> dict[str, object]:
+    """The settings in a file: all of it, or what `[finetune.run]` holds besides options of the command alone."""
+    content = read_toml(path)
+    if not set(content) & set(PROGRAMS):
+        return content
+    table = {key.replace("-", "_"): value for key, value in table_of(content, path, "finetune", "run").items()}
+    return {key: value for key, value in table.items() if key not in OPTIONS_ALONE}
 
 
 def _checked(owner: type, content: Mapping[str, object], where: str, prefix: str) -> dict[str, object]:

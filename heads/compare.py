@@ -99,7 +99,7 @@ class Crew:
         if self.memory_gib is not None:
             require_setting("memory", self.memory_gib, low=0)
         if self.scheduler and self.n_jobs > 1:
-            raise SettingsError("either --jobs or --scheduler", "both", "Leave one out.")
+            raise SettingsError("either --workers or --scheduler", "both", "Leave one out.")
 
     def forecast(self, units: Sequence[Unit], material: Material) -> Forecast:
         """What units will cost."""

@@ -10,8 +10,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from featstore import shell
+
 if TYPE_CHECKING:
     from heads.head import Head
+
+in_words = shell.in_words
 
 _SIDE = 1024
 _CGROUP = Path("/sys/fs/cgroup")
@@ -115,14 +119,3 @@ def _of_group() -> float | None:
     except (OSError, ValueError):
         # "max" is no number: there is no limit.
         return None
-
-
-def in_words(seconds: float) -> str:
-    """A time that is known roughly: "40 s", "3 min", "2.5 h".
-
-    >>> in_words(200)
-    '3 min'
-    """
-    if seconds < 90:
-        return f"{max(1.0, seconds):.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -61,7 +61,7 @@ class Forecast:
             return ""
         return (
             f"Expected about {effort.n_bytes / GIB:.2g} GiB of memory for this fit, got {self.most_bytes / GIB:.2g}. "
-            "Free some, use fewer --jobs or fewer columns (components=128), or say --memory GIB if you know better."
+            "Free some, use fewer --workers or fewer columns (components=128), or say --memory GIB if you know better."
         )
 
     def rows(self) -> list[tuple[str, int, Effort]]:

@@ -10,7 +10,7 @@ from featstore.provenance import Json
 from heads.head import require_setting
 
 ClassWeight = Literal["none", "balanced"]
-Calibrate = Literal["no", "all", "view"]
+Calibrate = Literal["none", "all", "view"]
 CALIBRATION_SHARE = 0.3
 """Share of valid plants that choose temperatures, unless another is asked for."""
 
@@ -53,7 +53,7 @@ class Protocol:
     min_vote: float | None = None
     vote_weight: bool = False
     class_weight: ClassWeight = "none"
-    calibrate: Calibrate = "no"
+    calibrate: Calibrate = "none"
     calibration_share: float | None = None
     n_seeds: int = 1
     n_folds: int = 0
@@ -85,12 +85,12 @@ class Protocol:
     @property
     def calibrates_out_of_fold(self) -> bool:
         """Whether temperatures are chosen on predictions out of fold."""
-        return self.calibrate != "no" and self.n_folds > 0
+        return self.calibrate != "none" and self.n_folds > 0
 
     @property
     def calibrates_on_valid(self) -> bool:
         """Whether temperatures are chosen on valid."""
-        return self.calibrate != "no" and not self.n_folds
+        return self.calibrate != "none" and not self.n_folds
 
     def to_json(self) -> dict[str, Json]:
         """Every setting by name."""

@@ -15,7 +15,31 @@ from evaluation.cli.taxonomy import taxonomy
 from evaluation.cli.unknown import unknown
 from featstore import shell
 
-app = shell.new_app("Fuse the predictions of several images and models, and score them per observation.")
+
+def _rules() -> list[str]:
+    from evaluation.recipes import SETS
+
+    return [*SETS, *SETS["all"]]
+
+
+NAMES: dict[str, shell.Names] = {
+    "--align": lambda: ("image", "observation"),
+    "--by": shell.listed_in("evaluation.slices", "SLICES"),
+    "--calibrate": lambda: ("none", "all", "view"),
+    "--choose-on": lambda: ("valid", "oof"),
+    "--image-rule": shell.listed_in("evaluation.rules", "RULES"),
+    "--layout": lambda: ("auto", "2014", "2014-image", "2020", "2022"),
+    "--learn-on": lambda: ("oof", "valid", "train"),
+    "--model-rule": shell.listed_in("evaluation.rules", "RULES"),
+    "--rank": lambda: ("species", "genus", "family"),
+    "--rule": _rules,
+    "--score": shell.listed_in("evaluation.unknown.evidence", "REJECTIONS"),
+    "--split": lambda: ("train", "valid", "test"),
+    "--ties": lambda: ("rank", "average"),
+}
+app = shell.new_app(
+    "Fuse the predictions of several images and models, and score them per observation.", "evaluate", NAMES
+)
 for command in (fuse, article, gain, slices, score, check_run, write_run, unknown, prior, taxonomy, report, identify):
     app.command()(command)
 

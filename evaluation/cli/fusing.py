@@ -28,7 +28,7 @@ def fuse(
             help="Over all images and models at once; repeatable. Fixed: mean, weighted_mean, product, max, median, "
             "borda, reciprocal_rank, majority. Learned: greedy, log_loss, least_squares, view_weights, "
             "model_view_weights, weighted_product, stacked, stacked_views, stacked_classes. "
-            "all, fixed or learned compares many and chooses on valid. [mean]",
+            "all, fixed or learned compares many and chooses on valid. [default: mean]",
         ),
     ] = None,
     weight: Annotated[
@@ -36,10 +36,11 @@ def fuse(
         typer.Option("--weight", help="For weighted_mean: once per model, in the order of the runs."),
     ] = None,
     image_rule: Annotated[
-        str | None, typer.Option("--image-rule", help="Two steps: first each model's images, by this rule. [mean]")
+        str | None,
+        typer.Option("--image-rule", help="Two steps: first each model's images, by this rule. [default: mean]"),
     ] = None,
     model_rule: Annotated[
-        str | None, typer.Option("--model-rule", help="Two steps: then the models, by this rule. [mean]")
+        str | None, typer.Option("--model-rule", help="Two steps: then the models, by this rule. [default: mean]")
     ] = None,
     calibrate: Annotated[
         str, typer.Option("--calibrate", help="none, or a temperature before fusion per model (all) or also per view.")
@@ -49,7 +50,7 @@ def fuse(
         typer.Option(
             "--learn-on",
             help="What learned rules and temperatures are fitted on: oof, valid, train, or one file per model. "
-            "[oof where every run has it, else valid]",
+            "[default: oof where every run has it, else valid]",
         ),
     ] = None,
     align: AlignOption = "image",

@@ -15,7 +15,8 @@ LayoutOption = Annotated[
     str, typer.Option("--layout", help="auto, 2014 (also 2015), 2014-image, 2020 or 2022 (also 2023).")
 ]
 TruthSplitOption = Annotated[
-    str | None, typer.Option("--split", help="Whose plants the truth is about. [test where there is one, else all]")
+    str | None,
+    typer.Option("--split", help="Whose plants the truth is about. [default: test where there is one, else all]"),
 ]
 
 
@@ -34,7 +35,8 @@ def score(
         bool, typer.Option("--compare-official", help="Place the run among the official results of 2014.")
     ] = False,
     label: Annotated[
-        str | None, typer.Option("--label", help="What sets the run apart in that table. [as the card beside RUN says]")
+        str | None,
+        typer.Option("--label", help="What sets the run apart in that table. [default: as the card beside RUN says]"),
     ] = None,
     out: Annotated[Path | None, typer.Option("--out", help="Folder to write scores.csv and scores.json to.")] = None,
     as_json: shell.JsonOption = False,
@@ -81,7 +83,7 @@ def check_run(
     out: Annotated[Path | None, typer.Option("--out", help="CSV file to write all faults to.")] = None,
     as_json: shell.JsonOption = False,
 ) -> None:
-    """Check a run file line by line: fields, ranks, scores, classes, queries. Exit code 1 if anything is wrong."""
+    """Check a run file line by line: fields, ranks, scores, classes, queries. Exit code 3 if anything is wrong."""
     from evaluation.official.checks import check
     from evaluation.official.faults import FAULT_COLUMNS, N_SHOWN
     from evaluation.official.lines import read_lines
@@ -98,9 +100,11 @@ def check_run(
         shell.print_table(title, FAULT_COLUMNS, faults.table())
         shell.say("; ".join(f"{kind}: {count:,}" for kind, count in faults.counts.items()))
     else:
-        shell.say(f"{run}: {len(lines.number):,} lines for {len(lines.queries):,} queries, layout {lines.layout.name}")
+        shell.print_line(
+            f"{run}: {len(lines.number):,} lines for {len(lines.queries):,} queries, layout {lines.layout.name}"
+        )
     if faults.found:
-        raise typer.Exit(1)
+        raise typer.Exit(shell.EXIT_INCOMPLETE)
 
 
 def write_run(
@@ -108,7 +112,7 @@ def write_run(
     out: Annotated[Path, typer.Option("--out", help="The run file; FILE.json beside it says what was fused.")],
     layout: Annotated[str, typer.Option("--layout", help="2014 (also 2015), 2014-image, 2020 or 2022.")] = "2014",
     limit: Annotated[
-        int | None, typer.Option("--limit", help="Lines per query. [all species; 30 in layout 2022]")
+        int | None, typer.Option("--limit", help="Lines per query. [default: all species; 30 in layout 2022]")
     ] = None,
     rule: RuleOption = "mean",
     image_rule: Annotated[
@@ -131,4 +135,4 @@ def write_run(
     if as_json:
         shell.print_json(written.to_json())
         return
-    shell.say(f"{written.path}: {written.n_lines:,} lines for {written.n_queries:,} queries ({written.label})")
+    shell.print_line(f"{written.path}: {written.n_lines:,} lines for {written.n_queries:,} queries ({written.label})")

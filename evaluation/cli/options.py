@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
@@ -19,10 +18,10 @@ UnknownAuthorOption = Annotated[
     ),
 ]
 SplitOption = Annotated[
-    str | None, typer.Option("--split", help="train, valid or test. [test where there is one, else valid]")
+    str | None, typer.Option("--split", help="train, valid or test. [default: test where there is one, else valid]")
 ]
 ReportedOption = Annotated[
-    str | None, typer.Option("--split", help="Split to report. [test where there is one, else valid]")
+    str | None, typer.Option("--split", help="Split to report. [default: test where there is one, else valid]")
 ]
 AlignOption = Annotated[
     str,
@@ -34,6 +33,6 @@ RuleOption = Annotated[
     typer.Option("--rule", help="How images and models are fused, a fixed rule: mean, product, median, ..."),
 ]
 PapersOption = Annotated[
-    Path | None,
+    str | None,
     typer.Option("--papers", metavar="STORE|DATASET", help="Feature store or data set that tells species and taxa."),
 ]

@@ -16,7 +16,8 @@ def prior(
         str, typer.Option("--papers", help="Feature store or data set with places and dates of the photographs.")
     ],
     run: Annotated[
-        Path | None, typer.Argument(metavar="[RUN]", help="Run folder with valid predictions. [only the papers]")
+        Path | None,
+        typer.Argument(metavar="[RUN]", help="Run folder with valid predictions. [default: only the papers]"),
     ] = None,
     rank: Annotated[
         str, typer.Option("--rank", help="Without RUN: species, genus or family is what place and month are to tell.")

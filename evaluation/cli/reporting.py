@@ -16,9 +16,10 @@ def report(
         list[Path], typer.Argument(metavar="RUN", help="Run folders, folders of runs, or *.predictions.h5 files.")
     ],
     store: Annotated[
-        str | None, typer.Option("--store", help="Feature store that knows the photographs. [a page without them]")
+        str | None,
+        typer.Option("--store", help="Feature store that knows the photographs. [default: a page without them]"),
     ] = None,
-    html: Annotated[Path, typer.Option("--html", help="The file to write.")] = Path("report.html"),
+    out: Annotated[Path, typer.Option("--out", "--html", help="The file to write.")] = Path("report.html"),
     rule: RuleOption = "mean",
     align: AlignOption = "image",
     split: SplitOption = None,
@@ -35,7 +36,7 @@ def report(
     from evaluation.report.material import ReportSettings
     from evaluation.report.writing import report_runs
 
-    written = report_runs(runs, ReportSettings(split, rule, align, worst), store, html)
+    written = report_runs(runs, ReportSettings(split, rule, align, worst), store, out)
     for text in written.warnings:
         shell.warn(text)
     if written.n_missing:
@@ -43,6 +44,6 @@ def report(
     if as_json:
         shell.print_json(written.to_json())
         return
-    shell.say(written.headline)
+    shell.print_line(written.headline)
     size = f"{written.n_bytes / 1e6:.1f} MB, {written.n_photographs} photographs"
-    shell.say(f"{written.path}: {written.n_results} results, {written.n_observations:,} observations; {size}")
+    shell.print_line(f"{written.path}: {written.n_results} results, {written.n_observations:,} observations; {size}")

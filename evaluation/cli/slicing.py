@@ -20,7 +20,7 @@ def slices(
         typer.Option(
             "--by",
             help="view (its images alone), views (those of a plant together), images (their number), author, species, "
-            "genus or family; repeatable. [all that is known]",
+            "genus or family; repeatable. [default: all that is known]",
         ),
     ] = None,
     papers: PapersOption = None,

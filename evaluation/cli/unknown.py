@@ -17,7 +17,8 @@ def unknown(
         list[str] | None,
         typer.Option(
             "--score",
-            help="all, or max_probability, entropy, margin, energy, neighbours, mahalanobis; repeatable. [all]",
+            help="all, or max_probability, entropy, margin, energy, neighbours, mahalanobis; repeatable. "
+            "[default: all]",
         ),
     ] = None,
     store: Annotated[
@@ -25,7 +26,9 @@ def unknown(
     ] = None,
     coverage: Annotated[
         float | None,
-        typer.Option("--coverage", help="Threshold that accepts so large a share of plants of known species. [0.95]"),
+        typer.Option(
+            "--coverage", help="Threshold that accepts so large a share of plants of known species. [default: 0.95]"
+        ),
     ] = None,
     precision: Annotated[
         float | None,

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from featstore.backbones.random import random_seed, randomise
-from featstore.backbones.sources import keras_home, weight_file
+from featstore.backbones.sources import NO_WEIGHTS, keras_home, meant, weight_file
 from featstore.backbones.table import BACKBONES, Backbone, Pooling, backbone_named, check_options
 from featstore.errors import WeightsError
 
@@ -32,8 +32,9 @@ def build_backbone(
     Parameters
     ----------
     weights
-        ``"imagenet"`` (downloaded once into Keras' cache), ``"random"`` or ``"random:SEED"``, or the path of a
-        weight file, or of a folder that holds ``<name>.weights.h5``, ``<name>.h5`` or Keras' own ImageNet file.
+        ``"imagenet"`` (downloaded once into Keras' cache; the shipped ones where ImageNet has none), ``"shipped"``
+        (part of this package), ``"random"`` or ``"random:SEED"``, or the path of a weight file, or of a folder that
+        holds ``<name>.weights.h5``, ``<name>.h5`` or Keras' own ImageNet file.
     side_px
         Side of the input; None takes the network's own.
     pooling
@@ -47,14 +48,14 @@ def build_backbone(
         If the weights are missing, unreachable or those of another network.
     """
     check_options(name, pooling, side_px)
-    backbone = BACKBONES[name]
+    backbone, weights = BACKBONES[name], meant(name, weights)
     side = backbone.side_px if side_px is None else side_px
-    if weights == "imagenet" or backbone.baseline:
+    if weights in {"imagenet", NO_WEIGHTS}:
         return _construct(backbone, side, pooling, "imagenet")
     network = _construct(backbone, side, pooling, None)
     seed = random_seed(weights)
     if seed is None:
-        _load_file(network, weight_file(backbone, Path(weights).expanduser()), name)
+        _load_file(network, weight_file(backbone, weights), name)
     else:
         randomise(network, seed)
     return network

@@ -1,4 +1,4 @@
-"""The table of backbones: networks of `keras.applications` and a colour histogram, told without importing Keras."""
+"""The table of backbones: networks of `keras.applications` and two of our own, told without importing Keras."""
 
 from __future__ import annotations
 
@@ -36,6 +36,8 @@ class Backbone:
         Sides there are such weights for, if several; the network's own stands in for any other.
     baseline
         Whether it has no weights and has learnt nothing: what networks have to beat.
+    shipped
+        File of its weights in this package, beside its module, if they come with it.
     """
 
     name: str
@@ -47,6 +49,7 @@ class Backbone:
     download: str
     download_sides: tuple[int, ...] = ()
     baseline: bool = False
+    shipped: str = ""
 
     @property
     def in_keras(self) -> bool:
@@ -65,6 +68,7 @@ _MOBILENET = "mobilenet_1_0_{side}_tf_no_top.h5"
 _MOBILENET_V2 = f"mobilenet_v2{_KERNELS}_1.0_{{side}}_no_top.h5"
 _MOBILENET_V3 = "weights_mobilenet_v3_large_224_1.0_float_no_top_v2.h5"
 _SIDES = (128, 160, 192, 224)
+_SEEDLING = "seedling.weights.h5"
 _INCEPTION_RESNET = f"inception_resnet_v2{_NO_TOP}"
 
 # EfficientNet (the first version) is left out: its graph differs with weights="imagenet", so that files loaded
@@ -90,6 +94,7 @@ BACKBONES: dict[str, Backbone] = {
         Backbone("efficientnet_v2_s", "EfficientNetV2S", "efficientnet_v2", 384, 32, 1280, f"efficientnetv2-s{_SHORT}"),
         Backbone("colour", "ColourHistogram", "featstore.backbones.colour", 96, 8, 125, "", baseline=True),
         Backbone("convnext_tiny", "ConvNeXtTiny", "convnext", 224, 32, 768, f"convnext_tiny{_SHORT}"),
+        Backbone("seedling", "Seedling", "featstore.backbones.seedling", 96, 32, 256, "", shipped=_SEEDLING),
     )
 }
 

@@ -77,9 +77,9 @@ def complete(
     """
     started = time.perf_counter()
     # Everything that can be refused is refused before the first byte is written.
-    store = _existing(place, catalog)
+    store = existing_store(place, catalog)
     if store is not None:
-        _refuse_other_shards(store, settings)
+        refuse_other_shards(store, settings)
     specs = tuple(with_weights(spec, store.identities if store else ()) for spec in wanted)
     views = sorted(set(catalog.frame["view"]))
     if store is not None:
@@ -89,7 +89,7 @@ def complete(
     with hold(place, Claim(digest, settings.part, settings.n_parts)) as lease:
         with mutex(place, "setup", _PATIENCE_S):
             store = _opened(place) or Store.create(place, catalog, settings.grid)
-            _refuse_other_shards(store, settings)
+            refuse_other_shards(store, settings)
             refuse_other_features(store, specs, recipe, views, replacing=settings.replace)
             moves = set_up(store, catalog, specs, recipe, any_version=settings.any_version)
         columns = {spec.name: store.column(spec.name) for spec in specs}
@@ -147,7 +147,7 @@ def _on_cluster(_: Store, plan: Plan, todo: _Pass, settings: BuildSettings, leas
         return work_on_cluster(plan, todo.tasks(), settings.scheduler, bar, lease)
 
 
-def _existing(place: Place, catalog: Catalog) -> Store | None:
+def existing_store(place: Place, catalog: Catalog) -> Store | None:
     """The store of this data set at a place, None if there is none."""
     store = _opened(place)
     if store is None or not store.attrs["catalog"]:
@@ -166,7 +166,7 @@ def _existing(place: Place, catalog: Catalog) -> Store | None:
     return store
 
 
-def _refuse_other_shards(store: Store, settings: BuildSettings) -> None:
+def refuse_other_shards(store: Store, settings: BuildSettings) -> None:
     """Refuse another division into files than the store was created with."""
     here = store.rows.grid.unit_rows
     if settings.shard_rows not in {0, here}:

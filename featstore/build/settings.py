@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from featstore.backbones import ARTICLE_BACKBONES, BACKBONES, Pooling, check_engine, check_options
-from featstore.backbones.sources import NO_WEIGHTS
+from featstore.backbones.sources import meant
 from featstore.build.specs import NetworkSpec
 from featstore.catalog import VIEWS
 from featstore.errors import SettingsError
@@ -41,6 +41,8 @@ class BuildSettings:
     ----------
     backbones, weights, pooling, side_px, engine, batch_size
         The networks; None takes each network's own side.
+    weights_by_name
+        Weights of single backbones, instead of `weights`.
     roi
         Name of a recipe, or path of a TOML file.
     name
@@ -80,6 +82,7 @@ class BuildSettings:
     scheduler: str = ""
     shard_rows: int = 0
     reader: str | None = None
+    weights_by_name: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not self.backbones:
@@ -87,6 +90,10 @@ class BuildSettings:
         for name in self.backbones:
             check_options(name, self.pooling, self.side_px)
         check_engine(self.engine)
+        if astray := [name for name in self.weights_by_name if name not in self.backbones]:
+            raise SettingsError(
+                f"--weights NAME=... of {', '.join(self.backbones)}", ", ".join(astray), "Name it by --backbone, too."
+            )
         for option, value, least in (("--batch-size", self.batch_size, 1), ("--workers", self.n_workers, 0)):
             if value < least:
                 raise SettingsError(f"{option} of at least {least}", str(value), "Choose a larger number.")
@@ -127,7 +134,7 @@ class BuildSettings:
             yield NetworkSpec(
                 name=self.name.replace(PLACEHOLDER, backbone) or backbone,
                 backbone=backbone,
-                weights=NO_WEIGHTS if BACKBONES[backbone].baseline else self.weights,
+                weights=meant(backbone, self.weights_by_name.get(backbone, self.weights)),
                 side_px=self.side_px or BACKBONES[backbone].side_px,
                 pooling=self.pooling,
                 engine=self.engine,

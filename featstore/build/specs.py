@@ -74,14 +74,29 @@ def with_weights(spec: NetworkSpec, known: Iterable[Identity]) -> NetworkSpec:
     WeightsError
         If there are no such weights.
     """
+    told = with_known_weights(spec, known)
+    if told is not None:
+        return told
     source = weights_source(spec.backbone, spec.weights, spec.side_px)
-    seen = {identity.weights_sha256 for identity in known if _same_network(identity, spec, source)}
-    if len(seen) == 1:
-        return replace(spec, weights=lasting(spec.weights), weights_source=source or "", weights_sha256=seen.pop())
     sha256 = _network(replace(spec, weights_source=source or ""))[1]
     # A download puts the file in its place only now.
     source = weights_source(spec.backbone, spec.weights, spec.side_px) or ""
     return replace(spec, weights=lasting(spec.weights), weights_source=source, weights_sha256=sha256)
+
+
+def with_known_weights(spec: NetworkSpec, known: Iterable[Identity]) -> NetworkSpec | None:
+    """Fill in the digest of the weights from what the store knows of the same source; None if it knows none.
+
+    Raises
+    ------
+    WeightsError
+        If there is no such file of weights.
+    """
+    source = weights_source(spec.backbone, spec.weights, spec.side_px)
+    seen = {identity.weights_sha256 for identity in known if _same_network(identity, spec, source)}
+    if len(seen) != 1:
+        return None
+    return replace(spec, weights=lasting(spec.weights), weights_source=source or "", weights_sha256=seen.pop())
 
 
 def load_network(spec: NetworkSpec) -> Network:
@@ -100,6 +115,12 @@ def load_network(spec: NetworkSpec) -> Network:
             "Give every machine the same weights.",
         )
     return network
+
+
+def load_untrained(spec: NetworkSpec) -> Network:
+    """The network of a spec with random weights, which computes as fast as with any others."""
+    weights = spec.weights if BACKBONES[spec.backbone].baseline else "random:0"
+    return _network(replace(spec, weights=weights, weights_source="", weights_sha256=""))[0]
 
 
 def load_networks(specs: Iterable[NetworkSpec]) -> Mapping[str, Network]:

@@ -55,7 +55,7 @@ class BuildSummary:
     failures: tuple[tuple[str, str], ...]
     fallbacks: int
     warnings: tuple[str, ...]
-    random_weights: bool
+    random_weights: tuple[str, ...]
 
     @property
     def images_per_second(self) -> float:
@@ -107,5 +107,5 @@ def summarise(
         failures=tuple(failures),
         fallbacks=fallbacks,
         warnings=catalog.warnings,
-        random_weights=any(spec.weights.startswith("random") for spec in plan.specs),
+        random_weights=tuple(spec.name for spec in plan.specs if spec.weights_source.startswith("random:")),
     )

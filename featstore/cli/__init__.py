@@ -11,9 +11,20 @@ from featstore.cli.drawing import synth
 from featstore.cli.exchanging import export, import_
 from featstore.cli.inspecting import explain, info, repair, verify
 from featstore.cli.pictures import preview
+from featstore.cli.system import system
 
-app = shell.new_app("Turn photographs into a feature store that every later step reads.")
-for command in (build, preview, info, verify, repair, explain, doctor, export, forget, synth):
+NAMES: dict[str, shell.Names] = {
+    "--backbone": shell.listed_in("featstore.backbones.table", "BACKBONES"),
+    "--engine": shell.listed_in("featstore.backbones.engines", "ENGINES"),
+    "--pooling": lambda: ("avg", "max"),
+    "--reader": shell.listed_in("featstore.readers", "READERS"),
+    "--roi": shell.listed_in("featstore.roi", "RECIPES"),
+    "--split": lambda: ("train", "valid", "test"),
+    "--view": shell.listed_in("featstore.catalog", "VIEWS"),
+    "--weights": lambda: ("imagenet", "random"),
+}
+app = shell.new_app("Turn photographs into a feature store that every later step reads.", "featstore", NAMES)
+for command in (build, preview, info, verify, repair, explain, doctor, export, forget, synth, system):
     app.command()(command)
 # `import` is a word of the language.
 app.command("import")(import_)

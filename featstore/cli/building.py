@@ -10,6 +10,9 @@ import typer
 from featstore import shell
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from featstore.build.settings import BuildSettings
     from featstore.build.summary import BuildSummary
     from featstore.provenance import Json
 
@@ -20,21 +23,29 @@ StoreArgument = Annotated[
 
 def build(
     dataset: Annotated[
-        Path, typer.Argument(help="PlantCLEF folder, CSV/Parquet table, or class folders.", show_default=False)
+        Path,
+        typer.Argument(
+            metavar="DATASET", help="PlantCLEF folder, CSV/Parquet table, or class folders.", show_default=False
+        ),
     ],
     store: Annotated[
         str, typer.Option("--store", help="The store to create or complete: a folder, or s3://bucket/path.")
     ] = "features.zarr",
     backbone: Annotated[
         list[str] | None,
-        typer.Option("--backbone", help="Network; repeat for several. \\[default: vgg16 vgg19 resnet50 inception_v3]"),
+        typer.Option("--backbone", help="Network; repeat for several. [default: vgg16 vgg19 resnet50 inception_v3]"),
     ] = None,
     weights: Annotated[
-        str, typer.Option("--weights", help="imagenet, random\\[:SEED], or a file or folder of weights.")
-    ] = "imagenet",
+        list[str] | None,
+        typer.Option(
+            "--weights",
+            help="imagenet, random[:SEED], shipped, or a file or folder of weights; NAME=... for one backbone alone. "
+            "[default: imagenet; seedling: shipped]",
+        ),
+    ] = None,
     pooling: Annotated[str, typer.Option("--pooling", help="Global pooling: avg or max.")] = "avg",
     side: Annotated[
-        int | None, typer.Option("--side", help="Input side in px. \\[default: each network's own, 224 or 299]")
+        int | None, typer.Option("--side", help="Input side in px. [default: each network's own, 224 or 299]")
     ] = None,
     roi: Annotated[
         str, typer.Option("--roi", help="Region of interest: article, ibm, lab, none, or a TOML file.")
@@ -44,7 +55,7 @@ def build(
         typer.Option("--as", help="Call the features NAME instead of their backbone; {backbone} stands for it."),
     ] = "",
     reader: Annotated[
-        str | None, typer.Option("--reader", help="plantclef, table or folders. \\[default: chosen by looking]")
+        str | None, typer.Option("--reader", help="plantclef, table or folders. [default: chosen by looking]")
     ] = None,
     engine: Annotated[
         str, typer.Option("--engine", help="What computes the networks: keras, or openvino (an extra).")
@@ -72,11 +83,15 @@ def build(
         str, typer.Option("--scheduler", help="Work on a Dask cluster: the address of its scheduler.")
     ] = "",
     shard_rows: Annotated[
-        int, typer.Option("--shard-rows", help="Rows per file in a new, very large store. \\[default: 128]")
+        int,
+        typer.Option(
+            "--shard-rows", help="Rows per file in a new, very large store. [default: 128]", show_default=False
+        ),
     ] = 0,
     max_failures: Annotated[
         int, typer.Option("--max-failures", help="Unusable photographs to accept before the exit code is 3.")
     ] = 0,
+    dry_run: shell.DryRunOption = False,
     json: shell.JsonOption = False,
 ) -> None:
     """Extract the features of a data set; a second run does only what is missing.
@@ -93,6 +108,8 @@ def build(
 
     - `featstore build photos/ --store features.zarr --backbone resnet50 --roi ibm --as resnet50-ibm`
 
+    - `featstore build photos/ --backbone vgg16 --backbone seedling --weights random --weights seedling=shipped`
+
     - `featstore build photos/ --store s3://bucket/features.zarr --part 2/8`
     """
     from typing import cast
@@ -102,9 +119,11 @@ def build(
     from featstore.build.settings import BuildSettings
 
     number, n_parts = _part(part)
+    general, by_name = _weights(weights or ())
     settings = BuildSettings(
         backbones=tuple(backbone or ARTICLE_BACKBONES),
-        weights=weights,
+        weights=general,
+        weights_by_name=by_name,
         pooling=cast("Pooling", pooling),
         side_px=side,
         engine=engine,
@@ -121,6 +140,9 @@ def build(
         shard_rows=shard_rows,
         reader=reader,
     )
+    if dry_run:
+        _foresee(dataset, store, settings, as_json=json)
+        return
     summary = build_store(dataset, store, settings)
     if json:
         shell.print_json(_as_json(summary))
@@ -134,7 +156,8 @@ def build(
 def forget(
     store: StoreArgument,
     name: Annotated[
-        str, typer.Argument(help="The name of features, as `featstore info` tells it.", show_default=False)
+        str,
+        typer.Argument(metavar="NAME", help="The name of features, as `featstore info` tells it.", show_default=False),
     ],
     json: shell.JsonOption = False,
 ) -> None:
@@ -151,7 +174,46 @@ def forget(
     if json:
         shell.print_json({"store": gone.location, "name": gone.name, "rows": gone.n_rows, "bytes": gone.n_bytes})
     else:
-        shell.say(f"{gone.location} has forgotten {gone.name}: {gone.n_rows} rows, {gone.n_bytes / 1e6:.1f} MB.")
+        shell.print_line(f"{gone.location} has forgotten {gone.name}: {gone.n_rows} rows, {gone.n_bytes / 1e6:.1f} MB.")
+
+
+def _foresee(dataset: Path, store: str, settings: BuildSettings, *, as_json: bool) -> None:
+    from featstore.build.forecast import foresee_build
+
+    ahead = foresee_build(dataset, store, settings)
+    if as_json:
+        shell.print_json(ahead.to_json())
+        return
+    rows = [
+        [name, str(n_rows), f"{1 / ahead.networks_s[name]:.1f}" if n_rows else "-"]
+        for name, n_rows in ahead.rows.items()
+    ]
+    rows.append(
+        ["decoding, one process", str(ahead.n_images), f"{1 / ahead.decoding_s:.1f}" if ahead.n_images else "-"]
+    )
+    shell.print_table(f"{ahead.dataset} -> {ahead.location}: to be done", ["what", "photographs", "images/s"], rows)
+    if not ahead.n_images:
+        shell.print_line("Nothing to do: no photograph that can be used lacks a row.")
+        return
+    room = "" if ahead.free_bytes is None else f" of {ahead.free_bytes / 1e6:,.0f} MB free"
+    time, size = shell.in_words(ahead.seconds), f"{ahead.n_bytes / 1e6:,.1f} MB{room}"
+    shell.print_line(f"About {time} on this machine when nothing else runs, and {size}.")
+    shell.print_line("Speeds were measured just now, the networks with random weights. Nothing was written.")
+
+
+def _weights(given: Sequence[str]) -> tuple[str, dict[str, str]]:
+    """What all backbones get, and what single ones get instead."""
+    from featstore.backbones import BACKBONES
+    from featstore.errors import SettingsError
+
+    pairs = [text.partition("=") for text in given]
+    by_name = {name: weights for name, equals, weights in pairs if equals and name in BACKBONES}
+    general = [text for text, (name, equals, _) in zip(given, pairs, strict=True) if not (equals and name in BACKBONES)]
+    if len(general) > 1:
+        raise SettingsError(
+            "--weights once, and --weights NAME=... for single backbones", " and ".join(general), "Leave one out."
+        )
+    return next(iter(general), "imagenet"), by_name
 
 
 def _part(text: str) -> tuple[int, int]:
@@ -184,7 +246,7 @@ def _as_json(summary: BuildSummary) -> dict[str, Json]:
         "whole_image_kept": summary.fallbacks,
         "failures": [{"image_id": image_id, "reason": reason} for image_id, reason in summary.failures],
         "warnings": list(summary.warnings),
-        "random_weights": summary.random_weights,
+        "random_weights": bool(summary.random_weights),
     }
 
 
@@ -213,4 +275,5 @@ def _show(summary: BuildSummary) -> None:
     if summary.fallbacks:
         shell.say(f"{summary.fallbacks} photographs were kept whole, because no region was found in them.")
     if summary.random_weights:
-        shell.warn("random weights: these features show that everything runs and say nothing about plants.")
+        names = listed(list(summary.random_weights))
+        shell.warn(f"random weights in {names}: these features show that everything runs and say nothing about plants.")

@@ -22,10 +22,10 @@ def doctor(
         "doctor"
     ),
     backbone: Annotated[
-        str, typer.Option("--backbone", help="Features to compare by. \\[default: the first of the store]")
+        str, typer.Option("--backbone", help="Features to compare by. [default: the first of the store]")
     ] = "",
     k: Annotated[int, typer.Option("--neighbours", help="Neighbours that are looked at.")] = 20,
-    pictures: Annotated[int, typer.Option("--pictures", help="Findings of each kind to draw; 0 draws nothing.")] = 24,
+    per_kind: Annotated[int, typer.Option("--per-kind", help="Findings of each kind to draw; 0 draws nothing.")] = 24,
     json: shell.JsonOption = False,
 ) -> None:
     """Examine a data set by its features: copies, leaks between splits, doubtful labels, strangers, small classes.
@@ -61,9 +61,9 @@ def doctor(
     write_text(out / "findings.csv", findings.to_csv(index=False, lineterminator="\n"))
     write_exclusions(exclusions, out / "exclusions.csv")
     drawn: list[Path] = []
-    if pictures:
+    if per_kind:
         names = papers["species"].where(papers["species"] != "", papers["class_id"])
-        drawn = draw_findings(findings, paths, dict(zip(papers["image_id"], names, strict=True)), out, pictures)
+        drawn = draw_findings(findings, paths, dict(zip(papers["image_id"], names, strict=True)), out, per_kind)
     if random:
         shell.warn("random weights: what these features have in common says nothing about plants, nor do the findings.")
     if json:

@@ -14,12 +14,17 @@ if TYPE_CHECKING:
 
 
 def synth(
-    folder: Annotated[Path, typer.Argument(help="Folder to write the package to.", show_default=False)],
+    folder: Annotated[
+        Path, typer.Argument(metavar="FOLDER", help="Folder to write the package to.", show_default=False)
+    ],
     species: Annotated[int, typer.Option("--species", help="Number of invented species.")] = 6,
     observations: Annotated[int, typer.Option("--observations", help="Plants per species.")] = 8,
     authors: Annotated[int, typer.Option("--authors", help="Number of photographers.")] = 5,
     side: Annotated[int, typer.Option("--side", help="Side of the photographs in px.")] = 240,
     corrupt: Annotated[int, typer.Option("--corrupt", help="Number of truncated photographs.")] = 1,
+    variation: Annotated[
+        float, typer.Option("--variation", help="How much plants of a species differ: 0 to 0.5, 0.1 is a lot.")
+    ] = 0.0,
     seed: shell.SeedOption = 0,
     json: shell.JsonOption = False,
 ) -> None:
@@ -41,6 +46,7 @@ def synth(
         side_px=side,
         n_corrupt=corrupt,
         seed=seed,
+        variation=variation,
     )
     summary = synthesise(folder, settings)
     facts = {name: str(value) if isinstance(value, Path) else value for name, value in asdict(summary).items()}

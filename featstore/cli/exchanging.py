@@ -18,7 +18,7 @@ def export(
     store: StoreArgument,
     out: Annotated[Path, typer.Argument(metavar="FILE", help="Ends in .parquet, .npz or .h5.", show_default=False)],
     backbone: Annotated[
-        list[str] | None, typer.Option("--backbone", help="Name of features; repeat for several. \\[default: all]")
+        list[str] | None, typer.Option("--backbone", help="Name of features; repeat for several. [default: all]")
     ] = None,
     view: Annotated[
         list[str] | None, typer.Option("--view", help="Only photographs of this view; repeat for several.")
@@ -73,12 +73,12 @@ def import_(
     dataset: Annotated[
         Path | None, typer.Option("--dataset", help="The photographs' data set, where the store is new or has grown.")
     ] = None,
-    ids: Annotated[str, typer.Option("--ids", help="Array or column of ids. \\[default: chosen by looking]")] = "",
+    ids: Annotated[str, typer.Option("--ids", help="Array or column of ids. [default: chosen by looking]")] = "",
     features: Annotated[
         str,
         typer.Option(
             "--features",
-            help="Array or column of features, or what columns of one feature each begin with. \\[default: found]",
+            help="Array or column of features, or what columns of one feature each begin with. [default: found]",
         ),
     ] = "",
     replace: Annotated[

@@ -89,7 +89,7 @@ def verify(store: StoreArgument, json: shell.JsonOption = False) -> None:
 def repair(
     store: StoreArgument,
     weights: Annotated[
-        str | None, typer.Option("--weights", help="Where the weights are now. \\[default: where they were]")
+        str | None, typer.Option("--weights", help="Where the weights are now. [default: where they were]")
     ] = None,
     workers: Annotated[int, typer.Option("--workers", help="Processes that decode; 0 decodes in this one.")] = 2,
     json: shell.JsonOption = False,

@@ -12,7 +12,10 @@ from featstore import shell
 
 def preview(
     dataset: Annotated[
-        Path, typer.Argument(help="PlantCLEF folder, CSV/Parquet table, or class folders.", show_default=False)
+        Path,
+        typer.Argument(
+            metavar="DATASET", help="PlantCLEF folder, CSV/Parquet table, or class folders.", show_default=False
+        ),
     ],
     out: Annotated[Path, typer.Option("--out", help="Folder for the sheets.")] = Path("preview"),
     roi: Annotated[
@@ -20,7 +23,7 @@ def preview(
     ] = "article",
     per_view: Annotated[int, typer.Option("--per-view", help="Photographs on the sheet of each view.")] = 12,
     reader: Annotated[
-        str | None, typer.Option("--reader", help="plantclef, table or folders. \\[default: chosen by looking]")
+        str | None, typer.Option("--reader", help="plantclef, table or folders. [default: chosen by looking]")
     ] = None,
     seed: shell.SeedOption = 0,
     json: shell.JsonOption = False,

@@ -130,7 +130,7 @@ def _write_shot(package: Path, shot: Shot, settings: SynthSettings) -> None:
 def _jpeg(shot: Shot, settings: SynthSettings) -> bytes:
     rng = np.random.default_rng([settings.seed, PHOTOGRAPH_STREAM, shot.media_id])
     vote = float(shot.papers["Vote"] or 4)
-    pixels = photograph(shot.species, shot.papers["Content"], settings.side_px, min(1.0, (vote - 1) / 2), rng)
+    pixels = photograph(shot.plant, shot.papers["Content"], settings.side_px, min(1.0, (vote - 1) / 2), rng)
     file = BytesIO()
     Image.fromarray(pixels).save(file, "JPEG", quality=85)
     content = file.getvalue()

@@ -9,10 +9,10 @@ import numpy as np
 
 from featstore.errors import SettingsError
 from featstore.synth.scenes import SCENES
-from featstore.synth.species import MAX_SPECIES, Species, invent
+from featstore.synth.species import MAX_SPECIES, Species, individual, invent
 
 # Every use of the seed draws from a stream of its own, so that nothing depends on what was drawn before it.
-SPECIES_STREAM, VIEW_STREAM, OCCASION_STREAM, PHOTOGRAPH_STREAM = range(4)
+SPECIES_STREAM, VIEW_STREAM, OCCASION_STREAM, PHOTOGRAPH_STREAM, PLANT_STREAM = range(5)
 
 _SPLITS = ("train", "test")
 _IMAGES_PER_OBSERVATION = {"train": (2, 3, 1, 4), "test": (2, 1)}
@@ -46,6 +46,9 @@ class SynthSettings:
         Training photographs that are cut off in the middle, at most one per species.
     seed
         Not negative.
+    variation
+        How much plants of a species differ, 0 to 0.5 (`featstore.synth.species.individual`); the photographs of one
+        plant show the same plant.
 
     Raises
     ------
@@ -59,6 +62,7 @@ class SynthSettings:
     side_px: int = 240
     n_corrupt: int = 1
     seed: int = 0
+    variation: float = 0.0
 
     def __post_init__(self) -> None:
         ranges = {
@@ -68,6 +72,7 @@ class SynthSettings:
             "side_px": (32, 2048),
             "n_corrupt": (0, self.n_species),
             "seed": (0, 2**32 - 1),
+            "variation": (0, 0.5),
         }
         for name, (low, high) in ranges.items():
             value = getattr(self, name)
@@ -81,7 +86,7 @@ class Shot:
 
     media_id: int
     split: str
-    species: Species
+    plant: Species
     papers: dict[str, str]
     corrupt: bool = False
 
@@ -108,10 +113,12 @@ def _planned_split(split: str, species: Sequence[Species], settings: SynthSettin
         observation = {"train": 50_000, "test": 80_000}[split] + number
         rng = np.random.default_rng([settings.seed, OCCASION_STREAM, observation])
         papers = {"ObservationId": str(observation), **_taxa(owner), **_occasion(settings, rng)}
+        plant_rng = np.random.default_rng([settings.seed, PLANT_STREAM, observation])
+        plant = individual(owner, settings.variation, plant_rng)
         for _ in range(count):
             view = views[(media_id - first_id) % len(views)]
             vote = str(rng.choice(_VOTES))
-            yield Shot(media_id, split, owner, {**papers, "Content": view, "Vote": vote})
+            yield Shot(media_id, split, plant, {**papers, "Content": view, "Vote": vote})
             media_id += 1
 
 
@@ -157,5 +164,5 @@ def _to_spoil(shots: Sequence[Shot], settings: SynthSettings) -> set[int]:
     first_of_species: dict[str, int] = {}
     for group in of_observation.values():
         if len(group) > 1:
-            first_of_species.setdefault(group[0].species.class_id, group[-1].media_id)
+            first_of_species.setdefault(group[0].plant.class_id, group[-1].media_id)
     return set(list(first_of_species.values())[: settings.n_corrupt])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import colorsys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias, TypeVar
 
 import numpy as np
@@ -21,6 +21,8 @@ _ENDINGS = ("ella", "anthus", "icarpa", "odendra", "iphylla", "aria")
 _EPITHETS = ("alba", "montana", "vulgaris", "gracilis", "rubra", "sylvestris", "minor", "elegans")
 _SPECIES_PER_GENUS, _GENERA_PER_FAMILY = 2, 2
 
+_FORMS = ("habit", "leaf_form", "bark_form", "fruit_form")
+
 _Kind = TypeVar("_Kind")
 
 
@@ -29,6 +31,7 @@ class Species:
     """One invented species: its papers and its looks.
 
     Widths are shares of the organ's length. `leaf_teeth` is the number of teeth per side, 0 for a smooth edge.
+    `traits` are the numbers, each 0 to 1, that the looks follow from.
     """
 
     class_id: str
@@ -49,6 +52,7 @@ class Species:
     bark_form: Bark
     fruit: Colour
     fruit_form: FruitForm
+    traits: tuple[float, ...]
 
 
 def invent(n_species: int, rng: np.random.Generator) -> tuple[Species, ...]:
@@ -66,10 +70,25 @@ def invent(n_species: int, rng: np.random.Generator) -> tuple[Species, ...]:
     """
     n_traits = 14
     traits = np.stack([(rng.permutation(n_species) + 0.5) / n_species for _ in range(n_traits)], axis=1)
-    return tuple(_species(index, [float(value) for value in row]) for index, row in enumerate(traits))
+    return tuple(_species(index, tuple(row)) for index, row in enumerate(traits.tolist()))
 
 
-def _species(index: int, trait: list[float]) -> Species:
+def individual(species: Species, variation: float, rng: np.random.Generator) -> Species:
+    """One plant of a species: its colours and proportions differ a little, its forms and papers are the species'.
+
+    Parameters
+    ----------
+    variation : float
+        Standard deviation of each trait, whose range is 0 to 1; 0 gives the species itself and draws nothing.
+    """
+    if not variation:
+        return species
+    shifted = np.clip(np.array(species.traits) + rng.normal(0, variation, len(species.traits)), 0, 1 - 1e-9)
+    kept = {name: getattr(species, name) for name in ("class_id", "name", "genus", "family", *_FORMS)}
+    return replace(_species(0, tuple(shifted.tolist())), **kept)
+
+
+def _species(index: int, trait: tuple[float, ...]) -> Species:
     genus_number = index // _SPECIES_PER_GENUS
     genus = _genus(genus_number)
     return Species(
@@ -93,6 +112,7 @@ def _species(index: int, trait: list[float]) -> Species:
             (0.9 + 0.35 * trait[13]) % 1 if trait[13] < 0.7 else 0.4 + trait[13] / 2, 0.85, 0.85 - 0.4 * trait[11]
         ),
         fruit_form=_one_of(("berries", "apple", "pod"), trait[4]),
+        traits=trait,
     )
 
 

@@ -23,17 +23,21 @@ def list_heads(as_json: shell.JsonOption = False) -> None:
     shell.print_table("Heads", ["--head", "what it is", "compared by default"], rows)
 
 
-RunArgument = Annotated[Path, typer.Argument(help="Folder of a run that `heads compare` wrote.", show_default=False)]
+RunArgument = Annotated[
+    Path, typer.Argument(metavar="RUN", help="Folder of a run that `heads compare` wrote.", show_default=False)
+]
 
 
 def predict(
     run: RunArgument,
-    store: Annotated[str, typer.Argument(help="Feature store with the run's features.", show_default=False)],
+    store: Annotated[
+        str, typer.Argument(metavar="STORE", help="Feature store with the run's features.", show_default=False)
+    ],
     unseen: Annotated[
         bool, typer.Option("--unseen", help="Leave out photographs that the run has learnt from.")
     ] = False,
     image: Annotated[
-        list[str] | None, typer.Option("--image", help="Only this image_id; repeat for several. \\[default: all]")
+        list[str] | None, typer.Option("--image", help="Only this image_id; repeat for several. [default: all]")
     ] = None,
     out: Annotated[Path, typer.Option("--out", help="Folder for predictions and answers.")] = Path("answers"),
     as_json: shell.JsonOption = False,

@@ -20,16 +20,18 @@ _of_work = partial(typer.Option, rich_help_panel="Who does the work")
 
 
 def compare(
-    store: Annotated[str, typer.Argument(help="Feature store that `featstore build` wrote.", show_default=False)],
+    store: Annotated[
+        str, typer.Argument(metavar="STORE", help="Feature store that `featstore build` wrote.", show_default=False)
+    ],
     backbone: Annotated[
-        list[str] | None, typer.Option("--backbone", help="Network; repeat for several. \\[default: all of the store]")
+        list[str] | None, typer.Option("--backbone", help="Network; repeat for several. [default: all of the store]")
     ] = None,
     head: Annotated[
         list[str] | None,
         typer.Option(
             "--head",
             metavar="[LABEL=]HEAD[:SETTING=VALUE,...]",
-            help="Head; repeat for several. \\[default: those of `heads list`]",
+            help="Head; repeat for several. [default: those of `heads list`]",
         ),
     ] = None,
     concat: Annotated[bool, typer.Option("--concat/--no-concat", help="Also try all networks side by side.")] = True,
@@ -46,7 +48,8 @@ def compare(
     split: Annotated[
         Path | None,
         _of_protocol(
-            "--split", help="Use this split (columns image_id, observation_id, split, fold) instead of drawing one."
+            "--split-file",
+            help="Use this split (columns image_id, observation_id, split, fold) instead of drawing one.",
         ),
     ] = None,
     like_test: Annotated[
@@ -59,14 +62,14 @@ def compare(
         str,
         _of_protocol(
             "--calibrate",
-            help="Bring predictions to a temperature chosen out of fold, or on valid: no, all, or view (one per view).",
+            help="Bring predictions to a temperature chosen out of fold, or on valid: none, all, view (one per view).",
         ),
-    ] = "no",
+    ] = "none",
     calibration_share: Annotated[
         float | None,
         _of_protocol(
             "--calibration-share",
-            help="Share of valid plants that choose temperatures alone. \\[default: 0.3 without --folds]",
+            help="Share of valid plants that choose temperatures alone. [default: 0.3 without --folds]",
         ),
     ] = None,
     class_weight: Annotated[
@@ -103,13 +106,13 @@ def compare(
     tune: Annotated[bool, _of_search("--tune", help="Search settings for every head, on parts of train.")] = False,
     search: Annotated[
         str | None,
-        _of_search("--search", help="grid, or optuna (an extra). \\[default: grid]"),
+        _of_search("--search", help="grid, or optuna (an extra). [default: grid]"),
     ] = None,
     budget: Annotated[
         float | None,
-        _of_search("--budget", help="Seconds to search for each run. \\[default: 300]"),
+        _of_search("--budget", help="Seconds to search for each run. [default: 300]"),
     ] = None,
-    jobs: Annotated[int, _of_work("--jobs", help="Processes that fit at once.")] = 1,
+    workers: Annotated[int, _of_work("--workers", help="Processes that fit at once.")] = 1,
     scheduler: Annotated[
         str | None,
         _of_work("--scheduler", help="Dask scheduler, such as tcp://host:8786."),
@@ -119,7 +122,7 @@ def compare(
         _of_work(
             "--memory",
             metavar="GIB",
-            help="Memory that fits may need at once; others are not begun. \\[default: what is free]",
+            help="Memory that fits may need at once; others are not begun. [default: what is free]",
         ),
     ] = None,
     dry_run: Annotated[
@@ -167,7 +170,7 @@ def compare(
     settings = CompareSettings(
         tuple(backbone or ()), tuple(head or DEFAULT_HEADS), concat, protocol, tuning, like_test, hold_out_species
     )
-    lists, crew = Lists(exclude, copies, drop_leaks, split), Crew(jobs, scheduler, memory)
+    lists, crew = Lists(exclude, copies, drop_leaks, split), Crew(workers, scheduler, memory)
     if dry_run:
         ahead = foresee(Store.open(store), settings, out, lists, crew)
         if as_json:

@@ -25,7 +25,7 @@ from featstore.errors import SettingsError, WeightsError
 IMAGES = np.random.default_rng(0).integers(0, 256, (2, 75, 75, 3), dtype=np.uint8)
 
 
-NETWORKS = [name for name, backbone in BACKBONES.items() if not backbone.baseline]
+NETWORKS = [name for name, backbone in BACKBONES.items() if backbone.in_keras]
 LARGE = {"resnet101", "densenet121", "inception_resnet_v2", "efficientnet_v2_s"}
 ALL = [pytest.param(name, marks=pytest.mark.slow) if name in LARGE else name for name in BACKBONES]
 

@@ -17,8 +17,9 @@ from sklearn.preprocessing import StandardScaler
 
 from featstore.errors import DatasetError, SettingsError
 from featstore.synth import SynthSettings, SynthSummary, package, synthesise
+from featstore.synth.plan import planned
 from featstore.synth.scenes import SCENES, photograph
-from featstore.synth.species import MAX_SPECIES, invent
+from featstore.synth.species import MAX_SPECIES, individual, invent
 
 VIEWS = {"Branch", "Entire", "Flower", "Fruit", "Leaf", "LeafScan", "Stem"}
 TAGS = [
@@ -227,7 +228,7 @@ def test_a_damaged_package_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "value"),
     [("n_species", 1), ("n_species", MAX_SPECIES + 1), ("n_observations", 3), ("n_authors", 0), ("side_px", 31),
-     ("n_corrupt", -1), ("n_corrupt", 7), ("seed", -1)],
+     ("n_corrupt", -1), ("n_corrupt", 7), ("seed", -1), ("variation", 0.6)],
 )  # fmt: skip
 def test_settings_out_of_range_are_refused(name: str, value: int) -> None:
     with pytest.raises(SettingsError, match=name):
@@ -250,6 +251,30 @@ def test_species_differ_in_every_organ() -> None:
     species = invent(12, np.random.default_rng(3))
     for look in ("petal", "leaf", "bark", "fruit"):
         assert len({getattr(s, look) for s in species}) == 12
+
+
+def test_plants_of_a_species_differ_and_photographs_of_one_plant_do_not() -> None:
+    plants = defaultdict(set)
+    for shot in planned(replace(SMALL, variation=0.1, n_observations=8)):
+        plants[shot.papers["ClassId"], shot.papers["ObservationId"]].add(shot.plant)
+    assert all(len(of_one) == 1 for of_one in plants.values())
+    seen = [next(iter(of_one)) for of_one in plants.values()]
+    assert len(set(seen)) == len(plants) == 3 * 8
+    for kept in ("name", "habit", "leaf_form", "bark_form", "fruit_form"):
+        assert len({(plant.class_id, getattr(plant, kept)) for plant in seen}) == 3
+    assert len({shot.plant for shot in planned(SMALL)}) == 3
+
+
+def test_variation_is_a_standard_deviation_within_the_range_of_traits() -> None:
+    one = invent(3, np.random.default_rng(0))[1]
+    rng = np.random.default_rng(1)
+    traits = np.array([individual(one, 0.1, rng).traits for _ in range(400)])
+    middle = np.abs(np.array(one.traits) - 0.5) < 0.1
+    assert np.abs(traits[:, middle].std(axis=0) - 0.1).max() < 0.02
+    assert np.abs(traits[:, middle].mean(axis=0) - np.array(one.traits)[middle]).max() < 0.02
+    wild = [individual(one, 0.5, rng) for _ in range(50)]
+    assert all(0 <= trait < 1 for plant in wild for trait in plant.traits)
+    assert individual(one, 0, rng) is one
 
 
 @pytest.mark.parametrize("view", sorted(VIEWS))

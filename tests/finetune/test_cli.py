@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import finetune.cli
+import finetune.cli.training
 import finetune.run
 from evaluation.predictions import Predictions
 from evaluation.scores import Score
@@ -143,7 +143,7 @@ def test_help_names_the_true_defaults_and_loads_nothing_heavy() -> None:
     code = "import sys; from finetune import cli; print(*(n for n in ('keras', 'numpy', 'pandas') if n in sys.modules))"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert loaded.stdout.strip() == ""
-    source = Path(finetune.cli.__file__).read_text(encoding="utf-8")
+    source = Path(finetune.cli.training.__file__).read_text(encoding="utf-8")
     defaults = TrainSettings()
     for option in ("epochs", "batch_size", "rate", "class_weight", "tta", "precision", "batch_norm", "seed"):
         value = getattr(defaults, option)

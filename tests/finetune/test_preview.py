@@ -123,7 +123,7 @@ def test_the_command_reads_settings_and_tells_what_it_drew(
         str(out),
         "--config",
         str(config),
-        "--n",
+        "--per-row",
         "2",
         "--side",
         "40",

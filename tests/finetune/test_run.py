@@ -33,6 +33,7 @@ from finetune.asking import ask, crops_of
 from finetune.augment import VARIANTS
 from finetune.card import seed_of
 from finetune.folder import InterruptedTrainingError
+from finetune.forecast import foresee
 from finetune.report import Report, base_of, fused_rows
 from finetune.run import finetune, finetune_all
 from finetune.saved import load_network
@@ -159,6 +160,21 @@ def test_a_saved_network_opens_again_and_says_the_same(finished: House) -> None:
     )
     probability = ops.convert_to_numpy(load_network(folder).predict_on_batch(preprocess(BACKBONE, crops)))
     np.testing.assert_allclose(probability, predictions.probability, atol=1e-5)
+
+
+def test_a_forecast_counts_what_is_to_be_done_and_writes_nothing(finished: House, tmp_path: Path) -> None:
+    before = sorted(tmp_path.rglob("*"))
+    done = foresee(Request(finished.store, finished.runs, QUICK), [BACKBONE]).networks[0]
+    assert (done.epochs, done.seconds) == (0, 0.0)
+    request = Request(finished.store, finished.runs, replace(QUICK, epochs=3), out=tmp_path / "other")
+    ahead = foresee(request, [BACKBONE])
+    start = open_start(replace(request, backbone=BACKBONE))
+    one = ahead.networks[0]
+    assert one.n_train == int(start.parts(request.settings)["train"].sum())
+    assert one.n_steps == one.n_train // min(request.settings.batch_size, one.n_train)
+    assert one.epochs == 3
+    assert one.seconds > 3 * one.n_steps * one.step_s > 0
+    assert sorted(tmp_path.rglob("*")) == before
 
 
 def test_the_report_scores_start_network_and_augmentation_on_valid_then_test(finished: House) -> None:

@@ -40,7 +40,7 @@ def test_a_cluster_finds_what_one_process_finds(make_store: MakeStore, tmp_path:
 
 
 def test_a_scheduler_and_processes_are_one_too_many() -> None:
-    with pytest.raises(SettingsError, match="either --jobs or --scheduler"):
+    with pytest.raises(SettingsError, match="either --workers or --scheduler"):
         Crew(2, "tcp://127.0.0.1:8786")
 
 

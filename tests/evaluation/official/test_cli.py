@@ -63,9 +63,9 @@ def test_from_run_folder_to_official_score(
     for layout, metric in (("2014", "S"), ("2014-image", "S_image"), ("2020", "S"), ("2022", "S")):
         file = tmp_path / f"{layout}.run"
         evaluate(["write-run", run, "--out", file, "--layout", layout])
-        assert "ImageNet-pretrained" in capsys.readouterr().err
+        assert "ImageNet-pretrained" in capsys.readouterr().out
         evaluate(["check-run", file, "--truth", truth])
-        assert f"layout {layout}" in capsys.readouterr().err or layout == "2020"
+        assert f"layout {layout}" in capsys.readouterr().out or layout == "2020"
         evaluate(["score", file, "--truth", truth, "--out", tmp_path / "scores", "--json"])
         document = json.loads(capsys.readouterr().out)
         values = {score["metric"]: score["value"] for score in document["scores"] if score["view"] == "all"}
@@ -79,7 +79,7 @@ def test_from_run_folder_to_official_score(
 def test_faults_are_shown_counted_and_written(tmp_path: Path, truth: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "bad.run"
     file.write_text("".join(f"a;{number};{number};none\n" for number in range(1, 31)))
-    evaluate(["check-run", file, "--out", tmp_path / "faults.csv"], code=1)
+    evaluate(["check-run", file, "--out", tmp_path / "faults.csv"], code=3)
     shown = capsys.readouterr()
     assert "30 faults, the first 20" in shown.out
     assert "score: 30" in shown.err
@@ -87,7 +87,7 @@ def test_faults_are_shown_counted_and_written(tmp_path: Path, truth: Path, capsy
         assert [int(row["line"]) for row in csv.DictReader(table)] == list(range(1, 31))
     evaluate(["score", file, "--truth", truth], code=1)
     assert "line 1: a score that is no finite number: 'none'" in capsys.readouterr().err
-    evaluate(["check-run", file, "--json"], code=1)
+    evaluate(["check-run", file, "--json"], code=3)
     assert json.loads(capsys.readouterr().out)["counts"] == {"score": 30}
 
 

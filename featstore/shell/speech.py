@@ -1,0 +1,99 @@
+"""What a command says: results on standard output, everything else on standard error."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from featstore.provenance import Json
+
+QUIET = "PHYTOBENCH_QUIET"
+"""Environment variable that silences notes and progress, of this process and of those that it starts."""
+
+
+def quiet() -> bool:
+    """Whether notes and progress are to be left out."""
+    return is_set(QUIET)
+
+
+def is_set(variable: str) -> bool:
+    """Whether an environment variable says yes."""
+    return os.environ.get(variable, "").lower() not in {"", "0", "no", "false"}
+
+
+def say(message: str) -> None:
+    """Tell the user something beside the result; nothing when quiet."""
+    if not quiet():
+        _err(message)
+
+
+def warn(message: str) -> None:
+    """Tell the user of something kept but doubtful, also when quiet."""
+    _err(f"warning: {message}")
+
+
+def complain(message: str) -> None:
+    """Tell the user why the command ends without its result, also when quiet."""
+    _err(f"error: {message}")
+
+
+def print_line(text: str) -> None:
+    """Print a result that is a sentence to standard output."""
+    print(text, flush=True)
+
+
+def print_json(content: Mapping[str, Json]) -> None:
+    """Print the result as the one JSON document of this run to standard output."""
+    Printed.json = True
+    print(json.dumps(content, indent=2, ensure_ascii=False))
+
+
+class Printed:
+    """Whether this run has printed its JSON document; a second one would make both unreadable."""
+
+    json = False
+
+
+def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Print a table to standard output; columns whose cells are numbers align right."""
+    from rich.console import Console
+    from rich.table import Table
+
+    cells = [list(row) for row in rows]
+    table = Table(title=title, title_justify="left", title_style="bold")
+    for position, name in enumerate(columns):
+        numeric = all(_is_number(row[position]) for row in cells)
+        table.add_column(name, justify="right" if numeric else "left", overflow="fold")
+    for row in cells:
+        table.add_row(*row)
+    # A file or pipe has no width of its own; 80 columns would fold names and numbers.
+    Console(width=None if sys.stdout.isatty() else 160).print(table)
+
+
+def in_words(seconds: float) -> str:
+    """A time that is known roughly: "40 s", "3 min", "2.5 h".
+
+    >>> in_words(200)
+    '3 min'
+    """
+    if seconds < 90:
+        return f"{max(1.0, seconds):.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def _is_number(text: str) -> bool:
+    if text in {"", "-"}:
+        return True
+    try:
+        float(text.rstrip("%").replace(",", ""))
+    except ValueError:
+        return False
+    return True
+
+
+def _err(message: str) -> None:
+    print(message, file=sys.stderr, flush=True)

@@ -1,0 +1,5 @@
+"""`python -m finetune.cli`."""
+
+from finetune.cli import main
+
+main()

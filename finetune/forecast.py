@@ -1,0 +1,215 @@
+"""Forecast of fine-tuning: photographs, steps, time, memory and disk, measured on a few batches; nothing is trained."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import ClassVar
+
+import keras
+import numpy as np
+
+from featstore.backbones import preprocess
+from featstore.errors import ImageError
+from featstore.images import load_crop
+from featstore.provenance import Json
+from featstore.shell import in_words
+from finetune.assemble import assemble
+from finetune.crops import BOX
+from finetune.folder import finished_card
+from finetune.settings import TrainSettings
+from finetune.start import SPLITS, Request, Start, open_start
+from finetune.train import make_ready
+
+_ROUNDS = 2
+_N_DECODED = 6
+_COPIES = 4
+"""Weights in the run folder, of the epoch that is on, of the best one, and momentum."""
+
+
+@dataclass(frozen=True)
+class NetworkForecast:
+    """What fine-tuning one network would take; seconds and bytes.
+
+    Attributes
+    ----------
+    epochs
+        At most; 0 if the run is there already.
+    step_s
+        Of one batch, forwards and backwards.
+    predict_s
+        Of one photograph, forwards.
+    n_predicted
+        Photographs to predict in the end, each variant counted.
+    memory
+        What this process took after the steps that were measured.
+    """
+
+    name: str
+    n_train: int
+    n_valid: int
+    n_photographs: int
+    n_predicted: int
+    epochs: int
+    n_steps: int
+    step_s: float
+    predict_s: float
+    decode_s: float
+    memory: int
+    n_bytes: int
+
+    @property
+    def epoch_s(self) -> float:
+        """One epoch: its steps and the validation."""
+        return self.n_steps * self.step_s + self.n_valid * self.predict_s
+
+    @property
+    def seconds(self) -> float:
+        """All of it, with every epoch."""
+        if not self.epochs:
+            return 0.0
+        decoding = self.n_photographs * self.decode_s / (os.cpu_count() or 1)
+        # Validation before the first epoch, too.
+        return decoding + self.epochs * self.epoch_s + (self.n_valid + self.n_predicted) * self.predict_s
+
+
+@dataclass(frozen=True)
+class TrainingForecast:
+    """What `finetune run` would do."""
+
+    networks: tuple[NetworkForecast, ...]
+    free_bytes: int
+
+    COLUMNS: ClassVar[tuple[str, ...]] = (
+        "network", "train", "valid", "epochs at most", "steps", "one epoch", "in all", "MB memory", "MB disk"
+    )  # fmt: skip
+
+    @property
+    def seconds(self) -> float:
+        """Of all networks."""
+        return sum(network.seconds for network in self.networks)
+
+    @property
+    def n_bytes(self) -> int:
+        """Room on the disk; cut photographs are removed in the end."""
+        return sum(network.n_bytes for network in self.networks)
+
+    def cells(self) -> list[list[str]]:
+        """Rows of the table."""
+        return [
+            [one.name, str(one.n_train), str(one.n_valid), str(one.epochs) if one.epochs else "done", str(one.n_steps),
+             in_words(one.epoch_s) if one.epochs else "-", in_words(one.seconds) if one.epochs else "-",
+             f"{one.memory / 1e6:.0f}", f"{one.n_bytes / 1e6:.0f}"]
+            for one in self.networks
+        ]  # fmt: skip
+
+    def to_json(self) -> dict[str, Json]:
+        """Everything as one document."""
+        networks: list[Json] = [
+            {"network": one.name, "train": one.n_train, "valid": one.n_valid, "photographs": one.n_photographs,
+             "epochs": one.epochs, "steps_per_epoch": one.n_steps, "seconds_per_step": one.step_s,
+             "seconds_per_epoch": one.epoch_s, "seconds": one.seconds, "memory_bytes": one.memory,
+             "disk_bytes": one.n_bytes}
+            for one in self.networks
+        ]  # fmt: skip
+        return {
+            "schema": "training-forecast/1",
+            "networks": networks,
+            "seconds": self.seconds,
+            "disk_bytes": self.n_bytes,
+            "free_bytes": self.free_bytes,
+        }
+
+
+def foresee(request: Request, backbones: Sequence[str]) -> TrainingForecast:
+    """Tell what `finetune.run.finetune_all` would do with the same arguments.
+
+    Raises
+    ------
+    PhytobenchError
+        As the run would, before anything is trained.
+    """
+    names: list[str | None] = [*dict.fromkeys(backbones)] or [None]
+    out = request.out or request.runs
+    folder = out.absolute()
+    while not folder.is_dir():
+        folder = folder.parent
+    found = tuple(_network(replace(request, backbone=name), out) for name in names)
+    return TrainingForecast(found, shutil.disk_usage(folder).free)
+
+
+def _network(request: Request, out: Path) -> NetworkForecast:
+    import psutil
+
+    start, settings = open_start(request), request.settings
+    name = f"{start.identity.backbone}-finetuned"
+    parts = start.parts(settings)
+    n_train, n_valid = int(parts["train"].sum()), int(parts["valid"].sum())
+    n_photographs = len(start.table.papers)
+    passes = sum(1 + n_variants for n_variants in settings.variants.values())
+    n_predicted = passes * int(np.isin(start.split, SPLITS).sum())
+    is_done = finished_card(out / name, start, settings) is not None
+    epochs = 0 if is_done else settings.epochs
+    side_px = settings.side_px or start.identity.side_px
+    batch_size = min(settings.batch_size, n_train)
+    step_s = predict_s = decode_s = 0.0
+    n_weights = 0
+    if epochs:
+        network = assemble(start, name, side_px, settings.precision)
+        step_s, predict_s = _speeds(network, start, settings, (batch_size, side_px, side_px, 3))
+        decode_s = _decoding(start, side_px)
+        n_weights = int(network.count_params())
+    pixels = n_photographs * side_px * side_px * 3 if epochs else 0
+    return NetworkForecast(
+        name, n_train, n_valid, n_photographs, n_predicted, epochs, n_train // batch_size, step_s, predict_s, decode_s,
+        int(psutil.Process().memory_info().rss), pixels + _COPIES * 4 * n_weights,
+    )  # fmt: skip
+
+
+def _speeds(
+    network: keras.Model, start: Start, settings: TrainSettings, shape: tuple[int, int, int, int]
+) -> tuple[float, float]:
+    """Seconds of one step, and of predicting one photograph."""
+    drawn = np.random.default_rng(settings.seed).integers(0, 256, shape, dtype=np.uint8)
+    images = preprocess(start.identity.backbone, drawn)
+    target = np.eye(len(start.classes), dtype=np.float32)[np.arange(len(images)) % len(start.classes)]
+    # As in the last epoch: while the head alone is warmed up, steps are cheaper.
+    make_ready(network, settings, settings.epochs)
+    step_s = _best(lambda: network.train_on_batch(images, target))
+    return step_s, _best(lambda: network.predict_on_batch(images)) / len(images)
+
+
+def _best(work: Callable[[], object]) -> float:
+    """The shortest of `_ROUNDS`; the first one, which compiles, is not counted."""
+    work()
+    seconds = []
+    for _ in range(_ROUNDS):
+        started = time.perf_counter()
+        work()
+        seconds.append(time.perf_counter() - started)
+    return min(seconds)
+
+
+def _decoding(start: Start, side_px: int) -> float:
+    """Seconds to decode one photograph and cut it, of some that are evenly spread."""
+    papers = start.table.papers
+    rows = np.unique(np.linspace(0, len(papers) - 1, _N_DECODED).astype(int))
+    started = time.perf_counter()
+    for row in rows:
+        paper = papers.iloc[int(row)]
+        box = tuple(int(paper[name]) for name in BOX)
+        try:
+            load_crop(
+                start.root / str(paper["path"]),
+                (box[0], box[1], box[2], box[3]),
+                side_px,
+                start.recipe.of(paper["view"]),
+            )
+        except (ImageError, OSError):
+            # The run leaves it out and says so.
+            continue
+    return (time.perf_counter() - started) / len(rows)

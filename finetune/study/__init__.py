@@ -1,0 +1,1 @@
+"""Studies: several commands one after another, each done once, whatever interrupts them."""

@@ -1,0 +1,65 @@
+"""`featstore build --dry-run`: it says what the build then does, and writes nothing."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from featstore.build.build import build_store
+from featstore.build.forecast import BuildForecast, foresee_build
+from featstore.build.settings import BuildSettings
+from featstore.errors import StoreError
+from featstore.synth import SynthSettings, synthesise
+
+SETTINGS = BuildSettings(backbones=("mobilenet",), weights="random", side_px=32, n_workers=0, batch_size=4)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_what_is_foreseen_is_what_is_done(tmp_path: Path) -> None:
+    photos, store = tmp_path / "photos", tmp_path / "f.zarr"
+    synthesise(photos, SynthSettings(n_species=2, n_observations=4, side_px=64, n_corrupt=1))
+    ahead = foresee_build(photos, str(store), SETTINGS)
+    assert not store.exists()
+    assert ahead.seconds > 0
+    done = build_store(photos, store, SETTINGS)
+    # The damaged one is decoded like the others; only then it is known to be damaged.
+    assert ahead.n_images == done.n_decoded == ahead.rows["mobilenet"]
+    assert ahead.n_bytes == ahead.n_images * 4 * 1024
+    before = contents(store)
+    again = foresee_build(photos, str(store), SETTINGS)
+    assert (again.n_images, again.rows, again.seconds, again.n_bytes) == (0, {"mobilenet": 0}, 0.0, 0)
+
+    both = replace(SETTINGS, backbones=("mobilenet", "colour"))
+    more = foresee_build(photos, str(store), both)
+    assert (more.n_images, more.rows) == (done.n_done, {"mobilenet": 0, "colour": done.n_done})
+
+    changed = next(path for path in sorted(photos.rglob("*.jpg")) if path.name != f"{done.failures[0][0]}.jpg")
+    changed.write_bytes(changed.read_bytes() + b"\0")
+    assert foresee_build(photos, str(store), SETTINGS).n_images == 1
+    other = replace(SETTINGS, side_px=40)
+    with pytest.raises(StoreError, match="--replace"):
+        foresee_build(photos, str(store), other)
+    assert foresee_build(photos, str(store), replace(other, replace=True)).n_images == done.n_done
+    assert contents(store) == before
+
+
+def test_parts_are_foreseen_as_parts(tmp_path: Path) -> None:
+    photos, store = tmp_path / "photos", tmp_path / "f.zarr"
+    synthesise(photos, SynthSettings(n_species=2, n_observations=4, side_px=64, n_corrupt=0))
+    whole = foresee_build(photos, str(store), SETTINGS)
+    parts = [foresee_build(photos, str(store), replace(SETTINGS, part=n, n_parts=2)) for n in (1, 2)]
+    # Rounded up in each view.
+    assert whole.n_images <= sum(part.n_images for part in parts) <= whole.n_images + 2 * 8
+
+
+def test_time_adds_up_networks_and_decoding() -> None:
+    ahead = BuildForecast("f", "d", 100, 0, 100, {"a": 100, "b": 50}, 1, None, 0.2, {"a": 0.1, "b": 0.4}, 2, 4)
+    assert ahead.seconds == pytest.approx(100 * 0.1 + 50 * 0.4 + 100 * 0.2 / 4)
+    # One process that decodes slowly holds everything up.
+    slow = replace(ahead, decoding_s=2.0, n_workers=1)
+    assert slow.seconds == pytest.approx(200.0)
