@@ -148,8 +148,8 @@ def test_a_real_process_is_shown_logged_and_believed(tmp_path: Path, capsys: pyt
 @pytest.mark.parametrize("sent", ["SIGKILL", "SIGINT"])
 def test_a_killed_or_interrupted_study_leaves_no_orphan(sent: str, tmp_path: Path) -> None:
     words = ["featstore", "synth", str(tmp_path / "photos"), "--observations", "500", "--side", "2048"]
-    called = f"call({words!r}, Path({str(tmp_path / 'log')!r}))"
-    script = f"from pathlib import Path; from finetune.study.runner import call; {called}"
+    log = str(tmp_path / "log")
+    script = f"from pathlib import Path; from finetune.study.runner import call; call({words!r}, Path({log!r}))"
     parent = subprocess.Popen([sys.executable, "-c", script], stderr=subprocess.DEVNULL)
     try:
         child = wait_for_child(parent.pid)
