@@ -117,3 +117,69 @@ def test_decay_takes_from_weights_alone_at_the_rate_of_their_layer(layer_decay: 
         np.testing.assert_allclose(ops.convert_to_numpy(variable), old * (1 - taken), rtol=1e-5)
     if layer_decay < 1:
         assert len(set(rate_factors(network, layer_decay).values())) == 2, "two stages, so that something was tested"
+
+
+@pytest.mark.skipif(keras.backend.backend() == "jax", reason="takes a step by hand, which JAX does not allow")
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+def test_decay_below_the_last_bit_of_a_weight_still_counts_on_average(momentum: float) -> None:
+    """Rate 3e-5 times decay 1e-4 is 3e-9 of a weight; its last bit is 6e-8 of it."""
+    rng = np.random.default_rng(0)
+    start = rng.normal(size=(1000, 1000)).astype("f4")
+    gradients = [rng.normal(size=start.shape).astype("f4") * 0.1 for _ in range(5)]
+
+    def ended(decay: float) -> np.ndarray:
+        kernel = keras.Variable(start)
+        optimizer = LayerwiseSGD({}, decay, learning_rate=3e-5, momentum=momentum)
+        optimizer.build([kernel])
+        for gradient in gradients:
+            optimizer.apply([ops.convert_to_tensor(gradient)], [kernel])
+        return ops.convert_to_numpy(kernel).astype("f8")
+
+    taken = ((ended(0.0) - ended(1e-4)) * start).sum() / (start.astype("f8") ** 2).sum()
+    assert taken == pytest.approx(5 * 3e-5 * 1e-4, rel=0.2)
+
+
+@pytest.mark.skipif(keras.backend.backend() == "jax", reason="takes a step by hand, which JAX does not allow")
+def test_decay_leaves_the_step_of_the_gradient_as_it_is() -> None:
+    """Against keras.optimizers.SGD, the decay taken off by hand."""
+    rng = np.random.default_rng(1)
+    start = rng.normal(size=(6, 5)).astype("f4")
+    ours, theirs = keras.Variable(start), keras.Variable(start)
+    optimizer = LayerwiseSGD({}, 0.3, learning_rate=0.1, momentum=0.9)
+    plain = keras.optimizers.SGD(0.1, momentum=0.9)
+    optimizer.build([ours])
+    plain.build([theirs])
+    for _ in range(4):
+        gradient = rng.normal(size=start.shape).astype("f4")
+        optimizer.apply([ops.convert_to_tensor(gradient)], [ours])
+        before = ops.convert_to_numpy(theirs)
+        plain.apply([ops.convert_to_tensor(gradient)], [theirs])
+        theirs.assign(ops.convert_to_numpy(theirs) - 0.1 * 0.3 * before)
+    np.testing.assert_allclose(ops.convert_to_numpy(ours), ops.convert_to_numpy(theirs), rtol=1e-5, atol=1e-6)
+
+
+def half() -> keras.Model:
+    """A layer in 16 bits between an input and an output in 32, as a network that is assembled in mixed_float16."""
+    inputs = keras.Input((4,))
+    dense = keras.layers.Dense(3, dtype="mixed_float16", kernel_initializer=keras.initializers.GlorotUniform(0))
+    return keras.Model(inputs, keras.layers.Activation("linear", dtype="float32")(dense(inputs)))
+
+
+@pytest.mark.parametrize(("precision", "moves"), [("float32", False), ("mixed_float16", True)])
+def test_float16_scales_small_gradients_up(precision: str, *, moves: bool) -> None:
+    network = half()
+    settings = TrainSettings(precision=precision, momentum=0.0)  # type: ignore[arg-type]  # one of the three
+    network.compile(optimizer=make_optimizer(network, settings, 1.0), loss="mse")
+    before = ops.convert_to_numpy(network.weights[0])
+    images = np.full((2, 4), 1e-4, "f4")
+    answer = np.asarray(network.predict(images, verbose=0))
+    # A gradient of about 1e-4 on its way in, 1e-8 behind the layer: less than float16 can hold.
+    network.train_on_batch(images, answer + 1e-4)
+    assert bool((ops.convert_to_numpy(network.weights[0]) != before).any()) is moves
+    network.optimizer.learning_rate = 0.5
+    assert float(network.optimizer.learning_rate) == 0.5
+
+
+def test_a_rate_may_be_a_whole_number() -> None:
+    optimizer = make_optimizer(small(), TrainSettings(rate=1), 1)
+    assert float(optimizer.learning_rate) == 1.0
