@@ -67,7 +67,7 @@ def write_comparison(rows: Sequence[Judged], path: Path) -> None:
 
 
 def _earlier(path: Path, new: Collection[str]) -> list[list[str]]:
-    """Lines of runs whose folders are still there and which are not told anew; no fusions."""
+    """Lines of networks whose folders are still there and which are not told anew; no fusions."""
     try:
         with path.open(newline="", encoding="utf-8") as file:
             header, *lines = csv.reader(file)
@@ -77,7 +77,9 @@ def _earlier(path: Path, new: Collection[str]) -> list[list[str]]:
         return []
     backbones = {line[0].removesuffix("-finetuned") for line in lines if line[0].endswith("-finetuned")}
     there = {name for name in backbones if (path.parent / f"{name}-finetuned").is_dir()}
-    return [line for line in lines if line[0] not in new and line[0].split("-")[0] in there]
+    # All lines of a network go together: its variants may be others now.
+    there -= {name.split("-")[0] for name in new}
+    return [line for line in lines if line[0].split("-")[0] in there]
 
 
 def show_run(folder: Path, card: RunCard, rows: Sequence[Judged]) -> None:

@@ -17,7 +17,7 @@ from featstore.provenance import Json, sha256_of_file, write_text
 from featstore.store.lease import only_writer
 from finetune.settings import TrainSettings
 from finetune.start import Start
-from finetune.train import CHECKPOINT, WEIGHTS
+from finetune.train import CHECKPOINT, LOG, WEIGHTS
 
 CONTENT, IMAGES = "content.json", "photographs.txt"
 """What an unfinished run is made from, and a digest of the photographs that could be read, in the hidden folder."""
@@ -184,15 +184,17 @@ def keep_from(trouble: str, folder: Path, work: Path, remedy: str) -> None:
     Raises
     ------
     TrainingError
-        If there is such an earlier run; the state of the new one is thrown away, so that other settings may begin.
+        If there is such an earlier run. Weights and log of the new one are kept beside it, its state is thrown away,
+        so that other settings may begin.
     """
     if not (trouble and folder.exists()) or read_run_card(folder).details.get("trouble"):
         return
     (work / CHECKPOINT).unlink(missing_ok=True)
+    kept = [(work / name).replace(folder.parent / f"{folder.name}.stopped.{name}") for name in (WEIGHTS, LOG)]
     raise TrainingError(
         f"training to end by itself before it replaces the earlier run in {folder}",
         trouble,
-        f"The earlier run stays. {remedy}",
+        f"The earlier run stays; the best weights so far are in {kept[0]}. {remedy} Pass --out to keep both runs.",
     )
 
 

@@ -180,7 +180,7 @@ def _compute(start: Start, settings: TrainSettings, cache: Path, work: Path, fol
     else:
         network = trained
     write_predictions(network, start, crops, settings, work)
-    write_learnt(work, crops.papers, start.split[crops.place])
+    write_learnt(work, crops.papers, np.where(start.is_aside(crops.papers), "", start.split[crops.place]))
     start.head.network = network.layers[-1]
     start.head.save(work / HEAD)
     files: list[Json] = [path.name for path in sorted(work.iterdir()) if path.name not in {CHECKPOINT, CONTENT, IMAGES}]

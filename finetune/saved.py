@@ -40,10 +40,16 @@ def recipe_of(start: Start, side_px: int) -> dict[str, Json]:
 
 
 def write_learnt(folder: Path, papers: pd.DataFrame, split: NDArray[np.str_]) -> None:
-    """Write which photographs the run has learnt and chosen from: image_id, sha256 and split."""
+    """Write which photographs the run, or the head it started from, has learnt and chosen from.
+
+    Parameters
+    ----------
+    papers, split
+        Of n photographs, and their split; "" of one that nothing has looked at. Neither these nor test are written.
+    """
     table = papers[["image_id", "sha256"]].assign(split=split)
     with replacing(folder / LEARNT) as temporary:
-        table[table["split"] != "test"].to_csv(temporary, index=False)
+        table[table["split"].isin(["train", "valid"])].to_csv(temporary, index=False)
 
 
 def read_learnt(folder: Path) -> pd.DataFrame:

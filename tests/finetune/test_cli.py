@@ -168,3 +168,16 @@ def test_the_table_keeps_the_networks_of_earlier_calls(tmp_path: Path) -> None:
     with path.open(newline="", encoding="utf-8") as file:
         names = [line["run"] for line in csv.DictReader(file)]
     assert names == ["a_1-mlp (start)", "a_1-finetuned", "c-mlp (start)", "c-finetuned"]
+
+
+def test_the_table_forgets_variants_that_a_network_no_longer_has(tmp_path: Path) -> None:
+    def row(run: str) -> Judged:
+        return Judged("valid", Line.of(run, [SCORE], 6, 4, 12.5), (SCORE,), PREDICTIONS)
+
+    (tmp_path / "a-finetuned").mkdir()
+    path = tmp_path / "finetuned.csv"
+    write_comparison([row("a-mlp (start)"), row("a-finetuned"), row("a-finetuned + TTA5")], path)
+    write_comparison([row("a-mlp (start)"), row("a-finetuned"), row("a-finetuned + TTA2")], path)
+    with path.open(newline="", encoding="utf-8") as file:
+        names = [line["run"] for line in csv.DictReader(file)]
+    assert names == ["a-mlp (start)", "a-finetuned", "a-finetuned + TTA2"]

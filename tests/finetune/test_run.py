@@ -35,10 +35,10 @@ from finetune.card import seed_of
 from finetune.folder import InterruptedTrainingError
 from finetune.report import Report, base_of, fused_rows
 from finetune.run import finetune, finetune_all
-from finetune.saved import load_network
+from finetune.saved import load_network, read_learnt
 from finetune.settings import TrainSettings
 from finetune.start import Request, open_start, require_trainable
-from finetune.train import CHECKPOINT, Training
+from finetune.train import CHECKPOINT, LOG, WEIGHTS, Training
 from finetune.variant_study import study
 from heads.compare import CompareSettings, compare_heads
 from heads.protocol import Protocol
@@ -124,6 +124,12 @@ def test_plants_that_the_comparison_set_aside_choose_nothing(built: House, tmp_p
     counts = read_run_card(report.folder).details["photographs"]
     assert isinstance(counts, dict)
     assert (counts["valid"], counts["set aside"]) == (len(judged.image_id), int(valid.unseen.sum()))
+    # Nor do the variants, and `--unseen` lets them be asked about.
+    plain, *_ = study(report.folder, str(built.store))
+    assert plain.alone_loss == pytest.approx(min(losses), rel=1e-3)
+    learnt = set(read_learnt(report.folder)["image_id"])
+    assert not learnt & set(valid.image_id[valid.unseen])
+    assert learnt >= set(judged.image_id)
 
 
 def test_predictions_are_those_of_the_split_with_their_truth(finished: House) -> None:
@@ -338,14 +344,20 @@ def test_a_loss_that_is_no_number_does_not_cost_the_earlier_run(
     def diverging(*args: object) -> Training:
         work = args[-1]
         assert isinstance(work, Path)
-        (work / CHECKPOINT).write_bytes(b"of the epochs before")
+        for name in (CHECKPOINT, WEIGHTS, LOG):
+            (work / name).write_bytes(b"of the epochs before")
         return Training(({}, {}), 0, "the training loss became nan in step 1 of epoch 1")
 
     monkeypatch.setattr(run_module, "train", diverging)
-    with pytest.raises(TrainingError, match=r"nan in step 1 .* The earlier run stays\. Train with a lower --rate"):
+    with pytest.raises(
+        TrainingError, match=r"nan in step 1 .* The earlier run stays; .* Train with a lower --rate"
+    ) as told:
         finetune(Request(finished.store, runs, replace(QUICK, rate=0.5)))
     assert {path.name: path.stat().st_mtime_ns for path in folder.iterdir()} == before
     assert not (runs / f".{folder.name}.partial").exists(), "another rate may begin"
+    kept = runs / f"{folder.name}.stopped.{WEIGHTS}"
+    assert kept.read_bytes() == b"of the epochs before"
+    assert str(kept) in str(told.value)
 
 
 def test_other_weights_than_the_stores_are_refused_before_anything_is_decoded(house: House) -> None:
