@@ -78,8 +78,8 @@ def make_optimizer(network: keras.Model, settings: TrainSettings, rate: float) -
     optimizer = LayerwiseSGD(
         rate_factors(network, settings.layer_decay),
         settings.weight_decay,
-        learning_rate=float(rate),
-        momentum=float(settings.momentum),
+        learning_rate=rate,
+        momentum=settings.momentum,
         global_clipnorm=settings.clip_norm,
         gradient_accumulation_steps=settings.accumulate if settings.accumulate > 1 else None,
     )

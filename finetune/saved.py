@@ -13,7 +13,7 @@ from evaluation.runs import RunCard, read_run_card
 from featstore.backbones import build_backbone
 from featstore.errors import PredictionsError, TrainingError, WeightsError
 from featstore.provenance import Json, replacing
-from finetune.card import NetworkRecipe
+from finetune.card import NetworkRecipe, whole_number
 from finetune.model import join
 from finetune.report import Judged, results_of
 from finetune.settings import TrainSettings
@@ -81,8 +81,7 @@ def open_run(folder: Path) -> tuple[RunCard, list[Judged]]:
     settings = card.details.get("settings")
     if card.kind != "finetuned" or not isinstance(settings, dict):
         raise PredictionsError("a run of `finetune run`", f"{card.kind} in {folder}", "Name another folder.")
-    tta = settings.get("tta")
-    return card, results_of(folder, TrainSettings(tta=tta if isinstance(tta, int) else 0))
+    return card, results_of(folder, TrainSettings(tta=whole_number({"tta": 0, **settings}, "tta")))
 
 
 def load_network(folder: Path) -> keras.Model:

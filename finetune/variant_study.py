@@ -24,7 +24,7 @@ from featstore.errors import PredictionsError
 from featstore.provenance import Json, replacing
 from finetune.asking import crops_of
 from finetune.augment import VARIANTS
-from finetune.card import seed_of
+from finetune.card import NetworkRecipe, seed_of
 from finetune.display import told
 from finetune.predict import Viewing, each_variant
 from finetune.report import Judged, judge
@@ -109,7 +109,7 @@ def study(run: Path, store: str, photos: Path | None = None) -> list[Variant]:
         crops = crops_of(card, store, cache, photos)
         rows = np.flatnonzero(crops.papers["image_id"].isin(chosen))
         _require_the_same(crops.papers.iloc[rows], run, len(chosen))
-        viewing = Viewing(partial(preprocess, card.backbones[0]), 32, len(VARIANTS), seed_of(card))
+        viewing = Viewing(partial(preprocess, NetworkRecipe.of(card).backbone), 32, len(VARIANTS), seed_of(card))
         seen = each_variant(network, crops, rows, viewing, "every variant of valid")
     finally:
         shutil.rmtree(cache, ignore_errors=True)

@@ -11,6 +11,7 @@ from featstore.backbones import build_backbone
 from finetune.model import join, set_trainable
 from finetune.optimizer import LayerwiseSGD, make_optimizer, rate_factors
 from finetune.settings import TrainSettings
+from finetune.train import make_ready
 
 
 def small() -> keras.Model:
@@ -181,5 +182,67 @@ def test_float16_scales_small_gradients_up(precision: str, *, moves: bool) -> No
 
 
 def test_a_rate_may_be_a_whole_number() -> None:
-    optimizer = make_optimizer(small(), TrainSettings(rate=1), 1)
+    settings = TrainSettings(rate=1)
+    optimizer = make_optimizer(small(), settings, settings.rate)
     assert float(optimizer.learning_rate) == 1.0
+
+
+def whole(**settings: float | None) -> keras.Model:
+    """A network ready to train in which nothing is drawn, neither dropout nor the statistics of a batch."""
+    images = keras.Input((8, 8, 3))
+    x = keras.layers.Conv2D(4, 3, activation="relu", kernel_initializer=keras.initializers.HeNormal(0))(images)
+    answer = keras.layers.Dense(3, activation="softmax", kernel_initializer=keras.initializers.GlorotUniform(1))
+    backbone = keras.Model(images, keras.layers.GlobalAveragePooling2D()(x))
+    network = join(backbone, keras.Sequential([keras.Input((4,)), answer]))
+    make_ready(network, TrainSettings(**settings), 1)  # type: ignore[arg-type]  # fields of TrainSettings
+    return network
+
+
+@pytest.fixture
+def photographs() -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(0)
+    return rng.normal(size=(24, 8, 8, 3)).astype("f4"), np.eye(3, dtype="f4")[rng.integers(0, 3, 24)]
+
+
+def weights_of(network: keras.Model) -> np.ndarray:
+    return np.concatenate([ops.convert_to_numpy(weight).ravel() for weight in network.weights])
+
+
+@pytest.mark.parametrize("clip_norm", [None, 0.05])
+def test_accumulated_batches_are_one_large_batch(
+    photographs: tuple[np.ndarray, np.ndarray], clip_norm: float | None
+) -> None:
+    images, target = photographs
+    small_steps = whole(rate=0.1, clip_norm=clip_norm, accumulate=3)
+    large_steps = whole(rate=0.1, clip_norm=clip_norm)
+    before = weights_of(large_steps)
+    for start in range(0, 24, 4):
+        small_steps.train_on_batch(images[start : start + 4], target[start : start + 4])
+        if start == 4:
+            np.testing.assert_array_equal(weights_of(small_steps), before)
+    for start in (0, 12):
+        large_steps.train_on_batch(images[start : start + 12], target[start : start + 12])
+    step = weights_of(large_steps) - before
+    assert np.abs(step).max() > 1e-3
+    np.testing.assert_allclose(weights_of(small_steps) - before, step, rtol=1e-4, atol=1e-6)
+
+
+def test_smoothed_labels_are_what_is_learnt(photographs: tuple[np.ndarray, np.ndarray]) -> None:
+    images, target = photographs
+    network = whole(label_smoothing=0.3)
+    answer = ops.convert_to_numpy(network(images, training=False))
+    losses = [-(wanted * np.log(answer)).sum(axis=1).mean() for wanted in (target, 0.7 * target + 0.1)]
+    assert abs(losses[1] - losses[0]) > 0.01
+    found = network.train_on_batch(images, target, return_dict=True)
+    assert float(found["loss"]) == pytest.approx(losses[1], rel=1e-5)
+
+
+def test_no_step_is_longer_than_the_clipped_gradient(photographs: tuple[np.ndarray, np.ndarray]) -> None:
+    lengths = []
+    for clip_norm in (None, 1e-3):
+        network = whole(rate=0.5, momentum=0.0, clip_norm=clip_norm)
+        before = weights_of(network)
+        network.train_on_batch(*photographs)
+        lengths.append(float(np.linalg.norm(weights_of(network) - before)))
+    assert lengths[0] > 5e-3
+    assert lengths[1] == pytest.approx(0.5 * 1e-3, rel=1e-3)
