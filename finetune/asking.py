@@ -82,7 +82,7 @@ def ask(
     cache = Path(tempfile.mkdtemp(prefix=".photographs-", dir=out))
     try:
         crops = crops_of(card, source, cache, photos, without=seen)
-        viewing = Viewing(partial(preprocess, card.backbones[0]), batch_size, tta, seed_of(card))
+        viewing = Viewing(partial(preprocess, NetworkRecipe.of(card).backbone), batch_size, tta, seed_of(card))
         answer, speed = predict(with_log_sum_exp(network), crops, np.arange(len(crops.papers)), viewing, "predicting")
     finally:
         shutil.rmtree(cache, ignore_errors=True)

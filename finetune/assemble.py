@@ -8,10 +8,11 @@ from typing import cast
 
 import keras
 import numpy as np
+from numpy.typing import NDArray
 
 from featstore import shell
 from featstore.backbones import Pooling, build_backbone, preprocess, weights_sha256
-from featstore.errors import TrainingError, WeightsError
+from featstore.errors import ImageError, TrainingError, WeightsError
 from featstore.images import load_crop
 from finetune.crops import BOX, Crops
 from finetune.model import join, require_same_start
@@ -67,23 +68,46 @@ def prove(network: keras.Model, start: Start, crops: Crops) -> float:
     network
         As `assemble` gives it for the side of the stored features.
     start, crops
-        What the run begins from, and its photographs, of any side.
+        What the run begins from, and its photographs, of any side. At another side than that of the stored features
+        a few are read again, those that are still there.
 
     Raises
     ------
     TrainingError
-        If photographs and weights no longer give the stored features.
+        If photographs and weights no longer give the stored features, or no photograph can be read again.
     """
-    identity, n_crops = start.identity, len(crops.papers)
-    rows = np.unique(np.linspace(0, n_crops - 1, min(N_PROVED, n_crops)).astype(np.intp))
+    rows = np.arange(len(crops.papers))
+    if crops.pixels.shape[1] == start.identity.side_px:
+        rows = _spread(rows)
+        pixels = crops.read(rows)
+    else:
+        # Of an interrupted run all may be cut, and the photographs elsewhere now.
+        paths = crops.papers["path"].tolist()
+        rows = _spread(np.flatnonzero([(start.root / path).is_file() for path in paths]))
+        rows, pixels = _read_again(start, crops, rows)
+    images = preprocess(start.identity.backbone, pixels)
+    return require_same_start(network, start.head.network, images, start.table.features[crops.place[rows]])
+
+
+def _spread(rows: NDArray[np.intp]) -> NDArray[np.intp]:
+    """`N_PROVED` of some rows at most, evenly spread."""
+    return rows[np.unique(np.linspace(0, len(rows) - 1, min(N_PROVED, len(rows))).astype(np.intp))]
+
+
+def _read_again(start: Start, crops: Crops, rows: NDArray[np.intp]) -> tuple[NDArray[np.intp], NDArray[np.uint8]]:
+    """Those of some photographs that can be read, and their pixels at the side of the stored features."""
     chosen = crops.papers.iloc[rows]
     boxes = [tuple(box) for box in chosen[list(BOX)].to_numpy(np.int64).tolist()]
-    pixels = [
-        load_crop(start.root / path, box, identity.side_px, start.recipe.of(view))
-        for path, box, view in zip(chosen["path"], boxes, chosen["view"], strict=True)
-    ]
-    images = preprocess(identity.backbone, np.stack(pixels))
-    return require_same_start(network, start.head.network, images, start.table.features[crops.place[rows]])
+    found: dict[int, NDArray[np.uint8]] = {}
+    reasons = [f"none below {start.root}"]
+    for row, path, box, view in zip(rows.tolist(), chosen["path"], boxes, chosen["view"], strict=True):
+        try:
+            found[row] = load_crop(start.root / path, box, start.identity.side_px, start.recipe.of(view))
+        except (ImageError, OSError) as error:
+            reasons.append(str(error))
+    if not found:
+        raise TrainingError("photographs to prove the start on", reasons[-1], "Say where they are now: --photos ROOT.")
+    return np.array([*found], dtype=np.intp), np.stack([*found.values()])
 
 
 def use_all_devices(batch_size: int) -> None:

@@ -16,6 +16,8 @@ from featstore.provenance import replacing, require_room
 from finetune.model import random_states, use_stored_statistics
 
 _LOG = "log"
+_DAMAGES = (OSError, ValueError, KeyError, EOFError, BadZipFile)
+"""What reading a file that is cut or overwritten may raise; an empty one ends at once."""
 
 
 def write_checkpoint(path: Path, network: keras.Model, log: Sequence[Mapping[str, float]]) -> None:
@@ -52,7 +54,7 @@ def read_log(path: Path) -> list[dict[str, float]] | None:
     try:
         with np.load(path, allow_pickle=False) as file:
             return [dict(row) for row in json.loads(file[_LOG].tobytes())]
-    except (OSError, ValueError, KeyError, BadZipFile) as error:
+    except _DAMAGES as error:
         raise _damaged(path, str(error)) from error
 
 
@@ -77,7 +79,7 @@ def restore(path: Path, network: keras.Model, *, optimizer: bool) -> None:
     try:
         with np.load(path, allow_pickle=False) as file:
             values = [file[f"{number:05d}"] for number in range(len(variables))]
-    except (OSError, ValueError, KeyError, BadZipFile) as error:
+    except _DAMAGES as error:
         raise _damaged(path, str(error)) from error
     for variable, value in zip(variables, values, strict=True):
         if tuple(variable.shape) != value.shape:

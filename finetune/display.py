@@ -12,8 +12,9 @@ from evaluation.intervals import Difference
 from evaluation.runs import RunCard
 from evaluation.table import COLUMNS, SPEED_NOTE
 from featstore import shell
-from featstore.errors import PhytobenchError, listed
+from featstore.errors import PhytobenchError, PredictionsError, listed
 from finetune.report import Judged, Kept, Report, base_of
+from finetune.start import ENDING
 from finetune.train import LOG
 from heads.display import value_in_words
 
@@ -54,7 +55,7 @@ def show_reports(reports: Sequence[Report], rows: Sequence[Judged], failed: Mapp
 
 def write_comparison(rows: Sequence[Judged], path: Path) -> None:
     """Write the same table as CSV, and keep the lines of networks that an earlier call trained into the folder."""
-    lines = _earlier(path, {row.line.run for row in rows})
+    lines = _earlier(path, {row.network for row in rows})
     for row in rows:
         less, figures = row.less(base_of(rows, row)), row.line.figures
         numbers = [
@@ -67,7 +68,7 @@ def write_comparison(rows: Sequence[Judged], path: Path) -> None:
 
 
 def _earlier(path: Path, new: Collection[str]) -> list[list[str]]:
-    """Lines of runs whose folders are still there and which are not told anew; no fusions."""
+    """Lines of networks whose folders are still there and which are not told anew; no fusions."""
     try:
         with path.open(newline="", encoding="utf-8") as file:
             header, *lines = csv.reader(file)
@@ -75,9 +76,29 @@ def _earlier(path: Path, new: Collection[str]) -> list[list[str]]:
         return []
     if tuple(header) != CSV_COLUMNS:
         return []
-    backbones = {line[0].removesuffix("-finetuned") for line in lines if line[0].endswith("-finetuned")}
-    there = {name for name in backbones if (path.parent / f"{name}-finetuned").is_dir()}
-    return [line for line in lines if line[0] not in new and line[0].split("-")[0] in there]
+    networks = {line[0].removesuffix(ENDING) for line in lines if line[0].endswith(ENDING)}
+    # All lines of a network go together: its variants may be others now.
+    there = {name for name in networks if name not in new and (path.parent / f"{name}{ENDING}").is_dir()}
+    return [line for line in lines if _network_of(line[0], networks) in there]
+
+
+def _network_of(run: str, networks: Collection[str]) -> str:
+    """The network that a line of the table is about: of two, one named like the beginning of the other, the longer."""
+    return max((name for name in networks if run.startswith(f"{name}-")), key=len, default="")
+
+
+def _epochs(path: Path) -> tuple[list[str], list[list[str]]]:
+    """Header and rows of a log."""
+    lines: list[list[str]] = []
+    got = "none, or rows of different lengths"
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            lines = [*csv.reader(file)]
+    except (OSError, ValueError, csv.Error) as error:
+        got = str(error)
+    if len({len(line) for line in lines}) != 1:
+        raise PredictionsError(f"a table of epochs in {path}", got, "Restore the file, or ask with --json.")
+    return lines[0], lines[1:]
 
 
 def show_run(folder: Path, card: RunCard, rows: Sequence[Judged]) -> None:
@@ -86,8 +107,7 @@ def show_run(folder: Path, card: RunCard, rows: Sequence[Judged]) -> None:
     hidden = {"made_from", "files", "recipe"}
     facts += [[name, value_in_words(value)] for name, value in card.details.items() if name not in hidden]
     shell.print_table(card.model, ["what", "value"], [fact for fact in facts if fact[1]])
-    with (folder / LOG).open(newline="", encoding="utf-8") as file:
-        header, *epochs = csv.reader(file)
+    header, epochs = _epochs(folder / LOG)
     shell.print_table("Epochs", header, [[_short(cell) for cell in line] for line in epochs])
     for split in dict.fromkeys(row.split for row in rows):
         lines = [row.line.cells() for row in rows if row.split == split]

@@ -12,15 +12,18 @@ from typing import ClassVar
 
 from evaluation.runs import RunCard, read_run_card
 from featstore import shell
-from featstore.errors import PredictionsError, TrainingError
+from featstore.errors import PhytobenchError, PredictionsError, TrainingError, listed
 from featstore.provenance import Json, sha256_of_file, write_text
 from featstore.store.lease import only_writer
 from finetune.settings import TrainSettings
 from finetune.start import Start
-from finetune.train import CHECKPOINT, WEIGHTS
+from finetune.train import CHECKPOINT, CURVE, LOG, WEIGHTS
 
 CONTENT, IMAGES = "content.json", "photographs.txt"
 """What an unfinished run is made from, and a digest of the photographs that could be read, in the hidden folder."""
+
+_STATE = frozenset({CONTENT, IMAGES, CHECKPOINT, WEIGHTS, LOG, CURVE})
+"""What an interrupted run goes on from; all else is made after training, and made anew."""
 
 
 class InterruptedTrainingError(TrainingError):
@@ -32,7 +35,7 @@ class InterruptedTrainingError(TrainingError):
 def finished_card(folder: Path, start: Start, settings: TrainSettings) -> RunCard | None:
     """Card of a complete run that learnt the same way from the same things, whatever it predicted with its weights.
 
-    None if there is none, or one that may be replaced.
+    None if there is none, or one that may be replaced; then the user is told why.
 
     Raises
     ------
@@ -51,9 +54,15 @@ def finished_card(folder: Path, start: Start, settings: TrainSettings) -> RunCar
     same = details.get("made_from") == start.made_from and settings.learns_as(details.get("settings"))
     files, failures = details.get("files"), details.get("failures")
     if not same or not isinstance(files, list) or not isinstance(failures, dict):
-        return None
-    whole = all((folder / str(name)).exists() for name in files)
-    return card if whole and not _restored(start, list(failures)) else None
+        reason = "holds a run of other settings"
+    elif lacking := [str(name) for name in files if not (folder / str(name)).exists()]:
+        reason = f"holds a run that lacks {listed(lacking)}"
+    elif _restored(start, list(failures)):
+        reason = "holds a run that had to leave out photographs which are there again"
+    else:
+        return card
+    shell.warn(f"{folder} {reason}; this one takes its place. Pass --out to keep both.")
+    return None
 
 
 def _restored(start: Start, image_ids: list[str]) -> bool:
@@ -113,7 +122,7 @@ def in_place_of(folder: Path, content: Mapping[str, Json], *, restart: bool = Fa
 @contextmanager
 def copy_in_place_of(folder: Path) -> Iterator[Path]:
     """Give a hidden copy of a finished run to change; once all is well it takes its place, else it is removed."""
-    work = folder.with_name(f".{folder.name}.renewed")
+    work = _renewed_of(folder)
     shutil.rmtree(work, ignore_errors=True)
     try:
         shutil.copytree(folder, work)
@@ -126,13 +135,15 @@ def copy_in_place_of(folder: Path) -> Iterator[Path]:
 def mend(folder: Path) -> None:
     """Finish what a kill in the last moments of a run left half done, between two renames.
 
-    A whole run that has not taken its place takes it; where there is none, the earlier run is put back.
+    A whole run that has not taken its place takes it; where there is none, the earlier run is put back. A copy that
+    was to be predicted anew is removed.
     """
-    work, old = _work_of(folder), _old_of(folder)
-    if not (old.exists() or _is_whole(work)):
+    work, old, renewed = _work_of(folder), _old_of(folder), _renewed_of(folder)
+    if not (old.exists() or renewed.exists() or _is_whole(work)):
         return
     # No run is at work on it, or this is refused.
     with only_writer(folder.parent, folder.name):
+        shutil.rmtree(renewed, ignore_errors=True)
         if folder.exists() and not _is_run(folder):
             return
         if _is_whole(work):
@@ -164,6 +175,10 @@ def _old_of(folder: Path) -> Path:
     return folder.with_name(f".{folder.name}.old")
 
 
+def _renewed_of(folder: Path) -> Path:
+    return folder.with_name(f".{folder.name}.renewed")
+
+
 def _is_run(folder: Path) -> bool:
     """Whether a folder holds a run, whose card is written last."""
     try:
@@ -184,15 +199,17 @@ def keep_from(trouble: str, folder: Path, work: Path, remedy: str) -> None:
     Raises
     ------
     TrainingError
-        If there is such an earlier run; the state of the new one is thrown away, so that other settings may begin.
+        If there is such an earlier run. Weights and log of the new one are kept beside it, its state is thrown away,
+        so that other settings may begin.
     """
     if not (trouble and folder.exists()) or read_run_card(folder).details.get("trouble"):
         return
     (work / CHECKPOINT).unlink(missing_ok=True)
+    kept = [(work / name).replace(folder.parent / f"{folder.name}.stopped.{name}") for name in (WEIGHTS, LOG)]
     raise TrainingError(
         f"training to end by itself before it replaces the earlier run in {folder}",
         trouble,
-        f"The earlier run stays. {remedy}",
+        f"The earlier run stays; the best weights so far are in {kept[0]}. {remedy} Pass --out to keep both runs.",
     )
 
 
@@ -202,10 +219,12 @@ def _begin(work: Path, content: str, *, restart: bool) -> None:
         same = (work / CONTENT).read_text(encoding="utf-8") == content
     except OSError:
         same = False
-    for orphan in work.glob(".*.partial.*"):
-        # Left by a process that was killed while it wrote.
-        orphan.unlink()
     if same and not restart:
+        for path in work.iterdir():
+            if path.is_dir():
+                shutil.rmtree(path)
+            elif path.name not in _STATE:
+                path.unlink()
         return
     if (work / CHECKPOINT).is_file() and not restart:
         raise TrainingError(
@@ -235,3 +254,24 @@ def begin_with_the_same(work: Path, image_ids: Sequence[str]) -> None:
 def cache_of(folder: Path) -> Path:
     """Where the cut photographs of a run lie while it lasts."""
     return folder.with_name(f".{folder.name}.photographs")
+
+
+@contextmanager
+def removed_in_the_end(cache: Path, folder: Path, *, keep: bool = False) -> Iterator[None]:
+    """Remove the cut photographs once the run in `folder` needs them no more: it is done, or failed for good.
+
+    They stay for a run that can go on, from its state or from an interrupt while they were cut, and for another one
+    where `keep` says so.
+    """
+    stays = keep
+    try:
+        yield
+    except BaseException as error:
+        interrupted = isinstance(error, InterruptedTrainingError) or not isinstance(error, Exception)
+        goes_on = interrupted or (_work_of(folder) / CHECKPOINT).is_file()
+        # After an error of another kind no other run has its turn.
+        stays = goes_on or (keep and isinstance(error, PhytobenchError))
+        raise
+    finally:
+        if not stays:
+            shutil.rmtree(cache, ignore_errors=True)

@@ -104,8 +104,10 @@ def _first_layer(layers: Sequence[keras.layers.Layer], beginning: str) -> int:
     )
 
 
-def recalibrate(network: keras.Model, batches: Callable[[], Iterable[NDArray[np.float32]]]) -> None:
-    """Estimate all stored statistics anew: of BatchNormalization, and of the head's Normalization behind it.
+def recalibrate(
+    network: keras.Model, batches: Callable[[], Iterable[NDArray[np.float32]]], train_from: str = ""
+) -> None:
+    """Estimate stored statistics anew: of BatchNormalization, and of the head's Normalization behind it.
 
     Parameters
     ----------
@@ -114,9 +116,12 @@ def recalibrate(network: keras.Model, batches: Callable[[], Iterable[NDArray[np.
     batches
         Gives (b, s, s, 3) preprocessed images, the same at every call, all batches of one size; they are gone
         through twice.
+    train_from
+        Beginning of the name of the first layer that may change, as `TrainSettings.train_from`; "" for all.
     """
     backbone, head = keras.Model(network.input, network.layers[-2].output), network.layers[-1]
-    layers = batch_normalizations(backbone)
+    kept = {id(layer) for layer in _with_inner(backbone.layers[: _first_layer(backbone.layers, train_from)])}
+    layers = [layer for layer in batch_normalizations(backbone) if id(layer) not in kept]
     momenta = [layer.momentum for layer in layers]
     mean = [np.zeros(layer.moving_mean.shape) for layer in layers]
     square = [np.zeros(layer.moving_mean.shape) for layer in layers]

@@ -56,22 +56,35 @@ class LayerwiseSGD(keras.optimizers.SGD):  # type: ignore[misc]  # Keras is publ
         # By its number: what TensorFlow passes is not Keras' variable, which alone knows its path.
         number = self._get_variable_index(variable)
         rate = learning_rate * self._factors[number]
-        if self._decays[number]:
-            taken = ops.cast(rate * self._decays[number], variable.dtype)
-            self.assign_sub(variable, ops.multiply(variable, taken))
-        super().update_step(gradient, variable, rate)
+        if not self._decays[number]:
+            super().update_step(gradient, variable, rate)
+            return
+        rate, step = ops.cast(rate, variable.dtype), ops.cast(gradient, variable.dtype)
+        step = ops.multiply(rate, step)
+        if self.momentum:
+            velocity = self.momentums[number]
+            step = ops.subtract(step, ops.multiply(velocity, ops.cast(self.momentum, variable.dtype)))
+            self.assign(velocity, ops.negative(step))
+        # One subtraction: by itself, 3e-5 times 1e-4 of a weight is less than its last bit and would be rounded away.
+        decay = ops.multiply(variable, ops.multiply(rate, ops.cast(self._decays[number], variable.dtype)))
+        self.assign_sub(variable, ops.add(step, decay))
 
 
 def make_optimizer(network: keras.Model, settings: TrainSettings, rate: float) -> keras.optimizers.Optimizer:
-    """Make the optimizer of the settings for a network that `finetune.model.join` gave."""
-    return LayerwiseSGD(
+    """Make the optimizer of the settings for a network that `finetune.model.join` gave.
+
+    In ``mixed_float16`` it scales the loss up and the gradients down again, so that small ones are not rounded to 0.
+    """
+    optimizer = LayerwiseSGD(
         rate_factors(network, settings.layer_decay),
         settings.weight_decay,
         learning_rate=rate,
-        momentum=float(settings.momentum),
+        momentum=settings.momentum,
         global_clipnorm=settings.clip_norm,
         gradient_accumulation_steps=settings.accumulate if settings.accumulate > 1 else None,
     )
+    # Keras does so by itself only for a network that is float16 as a whole; ours begins and ends in float32.
+    return keras.optimizers.LossScaleOptimizer(optimizer) if settings.precision == "mixed_float16" else optimizer
 
 
 def rate_factors(network: keras.Model, decay: float) -> dict[str, float]:

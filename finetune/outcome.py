@@ -81,7 +81,7 @@ def _cut_all(start: Start, side_px: int, cache: Path) -> Crops:
         raise TrainingError(
             "every photograph that the finished run has predicted",
             f"{len(crops.failures)} that cannot be used ({reasons})",
-            "Restore them, or train without them into another --out.",
+            "Restore them, say where they are now (--photos ROOT), or train without them into another --out.",
         )
     return crops
 

@@ -24,7 +24,7 @@ from featstore import shell
 from featstore.provenance import Json
 from finetune.card import whole_number
 from finetune.settings import TrainSettings
-from finetune.start import SPLITS, Start
+from finetune.start import ENDING, SPLITS, Start
 from heads.trial import REFITTED
 
 Kept: TypeAlias = Literal["nothing", "weights", "everything"]
@@ -42,6 +42,8 @@ class Judged:
         What it said.
     plants, per_author
         The observations of known class, and S as sums over their authors; None where no class is known.
+    network
+        Name of the features whose network it is, or whose head; "" for a fusion of several.
     """
 
     split: str
@@ -50,6 +52,7 @@ class Judged:
     predictions: Predictions
     plants: NDArray[np.str_] | None = None
     per_author: PerAuthor | None = None
+    network: str = ""
 
     def less(self, other: Judged) -> Difference:
         """How much S is above another's on the same observations; NaN where they differ or no class is known."""
@@ -132,16 +135,17 @@ class Report:
         }
 
 
-def judge(predictions: Predictions, name: str) -> Judged:
-    """Score predictions under a name; without a known class there are no figures."""
+def judge(predictions: Predictions, name: str, network: str = "") -> Judged:
+    """Score predictions under a name, as those of a network; without a known class there are no figures."""
     scores = score_predictions(predictions, name)
     n_observations = len(np.unique(predictions.observation_id))
     speed = predictions.images_per_second
     line = Line.of(name, scores, len(predictions.image_id), n_observations, speed)
     ranked = rank_predictions(predictions).get(ALL_VIEWS)
+    judged = Judged(predictions.split, line, tuple(scores), predictions, network=network)
     if ranked is None:
-        return Judged(predictions.split, line, tuple(scores), predictions)
-    return Judged(predictions.split, line, tuple(scores), predictions, ranked.observation_id, METRICS["S"](ranked))
+        return judged
+    return replace(judged, plants=ranked.observation_id, per_author=METRICS["S"](ranked))
 
 
 def rows_to_json(rows: Sequence[Judged]) -> list[Json]:
@@ -156,14 +160,8 @@ def rows_to_json(rows: Sequence[Judged]) -> list[Json]:
 
 def base_of(rows: Sequence[Judged], row: Judged) -> Judged:
     """What a row is compared with: the head that its network started from, for a fusion those heads fused."""
-    network = row.line.run.split("-")[0]
-    for other in rows:
-        name = other.line.run
-        same = name.endswith("fused") if row.line.run.endswith("fused") else name.startswith(f"{network}-")
-        if same and other.split == row.split:
-            # The first of its kind: `starting_rows` and `fused_rows` begin with the start.
-            return other
-    return row
+    # The first of its kind: `starting_rows` and `fused_rows` begin with the start.
+    return next(other for other in [*rows, row] if (other.network, other.split) == (row.network, row.split))
 
 
 def starting_rows(start: Start) -> list[Judged]:
@@ -184,10 +182,10 @@ def starting_rows(start: Start) -> list[Judged]:
                 classes=start.classes,
                 probability=start.head.predict_proba(photographs.features),
             )
-            rows.append(judge(predictions, f"{start.card.model} (start)"))
+            rows.append(judge(predictions, f"{start.card.model} (start)", start.name))
     refitted = predictions_path(start.run, "test")
     if (start.run / REFITTED).is_dir() and refitted.is_file():
-        rows.append(judge(Predictions.read(refitted), f"{start.card.model} (refitted)"))
+        rows.append(judge(Predictions.read(refitted), f"{start.card.model} (refitted)", start.name))
     return rows
 
 
@@ -199,7 +197,8 @@ def results_of(folder: Path, settings: TrainSettings) -> list[Judged]:
             path = predictions_path(folder, split, variant)
             if path.is_file():
                 predictions = Predictions.read(path)
-                rows.append(judge(predictions, f"{predictions.model}{' + ' if variant else ''}{variant.upper()}"))
+                name = f"{predictions.model}{' + ' if variant else ''}{variant.upper()}"
+                rows.append(judge(predictions, name, predictions.model.removesuffix(ENDING)))
     return rows
 
 
@@ -217,7 +216,7 @@ def comparable(rows: Sequence[Judged]) -> list[Judged]:
         shell.warn(
             f"{row.line.run} is judged on the {mask.sum()} of {len(mask)} {row.split} photographs that all have seen"
         )
-        found.append(judge(row.predictions.select(mask), row.line.run))
+        found.append(judge(row.predictions.select(mask), row.line.run, row.network))
     return found
 
 
@@ -229,7 +228,7 @@ def fused_rows(reports: Sequence[Report]) -> list[Judged]:
     rows = []
     for split in SPLITS:
         of_split = [[row for row in report.rows if row.split == split] for report in reports]
-        for ending, name in (("(start)", "starting heads"), ("-finetuned", "fine-tuned"), ("TTA", "fine-tuned + TTA")):
+        for ending, name in (("(start)", "starting heads"), (ENDING, "fine-tuned"), ("TTA", "fine-tuned + TTA")):
             members = [_ending(members, ending) for members in of_split]
             predictions = [row.predictions for row in members if row is not None]
             if len(predictions) < max(2, len(reports)):

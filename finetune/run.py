@@ -33,6 +33,7 @@ from finetune.folder import (
     in_place_of,
     keep_from,
     mend,
+    removed_in_the_end,
 )
 from finetune.model import set_trainable
 from finetune.model_card import write_model_card
@@ -41,7 +42,7 @@ from finetune.predict import Viewing
 from finetune.report import Judged, Kept, Report, comparable, results_of, starting_rows
 from finetune.saved import HEAD, recipe_of, write_learnt
 from finetune.settings import TrainSettings
-from finetune.start import SPLITS, Request, Start, open_start
+from finetune.start import ENDING, SPLITS, Request, Start, open_start
 from finetune.train import CHECKPOINT, WEIGHTS, Training, Validation, train
 
 
@@ -69,7 +70,7 @@ def finetune_all(request: Request, backbones: Sequence[str]) -> tuple[list[Repor
     failed: dict[str, PhytobenchError] = {}
     names: list[str | None] = [*dict.fromkeys(backbones)] or [None]
     # One cache for all, called after the first: the same command finds it again.
-    cache = None if names[0] is None else cache_of((request.out or request.runs) / f"{names[0]}-finetuned")
+    cache = None if names[0] is None else cache_of((request.out or request.runs) / f"{names[0]}{ENDING}")
     for name in names:
         try:
             reports.append(finetune(replace(request, backbone=name), cache, keep_cache=name != names[-1]))
@@ -87,7 +88,7 @@ def finetune_all(request: Request, backbones: Sequence[str]) -> tuple[list[Repor
 
 
 def finetune(request: Request, cache: Path | None = None, *, keep_cache: bool = False) -> Report:
-    """Fine-tune one network and write its run folder ``<out>/<backbone>-finetuned``.
+    """Fine-tune one network and write its run folder ``<out>/<name of its features>-finetuned``.
 
     A finished run of the same settings, store, split and starting head is reported again, not computed; where only
     settings of predicting are others, its weights are kept and predict anew. One that was interrupted goes on. Any
@@ -111,27 +112,31 @@ def finetune(request: Request, cache: Path | None = None, *, keep_cache: bool = 
         weights no longer give the stored features.
     """
     start = open_start(request)
-    settings, folder = request.settings, (request.out or request.runs) / f"{start.identity.backbone}-finetuned"
+    settings, folder = request.settings, (request.out or request.runs) / f"{start.name}{ENDING}"
     # Before training: the whole network shares its weights with the head.
     rows = starting_rows(start)
     mend(folder)
     card = finished_card(folder, start, settings)
     kept: Kept = "nothing"
     if card is None:
-        if folder.exists():
-            shell.warn(f"{folder} holds a run of other settings; this one takes its place. Pass --out to keep both.")
+        if settings.epochs and settings.head_warmup >= settings.epochs:
+            shell.warn(
+                f"`head_warmup` takes all {settings.epochs} epochs: the head alone learns, the backbone stays as it is."
+            )
         content: dict[str, Json] = {
             "settings": settings.learning(),
             "made_from": start.made_from,
             "backend": keras.backend.backend(),
         }
         cache = cache or cache_of(folder)
-        with only_writer(folder.parent, folder.name), only_writer(cache.parent, cache.name):
-            with in_place_of(folder, content, restart=request.restart) as work:
-                card = _compute(start, settings, cache, work, folder)
-                rows = _judged(rows, settings, work)
-            if not keep_cache:
-                shutil.rmtree(cache, ignore_errors=True)
+        with (
+            only_writer(folder.parent, folder.name),
+            only_writer(cache.parent, cache.name),
+            removed_in_the_end(cache, folder, keep=keep_cache),
+            in_place_of(folder, content, restart=request.restart) as work,
+        ):
+            card = _compute(start, settings, cache, work, folder)
+            rows = _judged(rows, settings, work)
     elif not settings.predicts_as(card.details["settings"]):
         kept = "weights"
         shell.say(f"{folder} is trained; its predictions are made anew, for other settings of predicting")
@@ -156,7 +161,7 @@ def _judged(rows: list[Judged], settings: TrainSettings, work: Path) -> list[Jud
 def _compute(start: Start, settings: TrainSettings, cache: Path, work: Path, folder: Path) -> RunCard:
     """Train, predict and write everything into `work`, which is to take the place of `folder`, the card last."""
     identity = start.identity
-    name, side_px = f"{identity.backbone}-finetuned", settings.side_px or identity.side_px
+    name, side_px = f"{start.name}{ENDING}", settings.side_px or identity.side_px
     use_all_devices(min(settings.batch_size, int(start.parts(settings)["train"].sum())))
     shell.say(f"loading {identity.backbone} ({start.weights})")
     network = assemble(start, name, identity.side_px)
@@ -180,14 +185,14 @@ def _compute(start: Start, settings: TrainSettings, cache: Path, work: Path, fol
     else:
         network = trained
     write_predictions(network, start, crops, settings, work)
-    write_learnt(work, crops.papers, start.split[crops.place])
+    write_learnt(work, crops.papers, np.where(start.is_aside(crops.papers), "", start.split[crops.place]))
     start.head.network = network.layers[-1]
     start.head.save(work / HEAD)
     files: list[Json] = [path.name for path in sorted(work.iterdir()) if path.name not in {CHECKPOINT, CONTENT, IMAGES}]
     card = RunCard(
         model=name,
         kind="finetuned",
-        backbones=(identity.backbone,),
+        backbones=(start.name,),
         head=start.card.head,
         classes=start.card.classes,
         details={
@@ -229,7 +234,7 @@ def _train(
     valid = Validation(crops, rows["valid"], number["valid"], Viewing(scale, settings.batch_size))
     counts = {part: len(chosen) for part, chosen in rows.items()}
     told = ", ".join(f"{part} {count}" for part, count in counts.items() if count or part != "set aside")
-    shell.say(f"fine-tuning {start.identity.backbone} on {len(start.classes)} classes; photographs: {told}")
+    shell.say(f"fine-tuning {start.name} on {len(start.classes)} classes; photographs: {told}")
     return train(network, batches, valid, settings, work), counts
 
 

@@ -13,7 +13,7 @@ from evaluation.runs import RunCard, read_run_card
 from featstore.backbones import build_backbone
 from featstore.errors import PredictionsError, TrainingError, WeightsError
 from featstore.provenance import Json, replacing
-from finetune.card import NetworkRecipe
+from finetune.card import NetworkRecipe, whole_number
 from finetune.model import join
 from finetune.report import Judged, results_of
 from finetune.settings import TrainSettings
@@ -40,10 +40,16 @@ def recipe_of(start: Start, side_px: int) -> dict[str, Json]:
 
 
 def write_learnt(folder: Path, papers: pd.DataFrame, split: NDArray[np.str_]) -> None:
-    """Write which photographs the run has learnt and chosen from: image_id, sha256 and split."""
+    """Write which photographs the run, or the head it started from, has learnt and chosen from.
+
+    Parameters
+    ----------
+    papers, split
+        Of n photographs, and their split; "" of one that nothing has looked at. Neither these nor test are written.
+    """
     table = papers[["image_id", "sha256"]].assign(split=split)
     with replacing(folder / LEARNT) as temporary:
-        table[table["split"] != "test"].to_csv(temporary, index=False)
+        table[table["split"].isin(["train", "valid"])].to_csv(temporary, index=False)
 
 
 def read_learnt(folder: Path) -> pd.DataFrame:
@@ -75,8 +81,7 @@ def open_run(folder: Path) -> tuple[RunCard, list[Judged]]:
     settings = card.details.get("settings")
     if card.kind != "finetuned" or not isinstance(settings, dict):
         raise PredictionsError("a run of `finetune run`", f"{card.kind} in {folder}", "Name another folder.")
-    tta = settings.get("tta")
-    return card, results_of(folder, TrainSettings(tta=tta if isinstance(tta, int) else 0))
+    return card, results_of(folder, TrainSettings(tta=whole_number({"tta": 0, **settings}, "tta")))
 
 
 def load_network(folder: Path) -> keras.Model:

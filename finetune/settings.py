@@ -44,6 +44,7 @@ class AugmentSettings:
     noise: float = 0.2
 
     def __post_init__(self) -> None:
+        _make_floats(self)
         for name, value in dataclasses.asdict(self).items():
             _require(0.0 <= value <= 1.0, f"augment.{name}", "a probability between 0 and 1", value)
         able = any((self.geometry, self.light, self.colour, self.sharpness, self.noise))
@@ -76,7 +77,8 @@ class TrainSettings:
     patience
         Training ends after so many epochs without a lower validation loss.
     head_warmup, head_warmup_rate
-        Epochs at first in which the head alone is trained, and their rate.
+        Epochs at first in which the head alone is trained, and their rate. With as many as `epochs` the backbone
+        never learns.
     layer_decay
         In (0, 1]. Every stage of the backbone - its layers between two halvings of the image - learns at this
         multiple of the rate of the stage above it, the head at the full rate; 1 for one rate throughout.
@@ -146,6 +148,7 @@ class TrainSettings:
     augment: AugmentSettings = field(default_factory=AugmentSettings)
 
     def __post_init__(self) -> None:
+        _make_floats(self)
         for name in ("epochs", "tta", "seed", "head_warmup"):
             _require(getattr(self, name) >= 0, name, "0 or more", getattr(self, name))
         _require(self.seed < 2**63, "seed", "below 2**63", self.seed)
@@ -214,6 +217,14 @@ _CHOICES: dict[str, object] = {
 def _agree(wanted: Mapping[str, Json], written: Mapping[str, Json]) -> bool:
     default = TrainSettings().as_json()
     return all(written.get(name, default[name]) == value for name, value in wanted.items())
+
+
+def _make_floats(settings: AugmentSettings | TrainSettings) -> None:
+    """Make every float of the settings one: 1 and 1.0 are the same run, also as text, and Keras wants the latter."""
+    for entry in dataclasses.fields(settings):
+        value = getattr(settings, entry.name)
+        if isinstance(value, int) and str(entry.type).startswith("float"):
+            object.__setattr__(settings, entry.name, float(value))
 
 
 def _require(holds: bool, name: str, expected: str, got: object) -> None:

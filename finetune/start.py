@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 SPLITS = ("valid", "test")
 """Splits that are predicted and reported; valid decides, test is only told."""
 
+ENDING = "-finetuned"
+"""What the name of a run adds to that of the features whose network it trains."""
+
 BEST = "best.json"
 BEST_SCHEMA = "best/1"
 
@@ -113,6 +116,11 @@ class Start:
     weights: str
     made_from: dict[str, Json]
     aside: frozenset[str] = frozenset()
+
+    @property
+    def name(self) -> str:
+        """What the features are called: their backbone, unless ``featstore build --as`` gave them another name."""
+        return self.card.backbones[0]
 
     @property
     def classes(self) -> NDArray[np.str_]:

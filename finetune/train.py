@@ -138,7 +138,7 @@ def train(
         save_weights(bare, folder / WEIGHTS)
         if settings.batch_norm == "recalibrate" and settings.epochs:
             shell.say("estimating the statistics of normalisation on training photographs")
-            recalibrate(network, partial(batches.plain, _CALIBRATING))
+            recalibrate(network, partial(batches.plain, _CALIBRATING), settings.train_from)
             make_ready(network, settings, 1)
         _record(log, folder, network)
     shell.say(_told(log[-1], settings))

@@ -24,7 +24,7 @@ from featstore.errors import PredictionsError
 from featstore.provenance import Json, replacing
 from finetune.asking import crops_of
 from finetune.augment import VARIANTS
-from finetune.card import seed_of
+from finetune.card import NetworkRecipe, seed_of
 from finetune.display import told
 from finetune.predict import Viewing, each_variant
 from finetune.report import Judged, judge
@@ -85,7 +85,7 @@ class Variant:
 
 
 def study(run: Path, store: str, photos: Path | None = None) -> list[Variant]:
-    """Predict the valid photographs of a run in every variant, and judge.
+    """Predict the valid photographs of a run in every variant, and judge; those that were set aside stay unseen.
 
     Parameters
     ----------
@@ -101,19 +101,20 @@ def study(run: Path, store: str, photos: Path | None = None) -> list[Variant]:
     PhytobenchError
         If the run or the store cannot be used, or valid has no photographs of known class.
     """
-    card, valid = read_run_card(run), Predictions.read(predictions_path(run, "valid"))
+    card = read_run_card(run)
+    chosen = _chosen_by(Predictions.read(predictions_path(run, "valid")))
     network = load_network(run)
     cache = Path(tempfile.mkdtemp(prefix=".photographs-", dir=run))
     try:
         crops = crops_of(card, store, cache, photos)
-        rows = np.flatnonzero(crops.papers["image_id"].isin(valid.image_id.tolist()))
-        _require_the_same(crops.papers.iloc[rows], run, len(valid.image_id))
-        viewing = Viewing(partial(preprocess, card.backbones[0]), 32, len(VARIANTS), seed_of(card))
+        rows = np.flatnonzero(crops.papers["image_id"].isin(chosen))
+        _require_the_same(crops.papers.iloc[rows], run, len(chosen))
+        viewing = Viewing(partial(preprocess, NetworkRecipe.of(card).backbone), 32, len(VARIANTS), seed_of(card))
         seen = each_variant(network, crops, rows, viewing, "every variant of valid")
     finally:
         shutil.rmtree(cache, ignore_errors=True)
     whole = Predictions.from_papers(
-        crops.papers.iloc[rows], model=card.model, split="valid", classes=valid.classes,
+        crops.papers.iloc[rows], model=card.model, split="valid", classes=np.array(sorted(card.classes)),
         probability=seen[0].astype(np.float32),
     )  # fmt: skip
     plain = judge(whole, "plain")
@@ -164,6 +165,12 @@ def draw(found: list[Variant], path: Path, title: str) -> None:
     figure.suptitle(f"{title}: which variants help at test time")
     with replacing(path) as temporary:
         figure.savefig(temporary, dpi=110, format="png")
+
+
+def _chosen_by(valid: Predictions) -> list[str]:
+    """Photographs of valid that may choose: those that the comparison set aside stay unseen."""
+    ids: list[str] = valid.image_id.tolist()
+    return ids if valid.unseen is None else [name for name, aside in zip(ids, valid.unseen, strict=True) if not aside]
 
 
 def _require_the_same(papers: pd.DataFrame, run: Path, n_valid: int) -> None:

@@ -15,11 +15,14 @@ import pytest
 import finetune.cli.training
 import finetune.run
 from evaluation.predictions import Predictions
+from evaluation.runs import RunCard, write_run_card
 from evaluation.scores import Score
 from evaluation.table import Line
+from featstore.errors import PredictionsError
 from finetune.cli import main
-from finetune.display import write_comparison
-from finetune.report import Judged, Report
+from finetune.display import show_run, write_comparison
+from finetune.report import Judged, Report, base_of
+from finetune.saved import open_run
 from finetune.settings import TrainSettings
 from finetune.start import Request
 
@@ -153,10 +156,18 @@ def test_help_names_the_true_defaults_and_loads_nothing_heavy() -> None:
         assert f"[default: {shown}]" in line, option
 
 
-def test_the_table_keeps_the_networks_of_earlier_calls(tmp_path: Path) -> None:
-    def row(run: str) -> Judged:
-        return Judged("valid", Line.of(run, [SCORE], 6, 4, 12.5), (SCORE,), PREDICTIONS)
+def row(run: str, network: str | None = None) -> Judged:
+    """A row of the table; without a network, the one that the name of the run begins with."""
+    network = run.partition("-")[0] if network is None else network
+    return Judged("valid", Line.of(run, [SCORE], 6, 4, 12.5), (SCORE,), PREDICTIONS, network=network)
 
+
+def runs_in(path: Path) -> list[str]:
+    with path.open(newline="", encoding="utf-8") as file:
+        return [line["run"] for line in csv.DictReader(file)]
+
+
+def test_the_table_keeps_the_networks_of_earlier_calls(tmp_path: Path) -> None:
     for name in ("a_1", "b", "c"):
         (tmp_path / f"{name}-finetuned").mkdir()
     path = tmp_path / "finetuned.csv"
@@ -165,6 +176,52 @@ def test_the_table_keeps_the_networks_of_earlier_calls(tmp_path: Path) -> None:
     )
     (tmp_path / "b-finetuned").rmdir()
     write_comparison([row("c-mlp (start)"), row("c-finetuned")], path)
-    with path.open(newline="", encoding="utf-8") as file:
-        names = [line["run"] for line in csv.DictReader(file)]
-    assert names == ["a_1-mlp (start)", "a_1-finetuned", "c-mlp (start)", "c-finetuned"]
+    assert runs_in(path) == ["a_1-mlp (start)", "a_1-finetuned", "c-mlp (start)", "c-finetuned"]
+
+
+@pytest.mark.parametrize(("first", "second"), [("a", "a-96"), ("a-96", "a"), ("a-mlp", "a")])
+def test_the_table_tells_features_apart_whose_names_begin_alike(tmp_path: Path, first: str, second: str) -> None:
+    path, expected = tmp_path / "finetuned.csv", []
+    for name in (first, second):
+        (tmp_path / f"{name}-finetuned").mkdir()
+        names = [f"{name}-mlp (start)", f"{name}-mlp (refitted)", f"{name}-finetuned", f"{name}-finetuned + TTA5"]
+        write_comparison([row(run, name) for run in names], path)
+        expected += names
+    assert runs_in(path) == expected
+    # Told anew, the lines of the first go, and no others.
+    write_comparison([row(f"{first}-finetuned", first)], path)
+    assert runs_in(path) == [*expected[4:], f"{first}-finetuned"]
+
+
+def test_a_row_is_compared_with_the_start_of_its_own_network() -> None:
+    names = ("a-96", "a", "a-mlp")
+    rows = [row(f"{name}-{what}", name) for name in names for what in ("mlp (start)", "finetuned", "finetuned + TTA5")]
+    rows += [row(f"2 {what}, fused", "") for what in ("starting heads", "fine-tuned")]
+    assert [base_of(rows, one).line.run for one in rows] == [
+        *(f"{name}-mlp (start)" for name in names for _ in range(3)), *["2 starting heads, fused"] * 2,
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("content", [None, "", "epoch,loss\n1\n", b"\xff\xfe"])
+def test_a_damaged_log_is_refused_by_name(tmp_path: Path, content: str | bytes | None) -> None:
+    if content is not None:
+        (tmp_path / "log.csv").write_bytes(content if isinstance(content, bytes) else content.encode())
+    card = RunCard("net-finetuned", "finetuned", ("net",), "mlp", {"1": "Acer", "2": "Tilia"}, {})
+    with pytest.raises(PredictionsError, match=r"log\.csv"):
+        show_run(tmp_path, card, REPORT.rows)
+
+
+@pytest.mark.parametrize("tta", [-5, "x", True])
+def test_variants_that_no_card_can_have_are_refused(tmp_path: Path, tta: object) -> None:
+    details = {"settings": {"tta": tta}}
+    write_run_card(tmp_path, RunCard("net-finetuned", "finetuned", ("net",), "mlp", {"1": "A", "2": "T"}, details))
+    with pytest.raises(PredictionsError, match=r"`tta` in run\.json"):
+        open_run(tmp_path)
+
+
+def test_the_table_forgets_variants_that_a_network_no_longer_has(tmp_path: Path) -> None:
+    (tmp_path / "a-finetuned").mkdir()
+    path = tmp_path / "finetuned.csv"
+    write_comparison([row("a-mlp (start)"), row("a-finetuned"), row("a-finetuned + TTA5")], path)
+    write_comparison([row("a-mlp (start)"), row("a-finetuned"), row("a-finetuned + TTA2")], path)
+    assert runs_in(path) == ["a-mlp (start)", "a-finetuned", "a-finetuned + TTA2"]

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from evaluation.runs import RunCard, read_run_card, write_run_card
-from finetune.folder import IMAGES, copy_in_place_of, in_place_of, mend
+from featstore.errors import TrainingError
+from finetune.folder import IMAGES, cache_of, copy_in_place_of, in_place_of, mend, removed_in_the_end
 from finetune.train import CHECKPOINT
 
 
@@ -96,3 +97,47 @@ def test_a_folder_of_another_kind_is_never_replaced(folder: Path) -> None:
     (folder / "thesis.txt").write_text("years of work")
     mend(folder)
     assert (folder / "thesis.txt").is_file()
+
+
+def test_a_copy_that_was_to_be_renewed_goes(folder: Path) -> None:
+    write_run(folder, "earlier")
+    write_run(folder.with_name(f".{folder.name}.renewed"), "half")
+    mend(folder)
+    assert read_run_card(folder).model == "earlier"
+    assert hidden_folders(folder) == []
+
+
+@pytest.mark.parametrize(
+    ("error", "has_state", "keep", "stays"),
+    [
+        (None, False, False, False),
+        (None, False, True, True),
+        (KeyboardInterrupt, False, False, True),
+        (Killed, False, False, True),
+        (OSError, False, False, False),
+        (OSError, True, False, True),
+        (ValueError, False, True, False),
+        (TrainingError, False, False, False),
+        (TrainingError, False, True, True),
+        (TrainingError, True, False, True),
+    ],
+)
+def test_cut_photographs_stay_only_for_a_run_that_can_go_on_or_another(
+    folder: Path, error: type[BaseException] | None, has_state: bool, keep: bool, stays: bool
+) -> None:
+    cache = cache_of(folder)
+    cache.mkdir()
+
+    def run() -> None:
+        with removed_in_the_end(cache, folder, keep=keep), in_place_of(folder, {"rate": 1}) as work:
+            if has_state or error is None:
+                write_run(work, "new")
+            if error is not None:
+                raise TrainingError("a", "b", "c") if error is TrainingError else error
+
+    if error is None:
+        run()
+    else:
+        with pytest.raises((error, TrainingError)):
+            run()
+    assert cache.exists() is stays

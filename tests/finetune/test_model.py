@@ -164,6 +164,25 @@ def test_recalibrate_takes_the_statistics_of_the_photographs(parts: Parts) -> No
     assert [layer.momentum for layer in batch_normalizations(network)] == [0.99, 0.99]
 
 
+def batch_normalizations_of(layer: keras.layers.Layer) -> list[keras.layers.BatchNormalization]:
+    if isinstance(layer, keras.layers.BatchNormalization):
+        return [layer]
+    return batch_normalizations(layer) if isinstance(layer, keras.Model) else []
+
+
+def test_recalibrate_leaves_what_lies_before_the_first_layer_that_learns(parts: Parts) -> None:
+    network = join(*parts())
+    layers = network.layers[:-1]
+    last = max(number for number, layer in enumerate(layers) if batch_normalizations_of(layer))
+    before = values(network)
+    recalibrate(network, lambda: iter(np.split(images(24), 3)), layers[last].name)
+    after = values(network)
+    moved = {path for path in before if "moving" in path and not np.array_equal(before[path], after[path])}
+    allowed = {variable.path for layer in batch_normalizations_of(layers[last]) for variable in layer.weights}
+    assert moved
+    assert moved <= allowed
+
+
 @pytest.mark.parametrize("policy", ["frozen", "recalibrate"])
 def test_frozen_statistics_stay_after_other_policies(parts: Parts, policy: str) -> None:
     network = join(*parts())

@@ -32,14 +32,14 @@ from finetune import run as run_module
 from finetune.asking import ask, crops_of
 from finetune.augment import VARIANTS
 from finetune.card import seed_of
-from finetune.folder import InterruptedTrainingError
+from finetune.folder import InterruptedTrainingError, finished_card
 from finetune.forecast import foresee
 from finetune.report import Report, base_of, fused_rows
 from finetune.run import finetune, finetune_all
-from finetune.saved import load_network
+from finetune.saved import load_network, read_learnt
 from finetune.settings import TrainSettings
 from finetune.start import Request, open_start, require_trainable
-from finetune.train import CHECKPOINT, Training
+from finetune.train import CHECKPOINT, LOG, WEIGHTS, Training
 from finetune.variant_study import study
 from heads.compare import CompareSettings, compare_heads
 from heads.protocol import Protocol
@@ -125,6 +125,12 @@ def test_plants_that_the_comparison_set_aside_choose_nothing(built: House, tmp_p
     counts = read_run_card(report.folder).details["photographs"]
     assert isinstance(counts, dict)
     assert (counts["valid"], counts["set aside"]) == (len(judged.image_id), int(valid.unseen.sum()))
+    # Nor do the variants, and `--unseen` lets them be asked about.
+    plain, *_ = study(report.folder, str(built.store))
+    assert plain.alone_loss == pytest.approx(min(losses), rel=1e-3)
+    learnt = set(read_learnt(report.folder)["image_id"])
+    assert not learnt & set(valid.image_id[valid.unseen])
+    assert learnt >= set(judged.image_id)
 
 
 def test_predictions_are_those_of_the_split_with_their_truth(finished: House) -> None:
@@ -354,20 +360,124 @@ def test_a_loss_that_is_no_number_does_not_cost_the_earlier_run(
     def diverging(*args: object) -> Training:
         work = args[-1]
         assert isinstance(work, Path)
-        (work / CHECKPOINT).write_bytes(b"of the epochs before")
+        for name in (CHECKPOINT, WEIGHTS, LOG):
+            (work / name).write_bytes(b"of the epochs before")
         return Training(({}, {}), 0, "the training loss became nan in step 1 of epoch 1")
 
     monkeypatch.setattr(run_module, "train", diverging)
-    with pytest.raises(TrainingError, match=r"nan in step 1 .* The earlier run stays\. Train with a lower --rate"):
+    with pytest.raises(
+        TrainingError, match=r"nan in step 1 .* The earlier run stays; .* Train with a lower --rate"
+    ) as told:
         finetune(Request(finished.store, runs, replace(QUICK, rate=0.5)))
     assert {path.name: path.stat().st_mtime_ns for path in folder.iterdir()} == before
     assert not (runs / f".{folder.name}.partial").exists(), "another rate may begin"
+    kept = runs / f"{folder.name}.stopped.{WEIGHTS}"
+    assert kept.read_bytes() == b"of the epochs before"
+    assert str(kept) in str(told.value)
 
 
 def test_other_weights_than_the_stores_are_refused_before_anything_is_decoded(house: House) -> None:
     with pytest.raises(WeightsError, match="--weights PATH"):
         finetune(Request(house.store, house.runs, QUICK, weights="random:1"))
     assert not [path for path in house.runs.iterdir() if "finetuned" in path.name and path.suffix != ".lock"]
+
+
+def interrupted(*args: object) -> None:
+    raise KeyboardInterrupt
+
+
+def test_a_run_whose_photographs_are_gone_goes_on_with_what_was_cut(
+    finished: House, built: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photos = tmp_path / "photos"
+    shutil.copytree(built.photos, photos)
+    request = Request(built.store, built.runs, QUICK, photos=photos, out=tmp_path / "out")
+    with monkeypatch.context() as patched:
+        # Everything is written, the card too.
+        patched.setattr(run_module, "_judged", interrupted)
+        with pytest.raises(InterruptedTrainingError):
+            finetune(request)
+    shutil.rmtree(photos)
+    report = finetune(request)
+    assert report.epochs_run == 1
+    once = finished.runs / f"{BACKBONE}-finetuned"
+    assert read_run_card(report.folder).details["files"] == read_run_card(once).details["files"]
+    for split in ("valid", "test"):
+        one, other = (Predictions.read(predictions_path(folder, split)) for folder in (report.folder, once))
+        np.testing.assert_array_equal(one.probability, other.probability)
+
+
+def test_a_start_at_another_side_is_proved_on_the_photographs_that_are_still_there(
+    house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photos, moved = tmp_path / "photos", tmp_path / "moved"
+    shutil.copytree(house.photos, photos)
+    request = Request(house.store, house.runs, replace(QUICK, epochs=0, tta=0, side_px=48), photos=photos)
+    with monkeypatch.context() as patched:
+        patched.setattr(run_module, "write_predictions", interrupted)
+        with pytest.raises(InterruptedTrainingError):
+            finetune(request)
+    photos.rename(moved)
+    with pytest.raises(TrainingError, match="--photos ROOT"):
+        finetune(request)
+    there = sorted(moved.rglob("*.jpg"))
+    for path in there[2:-1]:
+        path.unlink()
+    for path in (there[1], there[-1]):
+        path.write_bytes(b"no photograph")
+    report = finetune(replace(request, photos=moved))
+    assert (report.epochs_run, read_run_card(report.folder).details["resumed_at"]) == (0, 0)
+
+
+def test_a_finished_run_that_lacks_something_is_told_apart_from_one_of_other_settings(
+    finished: House, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / f"{BACKBONE}-finetuned"
+    shutil.copytree(finished.runs / folder.name, folder)
+    start = open_start(Request(finished.store, finished.runs, QUICK))
+    assert finished_card(folder, start, QUICK) is not None
+    assert finished_card(folder, start, replace(QUICK, rate=0.5)) is None
+    assert "a run of other settings; this one takes its place" in capsys.readouterr().err
+    (folder / "curve.png").unlink()
+    assert finished_card(folder, start, QUICK) is None
+    told = capsys.readouterr().err
+    assert "a run that lacks curve.png; this one takes its place" in told
+    assert "other settings" not in told
+
+
+def test_a_run_that_fails_before_its_first_epoch_leaves_nothing_and_a_useless_warm_up_is_told(
+    house: House, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fails(*args: object) -> float:
+        assert list(house.runs.glob(".*.photographs")), "they are cut by now"
+        raise ValueError
+
+    monkeypatch.setattr(run_module, "prove", fails)
+    with pytest.raises(ValueError, match=r"^$"):
+        finetune(Request(house.store, house.runs, replace(QUICK, epochs=2, head_warmup=2)))
+    assert "`head_warmup` takes all 2 epochs" in capsys.readouterr().err
+    assert not [path for path in house.runs.iterdir() if path.name.startswith(".") and path.is_dir()]
+
+
+def test_two_features_of_one_network_are_two_runs(built: House, tmp_path: Path) -> None:
+    store, runs = tmp_path / "two.zarr", tmp_path / "runs"
+    for name, side_px in ((BACKBONE, 32), (f"{BACKBONE}-40", 40)):
+        build_store(built.photos, store, BuildSettings((BACKBONE,), "random", side_px=side_px, name=name, n_workers=0))
+    compare_heads(Store.open(store), CompareSettings(heads=("mlp",), concat=False), runs)
+    names = [BACKBONE, f"{BACKBONE}-40"]
+    request = Request(store, runs, replace(QUICK, epochs=0, tta=0))
+    reports, _ = finetune_all(request, names)
+    assert [report.folder.name for report in reports] == [f"{name}-finetuned" for name in names]
+    assert [read_run_card(report.folder).details["recipe"]["side_px"] for report in reports] == [32, 40]
+    rows = [row for report in reports for row in report.rows]
+    for name in names:
+        for row in (row for row in rows if row.line.run == f"{name}-finetuned"):
+            assert base_of(rows, row).line.run == f"{name}-mlp (start)"
+    assert [report.kept for report in finetune_all(request, names)[0]] == ["everything"] * 2
+    # Its photographs are scaled as the backbone wants it, whatever its features are called.
+    asked, _ = ask(reports[1].folder, str(store), tmp_path / "answers", unseen=True)
+    own = Predictions.read(predictions_path(reports[1].folder, "test"))
+    np.testing.assert_allclose(asked.predictions.probability, own.probability, atol=1e-5)
 
 
 def test_a_folder_of_another_kind_is_never_replaced(house: House) -> None:

@@ -30,6 +30,15 @@ def test_file_then_options_override_the_defaults(tmp_path: Path) -> None:
     )
 
 
+def test_whole_numbers_are_the_same_settings_however_they_are_told(tmp_path: Path) -> None:
+    text = "rate = 1\nmin_vote = 2\nclip_norm = 1\n[augment]\nnoise = 0\n"
+    whole = load_settings(write(tmp_path, text), {})
+    told = load_settings(None, {"rate": 1.0, "min_vote": 2.0}, ["clip_norm=1.0", "augment.noise=0.0"])
+    # As text, by which an interrupted run is known again.
+    assert json.dumps(whole.as_json()) == json.dumps(told.as_json())
+    assert json.dumps(whole.as_json()) == json.dumps(dataclasses.replace(told, rate=1).as_json())
+
+
 def test_every_setting_can_stand_in_the_file(tmp_path: Path) -> None:
     settings = TrainSettings(min_vote=2.5, clip_norm=1.0, side_px=96)
     lines = []

@@ -292,7 +292,7 @@ def test_more_steps_to_gather_than_an_epoch_has_are_refused(start: Callable[...,
 def test_a_damaged_checkpoint_is_refused_with_a_way_out(start: Callable[..., tuple]) -> None:
     _, _, folder, _ = start(dataclasses.replace(QUICK, epochs=1), "run")
     whole = (folder / CHECKPOINT).read_bytes()
-    for spoilt in (whole[:100], whole[: len(whole) // 2], b"no zip at all"):
+    for spoilt in (whole[:100], whole[: len(whole) // 2], b"no zip at all", b""):
         (folder / CHECKPOINT).write_bytes(spoilt)
         with pytest.raises(TrainingError, match="--restart"):
             start(dataclasses.replace(QUICK, epochs=2), "run")
