@@ -1,0 +1,86 @@
+"""Refusals: every error leaves the server as one JSON form, without a traceback."""
+
+from __future__ import annotations
+
+import logging
+import math
+from http import HTTPStatus
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+
+from featstore.errors import PhytobenchError
+from featstore.provenance import Json
+
+UNPROCESSABLE = 422
+"""By number: its name in `http.HTTPStatus` is another one from Python 3.13 on."""
+
+_log = logging.getLogger(__name__)
+
+
+class Refusal(PhytobenchError):
+    """A request that is not answered.
+
+    Parameters
+    ----------
+    expected, got, remedy
+        As everywhere.
+    status
+        HTTP status.
+    photograph
+        Which of the photographs is at fault, from 1 on; None for the request as a whole.
+    retry_after_s
+        When it may be worth to ask again; None for never.
+    """
+
+    def __init__(
+        self,
+        expected: str,
+        got: str,
+        remedy: str,
+        *,
+        status: int = UNPROCESSABLE,
+        photograph: int | None = None,
+        retry_after_s: float | None = None,
+    ) -> None:
+        super().__init__(expected, got, remedy)
+        self.status = status
+        self.photograph = photograph
+        self.retry_after_s = retry_after_s
+
+
+def error_response(error: PhytobenchError) -> JSONResponse:
+    """Write an error as JSON: expected, got, remedy and, where one is at fault, the photograph."""
+    content: dict[str, Json] = {"expected": error.expected, "got": error.got, "remedy": error.remedy}
+    headers: dict[str, str] = {}
+    status = UNPROCESSABLE
+    if isinstance(error, Refusal):
+        status = error.status
+        if error.photograph is not None:
+            content["photograph"] = error.photograph
+        if error.retry_after_s is not None:
+            headers["Retry-After"] = str(max(1, math.ceil(error.retry_after_s)))
+    return JSONResponse(content, status, headers)
+
+
+async def on_known_error(_request: Request, error: Exception) -> JSONResponse:
+    """Answer an error that a user can act on."""
+    assert isinstance(error, PhytobenchError)  # noqa: S101  # it is registered for these alone
+    return error_response(error)
+
+
+async def on_http_error(request: Request, error: Exception) -> JSONResponse:
+    """Answer a wrong address or method."""
+    assert isinstance(error, HTTPException)  # noqa: S101  # it is registered for these alone
+    got = f"{request.method} {request.url.path}: {HTTPStatus(error.status_code).phrase}"
+    response = error_response(Refusal("an address of this server", got, "See /docs.", status=error.status_code))
+    response.headers.update(error.headers or {})
+    return response
+
+
+async def on_unknown_error(request: Request, error: Exception) -> JSONResponse:
+    """Answer a defect of the program: the client hears that there is one, the log hears which."""
+    _log.error("%s %s", request.method, request.url.path, exc_info=error)
+    remedy = "It is in the log of the server; tell whoever runs it."
+    return error_response(Refusal("an answer", "a defect of the program", remedy, status=500))
