@@ -47,19 +47,31 @@ def _fused_again(folder: Path, card: RunCard, split: str) -> Answers:
         raise PredictionsError(f"a fusion of {split} predictions", got, "Fuse that split, or leave out this run.")
     named = details.get("members")
     paths = [_member_path(folder, member) for member in named] if isinstance(named, list) else []
-    weights = details.get("weights")
-    recipe = Recipe(
-        rule=str(details.get("rule")),
-        image_rule=_text_or_none(details.get("image_rule")),
-        weights=tuple(float(str(weight)) for weight in weights) if isinstance(weights, list) else (),
-        calibrate=str(details.get("calibrate", "none")),
-    )
+    recipe = recipe_of(card)
     fit = Fit.read(folder / RULE) if recipe.needs_learning else Fit()
     align_by, notes = str(details.get("align")), _taught_itself(card, recipe, split)
     if fit.temperatures:
         ready = fit.calibrated(align([Predictions.read(path) for path in paths], align_by))
         return Answers(card.model, ready, recipe, fit.rule, notes)
     return Answers(card.model, align([Predictions.open(path) for path in paths], align_by), recipe, fit.rule, notes)
+
+
+def recipe_of(card: RunCard) -> Recipe:
+    """How a fusion fuses, by its card.
+
+    Raises
+    ------
+    SettingsError
+        If there is no such way.
+    """
+    details = card.details
+    weights = details.get("weights")
+    return Recipe(
+        rule=str(details.get("rule")),
+        image_rule=_text_or_none(details.get("image_rule")),
+        weights=tuple(float(str(weight)) for weight in weights) if isinstance(weights, list) else (),
+        calibrate=str(details.get("calibrate", "none")),
+    )
 
 
 def _taught_itself(card: RunCard, recipe: Recipe, split: str) -> tuple[str, ...]:

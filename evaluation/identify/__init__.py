@@ -1,0 +1,1 @@
+"""Identification: photographs of one plant, seen by any runs, become ranked species."""

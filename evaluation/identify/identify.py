@@ -1,0 +1,191 @@
+"""The work of `evaluate identify`: the photographs of one plant go to every model, and their answers become one."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evaluation.identify.answer import Candidate, Doubt, Identification, Step, Taxon, Vote
+from evaluation.identify.contract import Identifier, Neighbour, Photograph
+from evaluation.identify.doubting import Threshold, doubt_of
+from evaluation.identify.fusing import Fusing, as_predictions
+from evaluation.identify.names import Names
+from evaluation.taxonomy.taxa import HIGHER, roll_up
+from featstore.errors import ImageError, SettingsError, listed
+
+TOP = 5
+N_NEIGHBOURS = 3
+N_ALONE = 3
+"""Species that are told of each photograph alone."""
+
+
+class UnreadableError(ImageError):
+    """None of the photographs of a plant can be used.
+
+    Parameters
+    ----------
+    failures
+        image_id and reason of each.
+    """
+
+    def __init__(self, failures: Mapping[str, str]) -> None:
+        self.failures = dict(failures)
+        reasons = [f"{image_id}: {reason}" for image_id, reason in failures.items()]
+        super().__init__(
+            "at least one photograph that can be read", f"none of {len(failures)} ({listed(reasons)})", "Name others."
+        )
+
+    def __reduce__(self) -> tuple[type[UnreadableError], tuple[dict[str, str]]]:  # type: ignore[override]  # its own arguments
+        """Travel between processes."""
+        return type(self), (self.failures,)
+
+
+def identify(
+    photographs: Sequence[Photograph],
+    identifiers: Sequence[Identifier],
+    *,
+    fusing: Fusing | None = None,
+    threshold: Threshold | None = None,
+    names: Names | None = None,
+    top: int = TOP,
+    n_neighbours: int = N_NEIGHBOURS,
+) -> Identification:
+    """Identify one plant by all its photographs and all models.
+
+    Parameters
+    ----------
+    photographs
+        Of one plant, at least one, each image_id once.
+    identifiers
+        Models that know the same classes, at least one.
+    fusing
+        How they are fused; None for the mean over all photographs and models.
+    threshold
+        From which probability on a plant is named; None where none is known.
+    names
+        Species, genus and family of the classes; None for what the species names tell.
+    top
+        How many species are ranked.
+    n_neighbours
+        How many similar photographs are looked for; 0 for none.
+
+    Raises
+    ------
+    UnreadableError
+        If no photograph can be used.
+    SettingsError
+        If there is no photograph or no model, or an image_id twice.
+    PredictionsError
+        If the models know different classes.
+    """
+    _require(photographs, identifiers)
+    started = time.perf_counter()
+    fusing, names = fusing or Fusing(), names or Names.of(identifiers)
+    usable, rows, failures = _ask(photographs, identifiers)
+    classes = identifiers[0].classes
+    told = _Told(usable, rows, identifiers, fusing)
+    ranked = partial(_ranking, classes=classes, names=names)
+    fused = told.of(range(len(usable)))
+    position = {one.image_id: place for place, one in enumerate(usable)}
+    votes = [
+        Vote(one.image_id, one.view, failure=failures[one.image_id])
+        if one.image_id in failures
+        else Vote(one.image_id, one.view, ranked(told.of([position[one.image_id]]), n_best=min(top, N_ALONE)))
+        for one in photographs
+    ]
+    steps = [Step(one.image_id, ranked(told.of(range(end)), n_best=top)) for end, one in enumerate(usable, 1)]
+    genus, family = (_taxon(fused, classes, names, rank) for rank in HIGHER)
+    return Identification(
+        ranking=ranked(fused, n_best=top),
+        doubt=doubt_of(float(fused.max()), threshold),
+        genus=genus,
+        family=family,
+        photographs=tuple(votes),
+        build_up=tuple(steps),
+        neighbours=_neighbours(usable, identifiers, n_neighbours),
+        models=tuple(one.model for one in identifiers),
+        rule=fusing.name,
+        seconds=round(time.perf_counter() - started, 3),
+        species=names.species,
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _Told:
+    """What every model says of every photograph that can be used."""
+
+    photographs: Sequence[Photograph]
+    rows: Sequence[NDArray[np.float32]]
+    identifiers: Sequence[Identifier]
+    fusing: Fusing
+
+    def of(self, places: Sequence[int]) -> NDArray[np.float64]:
+        """(k,) fused over some of the photographs."""
+        some = [self.photographs[place] for place in places]
+        pairs = zip(self.identifiers, self.rows, strict=True)
+        return self.fusing.fuse([as_predictions(one, some, rows[list(places)]) for one, rows in pairs])
+
+
+def _require(photographs: Sequence[Photograph], identifiers: Sequence[Identifier]) -> None:
+    if not photographs or not identifiers:
+        got = f"{len(photographs)} photographs and {len(identifiers)} models"
+        raise SettingsError("at least one photograph and one model", got, "Name some.")
+    ids = [one.image_id for one in photographs]
+    twice = sorted({one for one in ids if ids.count(one) > 1})
+    if twice:
+        raise SettingsError("every photograph once", f"{listed(twice)} several times", "Name each once.")
+
+
+def _ask(
+    photographs: Sequence[Photograph], identifiers: Sequence[Identifier]
+) -> tuple[list[Photograph], list[NDArray[np.float32]], dict[str, str]]:
+    """The photographs that every model could use, what each says of them, and why the others could not be used."""
+    rows, failures = [], {}
+    for one in identifiers:
+        probability, failed = one.probabilities(photographs)
+        rows.append(probability)
+        failures |= failed
+    usable = [place for place, one in enumerate(photographs) if one.image_id not in failures]
+    if not usable:
+        raise UnreadableError(failures)
+    return [photographs[place] for place in usable], [probability[usable] for probability in rows], failures
+
+
+def _ranking(
+    probability: NDArray[np.float64], *, classes: NDArray[np.str_], names: Names, n_best: int
+) -> tuple[Candidate, ...]:
+    best = np.argsort(-probability, kind="stable")[:n_best].tolist()
+    return tuple(
+        Candidate(
+            class_id=class_id,
+            species=names.species.get(class_id, ""),
+            probability=float(probability[place]),
+            genus=names.taxonomy.taxon["genus"].get(class_id, ""),
+            family=names.taxonomy.taxon["family"].get(class_id, ""),
+        )
+        for place in best
+        for class_id in [str(classes[place])]
+    )
+
+
+def _taxon(probability: NDArray[np.float64], classes: NDArray[np.str_], names: Names, rank: str) -> Taxon | None:
+    taxa = roll_up(probability[np.newaxis], classes, names.taxonomy, rank)
+    best = int(taxa.best[0])
+    return Taxon(str(taxa.name[best]), float(taxa.probability[0, best])) if taxa.name[best] else None
+
+
+def _neighbours(
+    photographs: Sequence[Photograph], identifiers: Sequence[Identifier], n_neighbours: int
+) -> dict[str, list[Neighbour]]:
+    """Those that the first model with any tells."""
+    if n_neighbours > 0:
+        for one in identifiers:
+            found = one.nearest(photographs, n_neighbours)
+            if found:
+                return found
+    return {}

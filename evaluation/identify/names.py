@@ -1,0 +1,71 @@
+"""Names of the classes: species by the models, genus and family by the papers of the data set."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from evaluation.identify.contract import Identifier
+from evaluation.taxonomy.taxa import Taxonomy
+from featstore.errors import DatasetError
+
+_BINOMIAL = re.compile(r"(?:[×x]\s*)?([A-ZÀ-Þ][\w-]+)\s+(?:[×x]\s*)?[a-zß-ÿ][\w.-]*")
+"""A genus in capitals, and an epithet in small letters: "Acer campestre L.", "Platanus × hispanica"."""
+
+
+@dataclass(frozen=True)
+class Names:
+    """What classes are called.
+
+    Attributes
+    ----------
+    species
+        Class id -> species name, "" where it is unknown.
+    taxonomy
+        Their genera and families.
+    """
+
+    species: Mapping[str, str]
+    taxonomy: Taxonomy
+
+    @classmethod
+    def of(cls, identifiers: Sequence[Identifier], papers: str | None = None) -> Names:
+        """Collect what models and, if they are named, the papers of a store or data set tell.
+
+        A genus that no papers tell is read off a Latin species name.
+
+        Raises
+        ------
+        DatasetError, StoreError
+            If the papers cannot be read.
+        """
+        species: dict[str, str] = {}
+        for one in identifiers:
+            species |= {class_id: name for class_id, name in one.species.items() if name or class_id not in species}
+        told = _told_by(papers) if papers else {}
+        genus = {class_id: found for class_id, name in species.items() if (found := genus_of(name))}
+        taxon = {"genus": {**genus, **told.get("genus", {})}, "family": dict(told.get("family", {}))}
+        return cls(MappingProxyType(species), Taxonomy(taxon))
+
+
+def genus_of(species: str) -> str:
+    """Genus that a species name begins with, "" for a name that is not Latin.
+
+    >>> genus_of("Acer campestre L."), genus_of("× Cuprocyparis leylandii"), genus_of("garden rose")
+    ('Acer', 'Cuprocyparis', '')
+    """
+    found = _BINOMIAL.match(species.strip())
+    return found.group(1) if found else ""
+
+
+def _told_by(papers: str) -> Mapping[str, Mapping[str, str]]:
+    from evaluation.papers import read_papers
+
+    frame = read_papers(papers)
+    try:
+        return Taxonomy.from_papers(frame).taxon
+    except DatasetError:
+        # Most data sets of one's own name no families.
+        return {}
