@@ -38,7 +38,7 @@ def check_content(path: Path, position: int, max_pixels: int) -> None:
         422 for an empty or damaged file, 415 for another type, 413 for too many pixels.
     """
     if path.stat().st_size == 0:
-        raise Refusal("a photograph", f"an empty file: {path.name}", "Choose it again.", photograph=position)
+        raise Refusal("a photograph", f"an empty file: {path.name}", "Choose it again.", photographs=[position])
     try:
         # Pillow warns of odd EXIF entries; only the header matters here.
         with warnings.catch_warnings(action="ignore"), Image.open(path, formats=FORMATS) as image:
@@ -49,19 +49,19 @@ def check_content(path: Path, position: int, max_pixels: int) -> None:
             f"{_kind(path)}: {path.name}",
             "Choose photographs; save other formats as JPEG.",
             status=HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
-            photograph=position,
+            photographs=[position],
         ) from error
     except Exception as error:
         # On damaged bytes Pillow's readers raise almost anything.
         got = f"a damaged one: {path.name}"
-        raise Refusal("a whole photograph", got, "Copy it again.", photograph=position) from error
+        raise Refusal("a whole photograph", got, "Copy it again.", photographs=[position]) from error
     if width * height > max_pixels:
         raise Refusal(
             f"at most {max_pixels / MB:.0f} megapixels",
             f"{width} x {height} px: {path.name}",
             "Save it smaller; 1024 px suffice.",
             status=HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-            photograph=position,
+            photographs=[position],
         )
 
 

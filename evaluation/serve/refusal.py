@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import logging
 import math
+from collections.abc import Sequence
 from http import HTTPStatus
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, Response
 
 from featstore.errors import PhytobenchError
 from featstore.provenance import Json
 
 UNPROCESSABLE = 422
 """By number: its name in `http.HTTPStatus` is another one from Python 3.13 on."""
+
+CLIENT_GONE = 499
+"""As web servers log it."""
 
 _log = logging.getLogger(__name__)
 
@@ -28,8 +32,8 @@ class Refusal(PhytobenchError):
         As everywhere.
     status
         HTTP status.
-    photograph
-        Which of the photographs is at fault, from 1 on; None for the request as a whole.
+    photographs
+        Which of the photographs are at fault, from 1 on; none for the request as a whole.
     retry_after_s
         When it may be worth to ask again; None for never.
     """
@@ -41,33 +45,37 @@ class Refusal(PhytobenchError):
         remedy: str,
         *,
         status: int = UNPROCESSABLE,
-        photograph: int | None = None,
+        photographs: Sequence[int] = (),
         retry_after_s: float | None = None,
     ) -> None:
         super().__init__(expected, got, remedy)
         self.status = status
-        self.photograph = photograph
+        self.photographs = tuple(photographs)
         self.retry_after_s = retry_after_s
 
 
-def error_response(error: PhytobenchError) -> JSONResponse:
-    """Write an error as JSON: expected, got, remedy and, where one is at fault, the photograph."""
-    content: dict[str, Json] = {"expected": error.expected, "got": error.got, "remedy": error.remedy}
-    headers: dict[str, str] = {}
-    status = UNPROCESSABLE
-    if isinstance(error, Refusal):
-        status = error.status
-        if error.photograph is not None:
-            content["photograph"] = error.photograph
-        if error.retry_after_s is not None:
-            headers["Retry-After"] = str(max(1, math.ceil(error.retry_after_s)))
-    return JSONResponse(content, status, headers)
+def error_response(error: Refusal) -> JSONResponse:
+    """Write an error as JSON: expected, got, remedy, and the numbers of the photographs that are at fault."""
+    content: dict[str, Json] = {
+        "expected": error.expected,
+        "got": error.got,
+        "remedy": error.remedy,
+        "photographs": list(error.photographs),
+    }
+    wait = error.retry_after_s
+    headers = {} if wait is None else {"Retry-After": str(max(1, math.ceil(wait)))}
+    return JSONResponse(content, error.status, headers)
 
 
-async def on_known_error(_request: Request, error: Exception) -> JSONResponse:
-    """Answer an error that a user can act on."""
-    assert isinstance(error, PhytobenchError)  # noqa: S101  # it is registered for these alone
+async def on_refusal(_request: Request, error: Exception) -> JSONResponse:
+    """Answer what the client can mend."""
+    assert isinstance(error, Refusal)  # noqa: S101  # it is registered for these alone
     return error_response(error)
+
+
+async def on_departure(_request: Request, _error: Exception) -> Response:
+    """End a request whose client has gone; nobody reads this."""
+    return Response(status_code=CLIENT_GONE)
 
 
 async def on_http_error(request: Request, error: Exception) -> JSONResponse:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 from http import HTTPStatus
 from pathlib import Path
@@ -82,13 +82,13 @@ async def _linger(stream: AsyncIterator[bytes]) -> None:
                 pass
 
 
-def _too_large(what: str, limit: int, got: str, photograph: int | None = None) -> Refusal:
+def _too_large(what: str, limit: int, got: str, photographs: Sequence[int] = ()) -> Refusal:
     return Refusal(
         f"at most {limit / MB:g} MB for {what}",
         got,
         "Save photographs smaller; 1024 px suffice.",
         status=HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-        photograph=photograph,
+        photographs=photographs,
     )
 
 
@@ -184,7 +184,7 @@ class _Form:
         self._n_file_bytes += end - start
         if self._n_file_bytes > self._limits.file_bytes:
             name = self._paths[-1].name
-            raise _too_large("one photograph", self._limits.file_bytes, f"more: {name}", len(self._paths))
+            raise _too_large("one photograph", self._limits.file_bytes, f"more: {name}", [len(self._paths)])
         self._file.write(data[start:end])
 
     def _end_part(self) -> None:
