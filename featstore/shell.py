@@ -162,6 +162,11 @@ def _bar_class() -> type[tqdm[object]]:
     return Lines
 
 
+def print_line(text: str) -> None:
+    """Print one line of a result to standard output."""
+    print(text)
+
+
 def print_json(content: Mapping[str, Json]) -> None:
     """Print one JSON document to standard output."""
     print(json.dumps(content, indent=2, ensure_ascii=False))

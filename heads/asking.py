@@ -84,7 +84,7 @@ def ask(run: Path, store: Store, out: Path, *, unseen: bool = False, image_ids: 
     require_no_run(out)
     if card.kind != "head":
         raise PredictionsError("a run of `heads compare`", f"{card.kind} in {run}", "Ask it by its own command.")
-    _require_same_features(card, store)
+    require_same_features(card, store)
     table = load_table(store, card.backbones, image_ids=image_ids)
     if unseen:
         split = read_split(run.parent / "split.csv").frame
@@ -143,7 +143,8 @@ def scores_of(run: Path) -> list[Score]:
     return [score for path in paths for score in score_predictions(Predictions.read(path))]
 
 
-def _require_same_features(card: RunCard, store: Store) -> None:
+def require_same_features(card: RunCard, store: Store) -> None:
+    """Refuse a store whose features are not those that a run learnt from, with a `StoreError` that says how."""
     fingerprint = cast("dict[str, Json]", card.details.get("fingerprint") or {})
     made = cast("dict[str, dict[str, Json]]", fingerprint.get("identities") or {})
     for backbone in card.backbones:

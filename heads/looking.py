@@ -1,26 +1,278 @@
-"""Looking: photographs outside of a store become features as the store's own did, and find the most alike in it."""
+"""Looking: photographs that are in no store become features as a store's own did, and find the most alike in it."""
 
 from __future__ import annotations
 
-import os
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from evaluation.identify.contract import OPEN_VIEW, Neighbour, Photograph
 from evaluation.identify.opening import store_beside
-from evaluation.report.neighbours import nearest_rows
-from featstore.backbones import ENGINES, Network, weights_source
-from featstore.build.prepare import Job, Prepared, prepare
+from evaluation.report.neighbours import nearest_rows, unit_rows
+from evaluation.runs import RunCard
+from featstore.backbones import Network, Pooling, check_engine, weights_source
+from featstore.build.prepare import Job, prepare
 from featstore.build.specs import NetworkSpec, load_network
-from featstore.errors import PhytobenchError, SettingsError, StoreError, WeightsError
-from featstore.roi import Recipe
+from featstore.errors import SettingsError, SplitError, StoreError, WeightsError
+from featstore.images import stamp
+from featstore.roi import Recipe, ViewRecipe
 from featstore.splits import read_split
 from featstore.store import Store
 from featstore.store.identity import Identity
 from featstore.table import LazyTable, open_table
+
+N_REMEMBERED = 256
+"""Photographs whose rows are kept, so that votes and similar photographs ask a network once."""
+_N_CROPS = 64
+_N_THREADS = 4
+SPLIT_FILE = "split.csv"
+Look = Callable[[Path, str], NDArray[np.float32]]
+"""(file, view) -> (d,) what a network says of it; raises `UnusableError` for a file that cannot be used."""
+
+
+class UnusableError(Exception):
+    """A photograph cannot be used; the text says why."""
+
+
+class Rows:
+    """What a network says of photographs, a row each; the last ones are remembered."""
+
+    def __init__(self, look: Look, width: int) -> None:
+        self._width = width
+        # A file that is replaced has another size or time. Errors are not remembered.
+        self._look = lru_cache(N_REMEMBERED)(lambda path, view, _stamp: look(path, view))
+
+    def of(self, photographs: Sequence[Photograph]) -> tuple[NDArray[np.float32], dict[str, str]]:
+        """(n, d) in the order of the photographs, NaN for those that failed; image_id and reason of these."""
+        rows = np.full((len(photographs), self._width), np.nan, dtype=np.float32)
+        failures: dict[str, str] = {}
+
+        def fill(place: int, one: Photograph) -> None:
+            try:
+                rows[place] = self._look(one.path, one.view, stamp(one.path))
+            except UnusableError as error:
+                failures[one.image_id] = str(error)
+
+        with ThreadPoolExecutor(_N_THREADS) as threads:
+            for _ in threads.map(fill, range(len(photographs)), photographs):
+                pass
+        return rows, failures
+
+
+def crop(path: Path, recipe: ViewRecipe, side_px: int) -> NDArray[np.uint8]:
+    """Cut and resize a photograph as `featstore build` does, (side, side, 3) RGB uint8.
+
+    Raises
+    ------
+    UnusableError
+        If it cannot be read.
+    """
+    return _crop(path, stamp(path), recipe, side_px)
+
+
+@lru_cache(_N_CROPS)
+def _crop(path: Path, _stamp: tuple[int, int], recipe: ViewRecipe, side_px: int) -> NDArray[np.uint8]:
+    prepared = prepare(Job("", path, recipe, (side_px,)))
+    if prepared.failed:
+        raise UnusableError(prepared.reason)
+    return prepared.crops[side_px]
+
+
+@dataclass(frozen=True, eq=False)
+class Sight:
+    """The eyes of a run: the networks and recipes that made its features, and the store that these are in.
+
+    Attributes
+    ----------
+    store, backbones
+        Where its features are, and under which names.
+    networks, recipes
+        By name of features.
+    root
+        Folder that the paths of the store's photographs start from.
+    taught
+        image_ids of the photographs that similar ones are looked for among.
+    """
+
+    store: Store
+    backbones: tuple[str, ...]
+    networks: Mapping[str, Network]
+    recipes: Mapping[str, Recipe]
+    root: Path
+    taught: frozenset[str]
+
+    @cached_property
+    def rows(self) -> Rows:
+        """Features of photographs, the networks side by side."""
+        return Rows(self._look, sum(network.dimension for network in self.networks.values()))
+
+    def nearest(self, photographs: Sequence[Photograph], n_neighbours: int) -> dict[str, list[Neighbour]]:
+        """The photographs learnt from whose features stand at the smallest angle, within each one's view.
+
+        An open view, or one of which nothing was learnt, is looked for in all views.
+        """
+        if not self.taught:
+            return {}
+        features, failures = self.rows.of(photographs)
+        found = {}
+        for place, one in enumerate(photographs):
+            if one.image_id not in failures:
+                table = self._table(one.view) or self._table(OPEN_VIEW)
+                if table is not None:
+                    found[one.image_id] = self._nearest(features[place], table, n_neighbours)
+        return found
+
+    def _nearest(self, row: NDArray[np.float32], table: LazyTable, n_neighbours: int) -> list[Neighbour]:
+        cosine, place = nearest_rows(unit_rows(row[np.newaxis]), table, n_neighbours)
+        papers = table.papers.iloc[place[0]]
+        pairs = zip(papers["image_id"], papers["class_id"], papers["path"], cosine[0].tolist(), strict=True)
+        return [Neighbour(str(key), str(label), value, str(self.root / path)) for key, label, path, value in pairs]
+
+    @cached_property
+    def _tables(self) -> dict[str, LazyTable | None]:
+        return {}
+
+    def _table(self, view: str) -> LazyTable | None:
+        """Photographs learnt from of a view, all of them for an open one; None where there are none."""
+        if view not in self._tables:
+            try:
+                found = open_table(
+                    self.store, self.backbones, views=None if view == OPEN_VIEW else view, image_ids=self.taught
+                )
+            except StoreError:
+                found = None
+            self._tables[view] = found
+        return self._tables[view]
+
+    def _look(self, path: Path, view: str) -> NDArray[np.float32]:
+        blocks = []
+        for name in self.backbones:
+            network = self.networks[name]
+            pixels = crop(path, self.recipes[name].of(view), network.side_px)
+            with _ONE_AT_A_TIME:
+                blocks.append(network.features(pixels[np.newaxis])[0])
+        return np.concatenate(blocks)
+
+
+_ONE_AT_A_TIME = threading.Lock()
+"""A network takes all processors; two at once would only take twice the memory."""
+
+
+def open_store(run: Path, location: str | None) -> Store:
+    """Open the store that a run learnt from: the one that is named, or that the comparison beside the run names.
+
+    Raises
+    ------
+    StoreError
+        If it is not known, not there or damaged.
+    """
+    found = location or store_beside(run)
+    remedy = "Name it where it is now: --store STORE."
+    if found is None:
+        raise StoreError(f"the feature store that {run} learnt from", "no word of it beside the run", remedy)
+    try:
+        return Store.open(found)
+    except StoreError as error:
+        if location is not None:
+            raise
+        raise StoreError(f"the feature store that {run} learnt from", f"{error.got} ({found})", remedy) from error
+
+
+def open_sight(
+    run: Path, card: RunCard, store: Store, names: Sequence[str], *, photos: Path | None, weights: str | None
+) -> Sight:
+    """Load the networks behind some features of a store.
+
+    Parameters
+    ----------
+    run, card
+        Whose split and classes tell which photographs could have taught.
+    names
+        Of the features.
+    photos, weights
+        Where they are now; None for where the store was built from.
+
+    Raises
+    ------
+    StoreError
+        If features were imported, or photographs are cut differently by now.
+    WeightsError
+        If the weights are gone, or others.
+    """
+    networks = {name: _network(store.identity(name), name, weights) for name in names}
+    recipes = {name: recipe_as_made(store, name) for name in names}
+    return Sight(store, tuple(names), networks, recipes, photos or store.root, _taught(run, card, store))
+
+
+def recipe_as_made(store: Store, name: str) -> Recipe:
+    """The recipe behind a name of features.
+
+    Raises
+    ------
+    StoreError
+        If this version cuts differently than the store was cut.
+    """
+    column = store.column(name)
+    for view, number in column.current.items():
+        made, now = store.identities[number].roi, column.recipe.of(view).identity
+        if made != now:
+            raise StoreError(
+                f"a store cut by {now} ({view})",
+                f"{made} in {store.location}",
+                "Run featstore build --replace: this version of phytobench cuts differently.",
+            )
+    return column.recipe
+
+
+def _network(identity: Identity, name: str, weights: str | None) -> Network:
+    if identity.foreign:
+        raise StoreError(
+            "features of a network that this program can build",
+            f"{name}, which was imported",
+            "Ask another run; imported features can be compared only.",
+        )
+    named = identity.weights if weights is None else weights
+    try:
+        spec = NetworkSpec(
+            name=name,
+            backbone=identity.backbone,
+            weights=named,
+            side_px=identity.side_px,
+            pooling=cast("Pooling", identity.pooling),
+            engine=_engine(identity),
+            batch_size=1,  # A batch is padded, and most plants have one or two photographs.
+            weights_source=weights_source(identity.backbone, named, identity.side_px) or "",
+            weights_sha256=identity.weights_sha256,
+        )
+        return load_network(spec)
+    except WeightsError as error:
+        remedy = "Name them where they are now: --weights FILE|FOLDER."
+        raise WeightsError(error.expected, error.got, remedy) from error
+
+
+def _engine(identity: Identity) -> str:
+    """The engine that made the features, else Keras: both agree to the precision of float32."""
+    engine = identity.engine.partition("-")[0]
+    try:
+        check_engine(engine)
+    except SettingsError:
+        return "keras"
+    return engine
+
+
+def _taught(run: Path, card: RunCard, store: Store) -> frozenset[str]:
+    """image_ids of the run's classes that the split beside it does not keep for test; none where there is no split."""
+    try:
+        split = read_split(run.parent / SPLIT_FILE).frame
+    except (OSError, SplitError):
+        return frozenset()
+    papers = store.catalog
+    known = papers.loc[papers["class_id"].isin(list(card.classes)), "image_id"]
+    return frozenset(known) & frozenset(split.loc[split["split"] != "test", "image_id"])

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from evaluation.cli.fusing import fuse
 from evaluation.cli.gain import article, gain
+from evaluation.cli.identifying import identify
 from evaluation.cli.official import check_run, score, write_run
 from evaluation.cli.prior import prior
 from evaluation.cli.reporting import report
@@ -15,7 +16,7 @@ from evaluation.cli.unknown import unknown
 from featstore import shell
 
 app = shell.new_app("Fuse the predictions of several images and models, and score them per observation.")
-for command in (fuse, article, gain, slices, score, check_run, write_run, unknown, prior, taxonomy, report):
+for command in (fuse, article, gain, slices, score, check_run, write_run, unknown, prior, taxonomy, report, identify):
     app.command()(command)
 
 

@@ -60,7 +60,7 @@ class Fusing:
     def fuse(self, members: Sequence[Predictions]) -> NDArray[np.float64]:
         """Fuse what every model says of the same photographs of one plant, (k,), sum 1."""
         aligned = align(members)
-        return fuse(self.fit.calibrated(aligned), self.recipe, self.fit.rule).probability[0]
+        return np.asarray(fuse(self.fit.calibrated(aligned), self.recipe, self.fit.rule).probability[0])
 
 
 def as_predictions(
@@ -99,4 +99,3 @@ def require_same_classes(identifiers: Sequence[Identifier]) -> None:
         align(told)
     except PredictionsError as error:
         raise PredictionsError(error.expected, error.got, "Ask models of one comparison together.") from error
-

@@ -10,7 +10,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.identify.answer import Candidate, Doubt, Identification, Step, Taxon, Vote
+from evaluation.identify.answer import Candidate, Identification, Step, Taxon, Vote
 from evaluation.identify.contract import Identifier, Neighbour, Photograph
 from evaluation.identify.doubting import Threshold, doubt_of
 from evaluation.identify.fusing import Fusing, as_predictions
@@ -22,6 +22,8 @@ TOP = 5
 N_NEIGHBOURS = 3
 N_ALONE = 3
 """Species that are told of each photograph alone."""
+
+NONE_ALIKE = "No similar photographs: store, split or weights of what the models learnt from are not at hand."
 
 
 class UnreadableError(ImageError):
@@ -99,6 +101,7 @@ def identify(
         for one in photographs
     ]
     steps = [Step(one.image_id, ranked(told.of(range(end)), n_best=top)) for end, one in enumerate(usable, 1)]
+    neighbours = _neighbours(usable, identifiers, n_neighbours)
     genus, family = (_taxon(fused, classes, names, rank) for rank in HIGHER)
     return Identification(
         ranking=ranked(fused, n_best=top),
@@ -107,9 +110,10 @@ def identify(
         family=family,
         photographs=tuple(votes),
         build_up=tuple(steps),
-        neighbours=_neighbours(usable, identifiers, n_neighbours),
+        neighbours=neighbours,
         models=tuple(one.model for one in identifiers),
         rule=fusing.name,
+        remarks=() if neighbours or n_neighbours < 1 else (NONE_ALIKE,),
         seconds=round(time.perf_counter() - started, 3),
         species=names.species,
     )
@@ -145,7 +149,8 @@ def _ask(
     photographs: Sequence[Photograph], identifiers: Sequence[Identifier]
 ) -> tuple[list[Photograph], list[NDArray[np.float32]], dict[str, str]]:
     """The photographs that every model could use, what each says of them, and why the others could not be used."""
-    rows, failures = [], {}
+    rows: list[NDArray[np.float32]] = []
+    failures: dict[str, str] = {}
     for one in identifiers:
         probability, failed = one.probabilities(photographs)
         rows.append(probability)

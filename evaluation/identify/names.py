@@ -11,8 +11,8 @@ from evaluation.identify.contract import Identifier
 from evaluation.taxonomy.taxa import Taxonomy
 from featstore.errors import DatasetError
 
-_BINOMIAL = re.compile(r"(?:[×x]\s*)?([A-ZÀ-Þ][\w-]+)\s+(?:[×x]\s*)?[a-zß-ÿ][\w.-]*")
-"""A genus in capitals, and an epithet in small letters: "Acer campestre L.", "Platanus × hispanica"."""
+_BINOMIAL = re.compile(r"(?:[\u00d7x]\s*)?([A-ZÀ-Þ][\w-]+)\s+(?:[\u00d7x]\s*)?[a-zß-ÿ][\w.-]*")
+"""A genus in capitals, and an epithet in small letters: "Acer campestre L.", "Platanus x hispanica"."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Names:
 def genus_of(species: str) -> str:
     """Genus that a species name begins with, "" for a name that is not Latin.
 
-    >>> genus_of("Acer campestre L."), genus_of("× Cuprocyparis leylandii"), genus_of("garden rose")
+    >>> genus_of("Acer campestre L."), genus_of("x Cuprocyparis leylandii"), genus_of("garden rose")
     ('Acer', 'Cuprocyparis', '')
     """
     found = _BINOMIAL.match(species.strip())

@@ -77,7 +77,7 @@ def _within_view(
     except StoreError:
         # No photograph of this view has features: nothing to compare.
         return {}
-    cosine, place = nearest_rows(_unit(asking.load().features), table, n_neighbours)
+    cosine, place = nearest_rows(unit_rows(asking.load().features), table, n_neighbours)
     ids, classes = table.papers["image_id"].to_numpy(), table.papers["class_id"].to_numpy()
     return {
         str(image_id): [
@@ -109,7 +109,7 @@ def nearest_rows(
     place = np.empty((len(queries), 0), dtype=np.intp)
     start = 0
     for batch in table.batches(ROWS_AT_ONCE):
-        cosine = np.concatenate([best, queries @ _unit(batch.features).T], axis=1)
+        cosine = np.concatenate([best, queries @ unit_rows(batch.features).T], axis=1)
         own = np.broadcast_to(np.arange(start, start + len(batch)), (len(queries), len(batch)))
         at = np.concatenate([place, own], axis=1)
         order = np.argsort(-cosine, axis=1, kind="stable")[:, :n_nearest]
@@ -118,7 +118,8 @@ def nearest_rows(
     return best, place
 
 
-def _unit(features: NDArray[np.float32]) -> NDArray[np.float32]:
+def unit_rows(features: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Rows (n, d) at length 1."""
     length = np.linalg.norm(features, axis=1, keepdims=True)
     # A row of zeros looks like nothing: cosine 0 to everything.
     unit: NDArray[np.float32] = features / np.maximum(length, np.finfo(np.float32).tiny)
