@@ -92,9 +92,7 @@ def serve(
     with listen(host, port) as listener:
         if keep is not None:
             keep.mkdir(parents=True, exist_ok=True)
-        panel = open_panel(
-            model, rule=rule, places=Places(store, photos, weights), threshold=threshold, papers=papers
-        )
+        panel = open_panel(model, rule=rule, places=Places(store, photos, weights), threshold=threshold, papers=papers)
         for remark in panel.remarks:
             shell.say(f"note: {remark}")
         settings = ServeSettings(limits, Asking(top, neighbours), keep, tuple(allow_host or ()))

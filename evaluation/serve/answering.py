@@ -13,7 +13,7 @@ from evaluation.identify.contract import Photograph
 from evaluation.identify.identify import UnreadableError
 from evaluation.identify.opening import Panel
 from evaluation.serve.gallery import Gallery
-from evaluation.serve.refusal import Refusal
+from evaluation.serve.refusal import RefusedError
 from featstore.provenance import Json
 
 PHOTOGRAPHS = "/api/photographs"
@@ -78,7 +78,7 @@ class Asking:
 def answerer(panel: Panel, gallery: Gallery, asking: Asking) -> Callable[[Sequence[Photograph]], dict[str, Json]]:
     """A function that answers for the photographs of one plant.
 
-    It raises a `Refusal` where none can be used.
+    It raises a `RefusedError` where none can be used.
     """
 
     def answer(photographs: Sequence[Photograph]) -> dict[str, Json]:
@@ -86,7 +86,7 @@ def answerer(panel: Panel, gallery: Gallery, asking: Asking) -> Callable[[Sequen
             found = panel.identify(photographs, top=asking.top, n_neighbours=asking.n_neighbours)
         except UnreadableError as error:
             numbers = range(1, len(photographs) + 1)
-            raise Refusal(error.expected, error.got, error.remedy, photographs=numbers) from error
+            raise RefusedError(error.expected, error.got, error.remedy, photographs=numbers) from error
         gallery.remember(one for some in found.neighbours.values() for one in some)
         # What is doubtful about the models has been told where the server was started, with its paths.
         own = tuple(text for text in found.remarks if text not in panel.remarks)

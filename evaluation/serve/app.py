@@ -30,7 +30,7 @@ from evaluation.serve.guard import Guard
 from evaluation.serve.keeping import keep_plant
 from evaluation.serve.limits import Limits
 from evaluation.serve.pages import add_pages
-from evaluation.serve.refusal import Refusal
+from evaluation.serve.refusal import RefusedError
 from evaluation.serve.upload import FILES, VIEW_FIELD, receive_photographs
 from featstore.catalog import VIEWS
 from featstore.errors import ImageError
@@ -129,7 +129,7 @@ def make_app(panel: Panel, settings: ServeSettings) -> FastAPI:
 
 
 _HANDLERS = {
-    Refusal: refusal.on_refusal,
+    RefusedError: refusal.on_refusal,
     ClientDisconnect: refusal.on_departure,
     HTTPException: refusal.on_http_error,
     Exception: refusal.on_unknown_error,
@@ -169,12 +169,12 @@ def _check(photographs: Sequence[Photograph], max_pixels: int) -> None:
         check_content(photograph.path, position, max_pixels)
 
 
-def _too_slow(timeout_s: float, *, receiving: bool) -> Refusal:
+def _too_slow(timeout_s: float, *, receiving: bool) -> RefusedError:
     if receiving:
         remedy = "Send smaller photographs, or over a faster line."
         status = HTTPStatus.REQUEST_TIMEOUT
-        return Refusal(f"an upload within {timeout_s:g} s", "a slower one", remedy, status=status)
-    return Refusal(
+        return RefusedError(f"an upload within {timeout_s:g} s", "a slower one", remedy, status=status)
+    return RefusedError(
         f"an answer within {timeout_s:g} s",
         "none: too many others ask, or the model is slow",
         "Ask again with fewer photographs, or later.",
@@ -235,5 +235,5 @@ def _add_gallery(app: FastAPI, gallery: Gallery) -> None:
         if copy is None:
             got = f"{image_id[:100]!r}"
             remedy = "Take an image_id out of `neighbours`; its file may be gone."
-            raise Refusal("a photograph that an answer has named", got, remedy, status=HTTPStatus.NOT_FOUND)
+            raise RefusedError("a photograph that an answer has named", got, remedy, status=HTTPStatus.NOT_FOUND)
         return Response(copy, media_type="image/jpeg", headers={"Cache-Control": "private, max-age=3600"})

@@ -9,7 +9,7 @@ from pathlib import Path
 from PIL import Image, UnidentifiedImageError
 
 from evaluation.serve.limits import MB
-from evaluation.serve.refusal import Refusal
+from evaluation.serve.refusal import RefusedError
 
 FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF")
 """What is opened; Pillow knows forty more, and each reader is one more door."""
@@ -34,17 +34,17 @@ def check_content(path: Path, position: int, max_pixels: int) -> None:
 
     Raises
     ------
-    Refusal
+    RefusedError
         422 for an empty or damaged file, 415 for another type, 413 for too many pixels.
     """
     if path.stat().st_size == 0:
-        raise Refusal("a photograph", f"an empty file: {path.name}", "Choose it again.", photographs=[position])
+        raise RefusedError("a photograph", f"an empty file: {path.name}", "Choose it again.", photographs=[position])
     try:
         # Pillow warns of odd EXIF entries; only the header matters here.
         with warnings.catch_warnings(action="ignore"), Image.open(path, formats=FORMATS) as image:
             width, height = image.size
     except UnidentifiedImageError as error:
-        raise Refusal(
+        raise RefusedError(
             f"a photograph ({', '.join(FORMATS)})",
             f"{_kind(path)}: {path.name}",
             "Choose photographs; save other formats as JPEG.",
@@ -54,9 +54,9 @@ def check_content(path: Path, position: int, max_pixels: int) -> None:
     except Exception as error:
         # On damaged bytes Pillow's readers raise almost anything.
         got = f"a damaged one: {path.name}"
-        raise Refusal("a whole photograph", got, "Copy it again.", photographs=[position]) from error
+        raise RefusedError("a whole photograph", got, "Copy it again.", photographs=[position]) from error
     if width * height > max_pixels:
-        raise Refusal(
+        raise RefusedError(
             f"at most {max_pixels / MB:.0f} megapixels",
             f"{width} x {height} px: {path.name}",
             "Save it smaller; 1024 px suffice.",

@@ -8,11 +8,11 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from http import HTTPStatus
 from time import perf_counter
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from starlette.requests import ClientDisconnect, Request
 
-from evaluation.serve.refusal import Refusal
+from evaluation.serve.refusal import RefusedError
 
 T = TypeVar("T")
 
@@ -45,11 +45,11 @@ class Desk:
 
         Raises
         ------
-        Refusal
+        RefusedError
             503 with the time to come back, if there is none.
         """
         if self._n_inside > self._n_waiting:
-            raise Refusal(
+            raise RefusedError(
                 f"at most {self._n_waiting} requests waiting",
                 "one more",
                 "Ask again later; Retry-After says when.",
@@ -73,8 +73,9 @@ class Desk:
         done = asyncio.get_running_loop().run_in_executor(self._thread, self._timed, work)
         # The request has been read to its end: what comes next is that the client has gone.
         gone = asyncio.ensure_future(request.receive())
+        either: set[asyncio.Future[Any]] = {done, gone}
         try:
-            await asyncio.wait({done, gone}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
             if not done.done():
                 raise ClientDisconnect
             return done.result()

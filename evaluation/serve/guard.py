@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from evaluation.serve.refusal import Refusal, error_response
+from evaluation.serve.refusal import RefusedError, error_response
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; connect-src 'self'; "
@@ -63,17 +63,17 @@ class Guard:
         refusal = self._refusal(Headers(scope=scope))
         await (error_response(refusal) if refusal else self._app)(scope, receive, send_guarded)
 
-    def _refusal(self, headers: Headers) -> Refusal | None:
+    def _refusal(self, headers: Headers) -> RefusedError | None:
         host = headers.get("host", "")
         if not self._is_ours(host):
             remedy = "Use its address in numbers, or start it with --allow-host NAME."
             got = f"a request to {host[:100]!r}"
-            return Refusal("a name of this server", got, remedy, status=HTTPStatus.MISDIRECTED_REQUEST)
+            return RefusedError("a name of this server", got, remedy, status=HTTPStatus.MISDIRECTED_REQUEST)
         origin = headers.get("origin")
         if origin is not None and urlsplit(origin).netloc.lower() != host.lower():
             remedy = "Ask from the page of this server, or from a program."
             got = f"a request from {origin[:100]!r}"
-            return Refusal("a page of this server", got, remedy, status=HTTPStatus.FORBIDDEN)
+            return RefusedError("a page of this server", got, remedy, status=HTTPStatus.FORBIDDEN)
         return None
 
     def _is_ours(self, host: str) -> bool:

@@ -23,7 +23,7 @@ CLIENT_GONE = 499
 _log = logging.getLogger(__name__)
 
 
-class Refusal(PhytobenchError):
+class RefusedError(PhytobenchError):
     """A request that is not answered.
 
     Parameters
@@ -54,7 +54,7 @@ class Refusal(PhytobenchError):
         self.retry_after_s = retry_after_s
 
 
-def error_response(error: Refusal) -> JSONResponse:
+def error_response(error: RefusedError) -> JSONResponse:
     """Write an error as JSON: expected, got, remedy, and the numbers of the photographs that are at fault."""
     content: dict[str, Json] = {
         "expected": error.expected,
@@ -69,7 +69,7 @@ def error_response(error: Refusal) -> JSONResponse:
 
 async def on_refusal(_request: Request, error: Exception) -> JSONResponse:
     """Answer what the client can mend."""
-    assert isinstance(error, Refusal)  # noqa: S101  # it is registered for these alone
+    assert isinstance(error, RefusedError)  # noqa: S101  # it is registered for these alone
     return error_response(error)
 
 
@@ -82,7 +82,7 @@ async def on_http_error(request: Request, error: Exception) -> JSONResponse:
     """Answer a wrong address or method."""
     assert isinstance(error, HTTPException)  # noqa: S101  # it is registered for these alone
     got = f"{request.method} {request.url.path}: {HTTPStatus(error.status_code).phrase}"
-    response = error_response(Refusal("an address of this server", got, "See /docs.", status=error.status_code))
+    response = error_response(RefusedError("an address of this server", got, "See /docs.", status=error.status_code))
     response.headers.update(error.headers or {})
     return response
 
@@ -91,4 +91,4 @@ async def on_unknown_error(request: Request, error: Exception) -> JSONResponse:
     """Answer a defect of the program: the client hears that there is one, the log hears which."""
     _log.error("%s %s", request.method, request.url.path, exc_info=error)
     remedy = "It is in the log of the server; tell whoever runs it."
-    return error_response(Refusal("an answer", "a defect of the program", remedy, status=500))
+    return error_response(RefusedError("an answer", "a defect of the program", remedy, status=500))

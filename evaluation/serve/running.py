@@ -55,7 +55,7 @@ def listen(host: str, port: int) -> socket.socket:
     """
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        return socket.create_server(address[:2], family=family)  # type: ignore[arg-type]  # of any family
+        return socket.create_server(address[:2], family=family)
     except socket.gaierror as error:
         raise SettingsError("an address of this machine", f"--host {host}: {error.strerror}", "Correct it.") from error
     except (OSError, OverflowError) as error:

@@ -16,7 +16,7 @@ from starlette.requests import ClientDisconnect, Request
 
 from evaluation.identify.contract import OPEN_VIEW, Photograph
 from evaluation.serve.limits import MB, Limits
-from evaluation.serve.refusal import Refusal
+from evaluation.serve.refusal import RefusedError
 from featstore.catalog import VIEWS, view_of
 
 FILES, VIEW_FIELD = "files", "views"
@@ -40,7 +40,7 @@ async def receive_photographs(request: Request, folder: Path, limits: Limits) ->
 
     Raises
     ------
-    Refusal
+    RefusedError
         413 for too much of anything, 415 for another kind of request, 422 for one that is no upload of photographs.
     ClientDisconnect
         If the client goes away.
@@ -52,7 +52,7 @@ async def receive_photographs(request: Request, folder: Path, limits: Limits) ->
         async for chunk in stream:
             form.write(chunk)
         return form.photographs()
-    except Refusal:
+    except RefusedError:
         await _linger(stream)
         raise
     finally:
@@ -64,7 +64,7 @@ def _boundary(request: Request) -> bytes:
     if kind != b"multipart/form-data" or not options.get(b"boundary"):
         got = f"Content-Type {kind.decode('latin-1')[:100]!r}"
         status = HTTPStatus.UNSUPPORTED_MEDIA_TYPE
-        raise Refusal("an upload (multipart/form-data)", got, _EXAMPLE, status=status)
+        raise RefusedError("an upload (multipart/form-data)", got, _EXAMPLE, status=status)
     return options[b"boundary"]
 
 
@@ -82,8 +82,8 @@ async def _linger(stream: AsyncIterator[bytes]) -> None:
                 pass
 
 
-def _too_large(what: str, limit: int, got: str, photographs: Sequence[int] = ()) -> Refusal:
-    return Refusal(
+def _too_large(what: str, limit: int, got: str, photographs: Sequence[int] = ()) -> RefusedError:
+    return RefusedError(
         f"at most {limit / MB:g} MB for {what}",
         got,
         "Save photographs smaller; 1024 px suffice.",
@@ -139,10 +139,10 @@ class _Form:
         if not self._ended:
             raise _no_form("it ends too early")
         if not self._paths:
-            raise Refusal("photographs of one plant", "none", _EXAMPLE)
+            raise RefusedError("photographs of one plant", "none", _EXAMPLE)
         if len(self._views) not in {0, len(self._paths)}:
             got = f"{len(self._views)} views of {len(self._paths)} photographs"
-            raise Refusal("one view for each photograph, or none at all", got, _EXAMPLE)
+            raise RefusedError("one view for each photograph, or none at all", got, _EXAMPLE)
         views = self._views or [OPEN_VIEW] * len(self._paths)
         return [Photograph(path.name, path, view) for path, view in zip(self._paths, views, strict=True)]
 
@@ -163,9 +163,9 @@ class _Form:
         filename = options.get(b"filename")
         if (field, filename is not None) not in {(FILES, True), (VIEW_FIELD, False)}:
             got = f"{'a file' if filename is not None else 'a text'} in the field {field[:100]!r}"
-            raise Refusal(f"files in `{FILES}` and texts in `{VIEW_FIELD}`", got, _EXAMPLE)
+            raise RefusedError(f"files in `{FILES}` and texts in `{VIEW_FIELD}`", got, _EXAMPLE)
         if (len(self._views) if filename is None else len(self._paths)) >= self._limits.n_photographs:
-            raise Refusal(
+            raise RefusedError(
                 f"at most {self._limits.n_photographs} photographs of one plant",
                 "more",
                 "Leave some out.",
@@ -201,12 +201,12 @@ class _Form:
         self._ended = True
 
 
-def _no_view(got: str) -> Refusal:
-    return Refusal(f"a view out of {', '.join(VIEWS)}", got, "Leave it empty if it is none of these.")
+def _no_view(got: str) -> RefusedError:
+    return RefusedError(f"a view out of {', '.join(VIEWS)}", got, "Leave it empty if it is none of these.")
 
 
-def _no_form(reason: str) -> Refusal:
-    return Refusal("a well-formed upload", f"a broken one: {reason[:200]}", _EXAMPLE)
+def _no_form(reason: str) -> RefusedError:
+    return RefusedError("a well-formed upload", f"a broken one: {reason[:200]}", _EXAMPLE)
 
 
 def safe_name(position: int, name: str) -> str:
