@@ -132,7 +132,6 @@ _HANDLERS = {
     RefusedError: refusal.on_refusal,
     ClientDisconnect: refusal.on_departure,
     HTTPException: refusal.on_http_error,
-    Exception: refusal.on_unknown_error,
 }
 
 

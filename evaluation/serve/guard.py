@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import logging
 from collections.abc import Collection
 from http import HTTPStatus
 from urllib.parse import urlsplit
@@ -10,7 +11,9 @@ from urllib.parse import urlsplit
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from evaluation.serve.refusal import RefusedError, error_response
+from evaluation.serve.refusal import RefusedError, defect, error_response
+
+_log = logging.getLogger(__name__)
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; connect-src 'self'; "
@@ -52,8 +55,12 @@ class Guard:
             await self._app(scope, receive, send)
             return
 
+        started = False
+
         async def send_guarded(message: Message) -> None:
+            nonlocal started
             if message["type"] == "http.response.start":
+                started = True
                 headers = MutableHeaders(scope=message)
                 headers.update(HEADERS)
                 # Photographs may lie in the browser's memory for a while; answers about plants shall not.
@@ -61,7 +68,12 @@ class Guard:
             await send(message)
 
         refusal = self._refusal(Headers(scope=scope))
-        await (error_response(refusal) if refusal else self._app)(scope, receive, send_guarded)
+        try:
+            await (error_response(refusal) if refusal else self._app)(scope, receive, send_guarded)
+        except Exception:
+            _log.exception("%s %s", scope["method"], scope["path"])
+            if not started:
+                await error_response(defect())(scope, receive, send_guarded)
 
     def _refusal(self, headers: Headers) -> RefusedError | None:
         host = headers.get("host", "")

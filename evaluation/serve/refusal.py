@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 from collections.abc import Sequence
 from http import HTTPStatus
@@ -19,8 +18,6 @@ UNPROCESSABLE = 422
 
 CLIENT_GONE = 499
 """As web servers log it."""
-
-_log = logging.getLogger(__name__)
 
 
 class RefusedError(PhytobenchError):
@@ -87,8 +84,7 @@ async def on_http_error(request: Request, error: Exception) -> JSONResponse:
     return response
 
 
-async def on_unknown_error(request: Request, error: Exception) -> JSONResponse:
-    """Answer a defect of the program: the client hears that there is one, the log hears which."""
-    _log.error("%s %s", request.method, request.url.path, exc_info=error)
+def defect() -> RefusedError:
+    """What a client hears of a defect of the program; which one it is stands in the log."""
     remedy = "It is in the log of the server; tell whoever runs it."
-    return error_response(RefusedError("an answer", "a defect of the program", remedy, status=500))
+    return RefusedError("an answer", "a defect of the program", remedy, status=HTTPStatus.INTERNAL_SERVER_ERROR)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from featstore.errors import SettingsError
 
 if TYPE_CHECKING:
+    import uvicorn
     from fastapi import FastAPI
 
 SPARE_CONNECTIONS = 200
@@ -81,11 +82,11 @@ def address_of(listener: socket.socket) -> str:
     return f"http://{shown}:{port}/"
 
 
-def run_server(app: FastAPI, listener: socket.socket, n_waiting: int) -> None:
-    """Serve until the process is interrupted or told to end; requests under way are answered first."""
+def config_of(app: FastAPI, n_waiting: int) -> uvicorn.Config:
+    """How the application is served: by one process, with nothing believed that a client says of itself."""
     import uvicorn
 
-    config = uvicorn.Config(
+    return uvicorn.Config(
         app,
         log_level="warning",
         access_log=False,
@@ -96,11 +97,17 @@ def run_server(app: FastAPI, listener: socket.socket, n_waiting: int) -> None:
         limit_concurrency=n_waiting + SPARE_CONNECTIONS,
         timeout_graceful_shutdown=GRACE_S,
     )
+
+
+def run_server(app: FastAPI, listener: socket.socket, n_waiting: int) -> None:
+    """Serve until the process is interrupted or told to end; requests under way are answered first."""
+    import uvicorn
+
     # uvicorn ends in order on both signals and raises them once more afterwards: SIGTERM shall not kill then.
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         with suppress(KeyboardInterrupt):
-            uvicorn.Server(config).run(sockets=[listener])
+            uvicorn.Server(config_of(app, n_waiting)).run(sockets=[listener])
     finally:
         signal.signal(signal.SIGTERM, before)
         listener.close()
