@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from evaluation.identify.plugins import added
 from evaluation.invariants import SPLITS
 from evaluation.predictions import SUFFIX, peek_split
 from featstore.errors import PredictionsError
@@ -28,7 +29,7 @@ class RunCard:
     model
         Name of the model, as in its predictions and in tables.
     kind
-        ``"head"``, ``"finetuned"`` or ``"fusion"``.
+        ``"head"``, ``"finetuned"`` or ``"fusion"``, or what an installed plug-in (`evaluation.identify.plugins`) opens.
     backbones
         Networks behind the model; several when features are concatenated or models fused.
     head
@@ -52,7 +53,7 @@ class RunCard:
     details: Mapping[str, Json] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if self.kind not in KINDS:
+        if self.kind not in KINDS and self.kind not in added():
             raise PredictionsError(f"a run of kind {', '.join(KINDS)}", f"{self.kind!r}", REBUILD)
         if not self.model or not self.classes:
             got = f"model {self.model!r} with {len(self.classes)} classes"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,7 +19,7 @@ from featstore.engine import load_engine
 from featstore.errors import PhytobenchError, PredictionsError, StoreError
 from featstore.store import Store
 from finetune.card import NetworkRecipe
-from heads.looking import Rows, Sight, crop, open_sight, open_store
+from heads.looking import ONE_AT_A_TIME, Rows, Sight, crop, open_sight, open_store
 
 if TYPE_CHECKING:
     import keras
@@ -61,14 +60,10 @@ class NetworkIdentifier:
     def _rows(self) -> Rows:
         return Rows(self._look, len(self.classes))
 
-    @cached_property
-    def _lock(self) -> threading.Lock:
-        return threading.Lock()
-
     def _look(self, path: Path, view: str) -> NDArray[np.float32]:
         pixels = crop(path, self.recipe.roi.of(view), self.recipe.side_px)
         images = preprocess(self.recipe.backbone, pixels[np.newaxis])
-        with self._lock:
+        with ONE_AT_A_TIME:
             return np.asarray(self.network.predict_on_batch(images)[0], dtype=np.float32)
 
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from evaluation.predictions import Predictions
 from evaluation.runs import RunCard, predictions_path, read_run_card
 from featstore import shell
-from featstore.errors import PredictionsError, StoreError, TrainingError, listed
+from featstore.errors import PredictionsError, TrainingError, listed
 from featstore.exclusions import excluded_in, read_exclusions
 from featstore.provenance import Json, sha256_of_file
 from featstore.roi import Recipe
@@ -24,6 +24,7 @@ from featstore.store.identity import Identity
 from featstore.table import FeatureTable, load_table
 from finetune.batches import require_step, trained_rows
 from finetune.settings import TrainSettings
+from heads.looking import recipe_as_made
 from heads.mlp import MlpHead
 from heads.registry import load_head
 
@@ -177,7 +178,7 @@ def open_start(request: Request) -> Start:
         table=table,
         split=read_split(split_path).of(table.papers),
         identity=identity,
-        recipe=_recipe(store, backbone),
+        recipe=recipe_as_made(store, backbone),
         root=request.photos or store.root,
         weights=request.weights or identity.weights,
         made_from={
@@ -257,20 +258,6 @@ def _set_aside(run: Path) -> frozenset[str]:
     path = predictions_path(run, "valid")
     unseen = (valid := Predictions.read(path)).unseen if path.is_file() else None
     return frozenset() if unseen is None else frozenset(valid.image_id[unseen].tolist())
-
-
-def _recipe(store: Store, name: str) -> Recipe:
-    """The recipe behind a name of features, if this version still cuts as the store did."""
-    column = store.column(name)
-    for view, number in column.current.items():
-        made, now = store.identities[number].roi, column.recipe.of(view).identity
-        if made != now:
-            raise StoreError(
-                f"a store cut by {now} ({view})",
-                f"{made} in {store.location}",
-                "Run featstore build --replace: this version of phytobench cuts differently.",
-            )
-    return column.recipe
 
 
 def _kept(table: FeatureTable, request: Request) -> FeatureTable:

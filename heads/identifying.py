@@ -16,7 +16,7 @@ from featstore.errors import PredictionsError
 from heads.asking import answering_head, require_same_features
 from heads.calibrating import Calibrated, read_calibrated
 from heads.head import Head
-from heads.looking import Sight, open_sight, open_store
+from heads.looking import ONE_AT_A_TIME, Sight, open_sight, open_store
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,7 +50,8 @@ class HeadIdentifier:
     def _answers(self, photographs: Sequence[Photograph], features: NDArray[np.float32]) -> NDArray[np.float32]:
         """What the head says, at the temperatures of its run, if these were applied to its own predictions."""
         views = np.array([one.view for one in photographs], dtype=np.str_)
-        probability = self.head.predict_proba(features, views)
+        with ONE_AT_A_TIME:
+            probability = self.head.predict_proba(features, views)
         if self.calibrated is None or not self.calibrated.applied:
             return probability
         return self.calibrated.calibration.apply(as_predictions(self, photographs, probability)).probability

@@ -32,6 +32,8 @@ N_REMEMBERED = 256
 """Photographs whose rows are kept, so that votes and similar photographs ask a network once."""
 _N_CROPS = 64
 _N_THREADS = 4
+ONE_AT_A_TIME = threading.Lock()
+"""Held while a network computes: it takes all processors, and two at once would only take twice the memory."""
 SPLIT_FILE = "split.csv"
 Look = Callable[[Path, str], NDArray[np.float32]]
 """(file, view) -> (d,) what a network says of it; raises `UnusableError` for a file that cannot be used."""
@@ -121,19 +123,32 @@ class Sight:
         if not self.taught:
             return {}
         features, failures = self.rows.of(photographs)
-        found = {}
-        for place, one in enumerate(photographs):
-            if one.image_id not in failures:
-                table = self._table(one.view) or self._table(OPEN_VIEW)
-                if table is not None:
-                    found[one.image_id] = self._nearest(features[place], table, n_neighbours)
-        return found
+        views = np.array([self._searched(one.view) for one in photographs])
+        usable = np.array([one.image_id not in failures for one in photographs])
+        found: dict[str, list[Neighbour]] = {}
+        for view in np.unique(views[usable]).tolist():
+            places = np.flatnonzero(usable & (views == view))
+            table = self._table(view)
+            if table is not None:
+                of_view = self._nearest(features[places], table, n_neighbours)
+                found |= {
+                    photographs[place].image_id: some for place, some in zip(places.tolist(), of_view, strict=True)
+                }
+        return {one.image_id: found[one.image_id] for one in photographs if one.image_id in found}
 
-    def _nearest(self, row: NDArray[np.float32], table: LazyTable, n_neighbours: int) -> list[Neighbour]:
-        cosine, place = nearest_rows(unit_rows(row[np.newaxis]), table, n_neighbours)
-        papers = table.papers.iloc[place[0]]
-        pairs = zip(papers["image_id"], papers["class_id"], papers["path"], cosine[0].tolist(), strict=True)
-        return [Neighbour(str(key), str(label), value, str(self.root / path)) for key, label, path, value in pairs]
+    def _searched(self, view: str) -> str:
+        return view if self._table(view) is not None else OPEN_VIEW
+
+    def _nearest(self, rows: NDArray[np.float32], table: LazyTable, n_neighbours: int) -> list[list[Neighbour]]:
+        cosine, place = nearest_rows(unit_rows(rows), table, n_neighbours)
+        ids, classes, paths = (table.papers[name].to_numpy() for name in ("image_id", "class_id", "path"))
+        return [
+            [
+                Neighbour(str(ids[at]), str(classes[at]), value, str(self.root / paths[at]))
+                for at, value in zip(place[row].tolist(), cosine[row].tolist(), strict=True)
+            ]
+            for row in range(len(rows))
+        ]
 
     @cached_property
     def _tables(self) -> dict[str, LazyTable | None]:
@@ -152,17 +167,17 @@ class Sight:
         return self._tables[view]
 
     def _look(self, path: Path, view: str) -> NDArray[np.float32]:
-        blocks = []
-        for name in self.backbones:
-            network = self.networks[name]
-            pixels = crop(path, self.recipes[name].of(view), network.side_px)
-            with _ONE_AT_A_TIME:
-                blocks.append(network.features(pixels[np.newaxis])[0])
-        return np.concatenate(blocks)
+        seen = stamp(path)
+        pairs = [(self.networks[name], self.recipes[name].of(view)) for name in self.backbones]
+        return np.concatenate([_features(network, path, seen, recipe) for network, recipe in pairs])
 
 
-_ONE_AT_A_TIME = threading.Lock()
-"""A network takes all processors; two at once would only take twice the memory."""
+@lru_cache(N_REMEMBERED)
+def _features(network: Network, path: Path, _stamp: tuple[int, int], recipe: ViewRecipe) -> NDArray[np.float32]:
+    """What a network says of a photograph, (d,): once for all runs that look through it."""
+    pixels = crop(path, recipe, network.side_px)
+    with ONE_AT_A_TIME:
+        return network.features(pixels[np.newaxis])[0]
 
 
 def open_store(run: Path, location: str | None) -> Store:

@@ -164,17 +164,11 @@ def _ask(
 def _ranking(
     probability: NDArray[np.float64], *, classes: NDArray[np.str_], names: Names, n_best: int
 ) -> tuple[Candidate, ...]:
-    best = np.argsort(-probability, kind="stable")[:n_best].tolist()
+    genus, family = (names.taxonomy.taxon[rank] for rank in HIGHER)
+    best = np.argsort(-probability, kind="stable")[:n_best]
     return tuple(
-        Candidate(
-            class_id=class_id,
-            species=names.species.get(class_id, ""),
-            probability=float(probability[place]),
-            genus=names.taxonomy.taxon["genus"].get(class_id, ""),
-            family=names.taxonomy.taxon["family"].get(class_id, ""),
-        )
-        for place in best
-        for class_id in [str(classes[place])]
+        Candidate(key, names.species.get(key, ""), value, genus.get(key, ""), family.get(key, ""))
+        for key, value in zip(classes[best].tolist(), probability[best].tolist(), strict=True)
     )
 
 

@@ -6,10 +6,15 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 from evaluation.identify.contract import Identifier
+from evaluation.papers import read_papers
 from evaluation.taxonomy.taxa import Taxonomy
 from featstore.errors import DatasetError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _BINOMIAL = re.compile(r"(?:[\u00d7x]\s*)?([A-ZÀ-Þ][\w-]+)\s+(?:[\u00d7x]\s*)?[a-zß-ÿ][\w.-]*")
 """A genus in capitals, and an epithet in small letters: "Acer campestre L.", "Platanus x hispanica"."""
@@ -41,11 +46,14 @@ class Names:
         DatasetError, StoreError
             If the papers cannot be read.
         """
-        species: dict[str, str] = {}
+        frame = read_papers(papers) if papers else None
+        species: dict[str, str] = {} if frame is None else _species_in(frame)
         for one in identifiers:
             species |= {class_id: name for class_id, name in one.species.items() if name or class_id not in species}
-        told = _told_by(papers) if papers else {}
+        known = [class_id for one in identifiers for class_id in one.classes.tolist()]
+        species = {class_id: species.get(class_id, "") for class_id in known}
         genus = {class_id: found for class_id, name in species.items() if (found := genus_of(name))}
+        told = {} if frame is None else _taxa_in(frame)
         taxon = {"genus": {**genus, **told.get("genus", {})}, "family": dict(told.get("family", {}))}
         return cls(MappingProxyType(species), Taxonomy(taxon))
 
@@ -60,12 +68,14 @@ def genus_of(species: str) -> str:
     return found.group(1) if found else ""
 
 
-def _told_by(papers: str) -> Mapping[str, Mapping[str, str]]:
-    from evaluation.papers import read_papers
+def _species_in(papers: pd.DataFrame) -> dict[str, str]:
+    named = papers[papers["species"] != ""].drop_duplicates("class_id")
+    return dict(zip(named["class_id"], named["species"], strict=True))
 
-    frame = read_papers(papers)
+
+def _taxa_in(papers: pd.DataFrame) -> Mapping[str, Mapping[str, str]]:
     try:
-        return Taxonomy.from_papers(frame).taxon
+        return Taxonomy.from_papers(papers).taxon
     except DatasetError:
         # Most data sets of one's own name no families.
         return {}

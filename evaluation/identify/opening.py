@@ -8,15 +8,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
 
+from evaluation.alignment import align
 from evaluation.identify.answer import Identification
 from evaluation.identify.contract import Identifier, Photograph
 from evaluation.identify.doubting import Threshold, named_threshold, threshold_of
-from evaluation.identify.fusing import Fusing, require_same_classes
+from evaluation.identify.fusing import Fusing, silent
 from evaluation.identify.identify import N_NEIGHBOURS, TOP, identify
 from evaluation.identify.names import Names
 from evaluation.identify.plugins import opener_of
 from evaluation.recipes import Recipe, require_fixed
-from evaluation.runs import RunCard, read_run_card
+from evaluation.runs import CARD, RunCard, read_run_card, split_and_variant
 from featstore.errors import PhytobenchError, PredictionsError, SettingsError, listed
 from featstore.provenance import Json
 
@@ -108,11 +109,13 @@ def open_panel(
         If a run cannot be opened, or the runs do not go together.
     """
     places = places or Places()
-    members, fusing = _members(runs, rule)
+    members, fusing, plainly = _members(runs, rule)
     identifiers = open_identifiers(members, places=places)
+    # Refused now, not at the first plant: a rule that was fitted for other members.
+    fusing.fuse(silent(identifiers))
     found, doubtful = _threshold(threshold, members, fusing)
     names, unnamed = _names(identifiers, papers, places.store or store_beside(members[0]))
-    return Panel(identifiers, fusing, found, names, (*doubtful, *unnamed))
+    return Panel(identifiers, fusing, found, names, (*plainly, *doubtful, *unnamed))
 
 
 def open_identifiers(runs: Sequence[Path], *, places: Places | None = None) -> tuple[Identifier, ...]:
@@ -130,7 +133,10 @@ def open_identifiers(runs: Sequence[Path], *, places: Places | None = None) -> t
     identifiers = tuple(
         opener_of(card.kind)(run, store=at.store, photos=at.photos, weights=at.weights) for run, card in cards.items()
     )
-    require_same_classes(identifiers)
+    try:
+        align(silent(identifiers))
+    except PredictionsError as error:
+        raise PredictionsError(error.expected, error.got, "Ask models of one comparison together.") from error
     return identifiers
 
 
@@ -166,24 +172,33 @@ def _names(identifiers: Sequence[Identifier], papers: str | None, store: str | N
         return Names.of(identifiers), [f"Families are unknown: {error}"]
 
 
-def _members(runs: Sequence[Path], rule: str | None) -> tuple[list[Path], Fusing]:
-    """The runs that answer, and how they are fused."""
+def _members(runs: Sequence[Path], rule: str | None) -> tuple[list[Path], Fusing, list[str]]:
+    """The runs that answer, how they are fused, and what is doubtful about that."""
     if rule is not None:
         require_fixed(rule)
     cards = [read_run_card(run) for run in runs]
     fusions = [run for run, card in zip(runs, cards, strict=True) if card.kind == "fusion"]
     if not fusions:
-        return list(runs), Fusing(Recipe(rule or "mean"))
+        return list(runs), Fusing(Recipe(rule or "mean")), []
     if len(runs) > 1 or rule is not None:
         got = f"{fusions[0]} and another" if len(runs) > 1 else f"{fusions[0]} and --rule {rule}"
         raise SettingsError("a fusion alone, which has its members and its rule", got, "Leave the others out.")
-    return _runs_of(fusions[0], cards[0]), Fusing.of_fusion(fusions[0], cards[0])
+    members, plainly = _runs_of(fusions[0], cards[0])
+    return members, Fusing.of_fusion(fusions[0], cards[0]), plainly
 
 
-def _runs_of(folder: Path, card: RunCard) -> list[Path]:
-    """Run folders of a fusion's members, in its order."""
+def _runs_of(folder: Path, card: RunCard) -> tuple[list[Path], list[str]]:
+    """Run folders of a fusion's members, in its order, and which of them were fused otherwise."""
     named = card.details.get("members")
     files = [Path(str(cast("dict[str, Json]", member)["file"])) for member in named] if isinstance(named, list) else []
     if not files:
         raise PredictionsError(f"members in the card of {folder}", "none", "Fuse again with `evaluate fuse`.")
-    return [file.parent for file in files]
+    augmented = [file.parent.name for file in files if split_and_variant(file)[1]]
+    told = f"{listed(augmented)} was fused augmented; here it looks at each photograph once"
+    return [_where_it_is(file.parent, folder) for file in files], [f"{told}."] if augmented else []
+
+
+def _where_it_is(run: Path, fusion: Path) -> Path:
+    """A member where it was, or beside the fusion: folders of runs move together."""
+    beside = fusion.parent / run.name
+    return run if (run / CARD).is_file() or not (beside / CARD).is_file() else beside

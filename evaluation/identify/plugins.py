@@ -59,8 +59,7 @@ def opener_of(kind: str) -> OpenRun:
     PredictionsError
         If there is none, or it cannot be imported.
     """
-    added = {point.name: point.value for point in entry_points(group=GROUP)}
-    places = {**BUILT_IN, **added}
+    places = {**BUILT_IN, **added()}
     if kind not in places:
         expected = f"a run of a kind that can identify plants: {', '.join(sorted(places))}"
         raise PredictionsError(expected, f"one of kind {kind!r}", f"Install the package that has it ({GROUP}).")
@@ -70,3 +69,8 @@ def opener_of(kind: str) -> OpenRun:
     except (ImportError, AttributeError) as error:
         expected = f"{places[kind]} to open runs of kind {kind}"
         raise PredictionsError(expected, listed(str(error).splitlines(), 1), "Install its package again.") from error
+
+
+def added() -> dict[str, str]:
+    """Kind of run -> where its plug-in is, of all installed packages."""
+    return {point.name: point.value for point in entry_points(group=GROUP)}

@@ -78,7 +78,7 @@ def _standing(result: Result, axis: Axis) -> list[Cell]:
         figure_cell(score.value, 4),
         *_interval_cells(score, axis),
         *(figure_cell(other.value if other else None) for other in others),
-        Cell(element("span", KINDS[result.question.kind], class_="nowrap")),
+        Cell(element("span", KINDS.get(result.question.kind, result.question.kind), class_="nowrap")),
         speed_cell(result.images_per_second),
     ]
 
