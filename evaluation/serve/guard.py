@@ -70,7 +70,7 @@ class Guard:
         refusal = self._refusal(Headers(scope=scope))
         try:
             await (error_response(refusal) if refusal else self._app)(scope, receive, send_guarded)
-        except Exception:
+        except Exception:  # noqa: BLE001  # whatever it is, the client hears that, and the log what
             _log.exception("%s %s", scope["method"], scope["path"])
             if not started:
                 await error_response(defect())(scope, receive, send_guarded)
