@@ -143,6 +143,7 @@ def _add_identify(
     @app.post(
         "/api/identify",
         summary="Identify one plant",
+        tags=["identify"],
         responses={200: {"model": Answer}, **_FAULTS},
         openapi_extra=_IDENTIFY,
     )
@@ -206,11 +207,11 @@ def _add_facts(app: FastAPI, desk: Desk, panel: Panel, settings: ServeSettings) 
         "keeps": settings.keep is not None,
     }
 
-    @app.get("/api/models", summary="Which models answer, what they know, and what is refused")
+    @app.get("/api/models", summary="Which models answer, what they know, and what is refused", tags=["identify"])
     async def models() -> Response:
         return JSONResponse(facts)
 
-    @app.get("/health", summary="Whether the server answers, and how many requests are inside")
+    @app.get("/health", summary="Whether the server answers, and how many requests are inside", tags=["server"])
     async def health() -> Response:
         return JSONResponse({"status": "ok", "requests": desk.n_inside})
 
@@ -221,8 +222,9 @@ def _add_gallery(app: FastAPI, gallery: Gallery) -> None:
     @app.get(
         PHOTOGRAPHS + "/{image_id:path}",
         summary="A small copy of a training photograph that an answer has named",
+        tags=["identify"],
         response_class=Response,
-        responses={200: {"content": {"image/jpeg": {}}}, 404: {"model": Fault}},
+        responses={200: {"content": {"image/jpeg": {}}}, 404: {"model": Fault}, 422: {"model": Fault}},
     )
     async def photograph(image_id: str) -> Response:
         async with few:

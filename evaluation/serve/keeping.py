@@ -30,7 +30,7 @@ def keep_plant(folder: Path, photographs: Sequence[Photograph], answer: Mapping[
     partial.mkdir(parents=True)
     try:
         for photograph in photographs:
-            shutil.copyfile(photograph.path, partial / photograph.path.name)
+            shutil.copyfile(photograph.path, partial / photograph.image_id)
         write_json(partial / "answer.json", answer)
         return partial.rename(folder / name)
     finally:

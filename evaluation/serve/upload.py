@@ -144,7 +144,8 @@ class _Form:
             got = f"{len(self._views)} views of {len(self._paths)} photographs"
             raise RefusedError("one view for each photograph, or none at all", got, _EXAMPLE)
         views = self._views or [OPEN_VIEW] * len(self._paths)
-        return [Photograph(path.name, path, view) for path, view in zip(self._paths, views, strict=True)]
+        named = enumerate(zip(self._paths, views, strict=True), 1)
+        return [Photograph(f"{number}-{path.name}", path, view) for number, (path, view) in named]
 
     def _begin(self) -> None:
         self._disposition = b""
@@ -172,7 +173,10 @@ class _Form:
                 status=HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
             )
         if filename is not None:
-            self._paths.append(self._folder / safe_name(len(self._paths) + 1, filename.decode("utf-8", "replace")))
+            # A folder for each: phones call every photograph alike.
+            own = self._folder / str(len(self._paths) + 1)
+            own.mkdir()
+            self._paths.append(own / safe_name(filename.decode("utf-8", "replace")))
             self._file = self._paths[-1].open("xb")
 
     def _take(self, data: bytes, start: int, end: int) -> None:
@@ -209,13 +213,13 @@ def _no_form(reason: str) -> RefusedError:
     return RefusedError("a well-formed upload", f"a broken one: {reason[:200]}", _EXAMPLE)
 
 
-def safe_name(position: int, name: str) -> str:
+def safe_name(name: str) -> str:
     """A name for a file of ours that still tells which of the client's it is.
 
-    >>> safe_name(1, "../../etc/bellis perennis.jpg")
-    '1-bellis perennis.jpg'
+    >>> safe_name("../../etc/bellis perennis.jpg")
+    'bellis perennis.jpg'
     """
     last = re.split(r"[/\\]", name)[-1]
     # Fifty signs of up to four bytes: every file system takes them.
     kept = re.sub(r"[^\w .()-]", "_", last)[-50:].strip(" .")
-    return f"{position}-{kept or 'photograph'}"
+    return kept or "photograph"

@@ -173,7 +173,7 @@ const refused = (error, asked) => {
     one.fault = numbers.length > 1 ? "It cannot be read." : sentence(error);
     note(one, one.fault, true);
   }
-  tell(numbers.length > 1 ? sentence(error) : `${asked[numbers[0] - 1].file.name} is left out. ${sentence(error)}`);
+  tell(numbers.length > 1 ? sentence(error) : `${asked[numbers[0] - 1].file.name} is left out; why stands beside it.`);
   changed();
 };
 
@@ -213,11 +213,11 @@ const buildUp = (content, asked) => {
   const steps = content.build_up;
   if (steps.length < 2) return null;
   const numbers = content.photographs.map((one) => one.image_id);
-  const head = make("tr", {}, make("th", { scope: "col", textContent: "With" }));
+  const head = make("tr", {}, make("th", { scope: "col", textContent: "With photograph" }));
   steps.forEach((step, at) => {
     const one = asked[numbers.indexOf(step.image_id)];
-    const label = one.view === "Unknown" ? "photograph" : viewName(one.view).toLowerCase();
-    head.append(make("th", { scope: "col", textContent: at === 0 ? `1 ${label}` : `+ ${label}` }));
+    const view = one.view === "Unknown" ? "" : ` ${viewName(one.view).toLowerCase()}`;
+    head.append(make("th", { scope: "col", textContent: `${at ? "+ " : ""}${asked.indexOf(one) + 1}${view}` }));
   });
   const rows = content.ranking.map((best) => {
     const row = make("tr", {}, make("th", { scope: "row", textContent: nameOf(best) }));
@@ -254,7 +254,10 @@ const show = (content, asked) => {
   const named = content.unknown ? "probably an unknown species" : `${nameOf(best)}, ${percent(best.probability)}`;
   const result = [...verdict(content), taxa(content), bars(content.ranking), buildUp(content, asked), remarks(content)];
   $("result").replaceChildren(...result.filter((part) => part !== null));
-  $("state").textContent = `By ${plural(used)}: ${named}. ${content.seconds.toFixed(1)} s.`;
+  const how = `by ${plural(used)} in ${content.seconds.toFixed(1)} s`;
+  // Seen below in large letters; said here.
+  const said = make("span", { class: "unseen", textContent: `: ${named}` });
+  $("state").replaceChildren(content.unknown ? `Looked at, ${how}` : `Most likely, ${how}`, said);
   alike(content, asked);
 };
 
