@@ -82,13 +82,13 @@ def picture(colour: str = "red", size: tuple[int, int] = (64, 48), form: str = "
 
 
 def bomb(side: int = 10_000) -> bytes:
-    """A small PNG whose header announces 100 megapixels."""
+    """A whole PNG of 13 kB and 100 megapixels, one bit each."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
-    header = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
-    pixels = zlib.compress(bytes((3 * side + 1) * side))
+    header = struct.pack(">IIBBBBB", side, side, 1, 0, 0, 0, 0)
+    pixels = zlib.compress(bytes((side // 8 + 1) * side))
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
 
 

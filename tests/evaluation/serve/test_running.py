@@ -67,7 +67,7 @@ def test_a_taken_port_is_told_before_anything_is_loaded() -> None:
             listen("127.0.0.1", port)
 
 
-@pytest.mark.parametrize(("host", "port"), [("no.such.host.invalid", 0), ("192.0.2.1", 0), ("127.0.0.1", 99999)])
+@pytest.mark.parametrize(("host", "port"), [("no.such.host.invalid", 0), ("192.0.2.1", 0)])
 def test_addresses_that_cannot_be_taken(host: str, port: int) -> None:
     with pytest.raises(SettingsError):
         listen(host, port)
