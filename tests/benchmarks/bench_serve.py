@@ -43,6 +43,7 @@ class Load:
     per_second: float
     p50_s: float
     p95_s: float
+    cpu_s: float
     rss_before_mb: float
     rss_after_mb: float
 
@@ -91,13 +92,23 @@ async def load(address: str, plants: list[list[bytes]], n_clients: int, seconds:
 
 
 def measured(address: str, process: psutil.Process, plants: list[list[bytes]], n_clients: int, seconds: float) -> Load:
-    before = process.memory_info().rss
+    before, cpu = process.memory_info().rss, sum(process.cpu_times()[:2])
     start = time.perf_counter()
     latencies, failed = asyncio.run(load(address, plants, n_clients, seconds))
     took = time.perf_counter() - start
     p50, p95 = np.quantile(latencies, [0.5, 0.95]).tolist()
-    after = process.memory_info().rss
-    return Load(n_clients, len(latencies), failed, len(latencies) / took, p50, p95, before / 1e6, after / 1e6)
+    after, cpu = process.memory_info().rss, sum(process.cpu_times()[:2]) - cpu
+    return Load(
+        n_clients,
+        len(latencies),
+        failed,
+        len(latencies) / took,
+        p50,
+        p95,
+        cpu / len(latencies),
+        before / 1e6,
+        after / 1e6,
+    )
 
 
 def main() -> None:
@@ -116,7 +127,17 @@ def main() -> None:
         # The first answers trace the network.
         asyncio.run(load(address, plants, 1, 3))
         found = [measured(address, process, plants, n, options.seconds) for n in CLIENTS]
-    columns = ("clients", "requests", "failed", "requests/s", "p50 s", "p95 s", "RSS before MB", "RSS after MB")
+    columns = (
+        "clients",
+        "requests",
+        "failed",
+        "requests/s",
+        "p50 s",
+        "p95 s",
+        "CPU s each",
+        "RSS before MB",
+        "RSS after MB",
+    )
     rows = [
         [f"{value:.3f}" if isinstance(value, float) else str(value) for value in asdict(one).values()] for one in found
     ]

@@ -173,14 +173,14 @@ const refused = (error, asked) => {
     one.fault = numbers.length > 1 ? "It cannot be read." : sentence(error);
     note(one, one.fault, true);
   }
-  tell(numbers.length > 1 ? sentence(error) : `${asked[numbers[0] - 1].file.name} is left out; why stands beside it.`);
+  tell(numbers.length > 1 ? sentence(error) : `${asked[numbers[0] - 1].file.name} is left out; the reason stands beside it.`);
   changed();
 };
 
 // Answer
 
-const bars = (ranking) => {
-  const list = make("ol", { class: "ranking" });
+const bars = (ranking, sure) => {
+  const list = make("ol", { class: sure ? "ranking sure" : "ranking" });
   for (const one of ranking) {
     const amount = make("span");
     const track = make("div", { class: "track" }, amount);
@@ -202,7 +202,7 @@ const taxa = (content) => {
 const verdict = (content) => {
   const best = content.ranking[0];
   if (content.unknown) {
-    const text = `The likeliest one reaches ${percent(content.doubt.value)}; a plant is named from ${percent(content.doubt.accept_from)} on. The nearest that are known:`;
+    const text = `The likeliest one reaches ${percent(content.doubt.value)}; a plant is named from ${percent(content.doubt.accept_from)} on.`;
     return [make("p", { class: "verdict doubtful", textContent: "Probably none of the species that are known here" }), make("p", { class: "taxa", textContent: text })];
   }
   return [make("p", { class: "verdict", textContent: nameOf(best) })];
@@ -252,12 +252,12 @@ const show = (content, asked) => {
   const used = content.build_up.length;
   const best = content.ranking[0];
   const named = content.unknown ? "probably an unknown species" : `${nameOf(best)}, ${percent(best.probability)}`;
-  const result = [...verdict(content), taxa(content), bars(content.ranking), buildUp(content, asked), remarks(content)];
+  const result = [...verdict(content), taxa(content), bars(content.ranking, !content.unknown), buildUp(content, asked), remarks(content)];
   $("result").replaceChildren(...result.filter((part) => part !== null));
   const how = `by ${plural(used)} in ${content.seconds.toFixed(1)} s`;
   // Seen below in large letters; said here.
   const said = make("span", { class: "unseen", textContent: `: ${named}` });
-  $("state").replaceChildren(content.unknown ? `Looked at, ${how}` : `Most likely, ${how}`, said);
+  $("state").replaceChildren(content.unknown ? `Unsure, ${how}` : `Most likely, ${how}`, said);
   alike(content, asked);
 };
 
