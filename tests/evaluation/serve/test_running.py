@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import re
 import signal
@@ -13,6 +14,8 @@ from pathlib import Path
 import httpx
 import pytest
 
+from evaluation.cli.serving import serve
+from evaluation.serve.answering import Asking
 from evaluation.serve.limits import Limits
 from evaluation.serve.running import is_loopback, listen
 from featstore.errors import SettingsError
@@ -93,3 +96,12 @@ def test_a_missing_extra_is_told(module: str, monkeypatch: pytest.MonkeyPatch) -
 def test_limits_are_above_zero(limits: dict[str, float]) -> None:
     with pytest.raises(SettingsError, match="above zero"):
         Limits(**limits)
+
+
+def test_the_options_have_the_defaults_of_the_limits() -> None:
+    told = {name: one.default for name, one in inspect.signature(serve).parameters.items()}
+    limits, mb = Limits(), 1_000_000
+    assert (told["max_file"] * mb, told["max_total"] * mb) == (limits.file_bytes, limits.total_bytes)
+    assert (told["max_megapixels"] * mb, told["timeout"]) == (limits.pixels, limits.timeout_s)
+    assert (told["max_photographs"], told["max_waiting"]) == (limits.n_photographs, limits.n_waiting)
+    assert (told["top"], told["neighbours"]) == (Asking().top, Asking().n_neighbours)
