@@ -177,7 +177,7 @@ def _features(network: Network, path: Path, _stamp: tuple[int, int], recipe: Vie
     """What a network says of a photograph, (d,): once for all runs that look through it."""
     pixels = crop(path, recipe, network.side_px)
     with ONE_AT_A_TIME:
-        return network.features(pixels[np.newaxis])[0]
+        return np.asarray(network.features(pixels[np.newaxis])[0])
 
 
 def open_store(run: Path, location: str | None) -> Store:
