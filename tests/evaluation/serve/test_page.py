@@ -77,7 +77,6 @@ def test_the_ranking_grows_photograph_by_photograph(browser: Page, address: str,
     assert browser.run("document.querySelector('table')") is None
     view = "{const s = document.querySelector('select'); s.value = 'Flower'; s.dispatchEvent(new Event('change')); 1}"
     browser.run(view)
-    wait_for(browser, f"{STATE}.startsWith('Looking')")
     choose(browser, folder / "lime.jpg", folder / "lime.jpg")
     answered(browser, 3)
     assert browser.run(TEXTS.format("thead th")) == ["With photograph", "1 flower", "+ 2", "+ 3"]
@@ -86,6 +85,8 @@ def test_the_ranking_grows_photograph_by_photograph(browser: Page, address: str,
     # Half for red, half for lime in between: the earlier class leads; in the end lime does.
     assert second.count("likeliest") == 2
     assert first.startswith(SPECIES["7"])
+    # They grow after the answer is shown.
+    wait_for(browser, "[...document.querySelectorAll('.track span')].every(one => one.style.width)")
     widths = browser.run("[...document.querySelectorAll('.track span')].map(one => parseFloat(one.style.width))")
     assert widths == sorted(widths, reverse=True)
     # The file of one training photograph is gone.
