@@ -10,6 +10,7 @@ from evaluation.cli.identifying import identify
 from evaluation.cli.official import check_run, score, write_run
 from evaluation.cli.prior import prior
 from evaluation.cli.reporting import report
+from evaluation.cli.serving import serve
 from evaluation.cli.slicing import slices
 from evaluation.cli.taxonomy import taxonomy
 from evaluation.cli.unknown import unknown
@@ -40,7 +41,10 @@ NAMES: dict[str, shell.Names] = {
 app = shell.new_app(
     "Fuse the predictions of several images and models, and score them per observation.", "evaluate", NAMES
 )
-for command in (fuse, article, gain, slices, score, check_run, write_run, unknown, prior, taxonomy, report, identify):
+for command in (
+    *(fuse, article, gain, slices, score, check_run, write_run, unknown, prior, taxonomy, report),
+    *(identify, serve),
+):
     app.command()(command)
 
 
