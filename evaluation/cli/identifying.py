@@ -24,7 +24,7 @@ ModelOption = Annotated[
 FixedRuleOption = Annotated[
     str | None,
     typer.Option(
-        "--rule", help="How photographs and models are fused, a fixed rule: mean, product, median, ... [mean]"
+        "--rule", help="How photographs and models are fused, a fixed rule: mean, product, median, ... [default: mean]"
     ),
 ]
 ThresholdOption = Annotated[
@@ -33,7 +33,7 @@ ThresholdOption = Annotated[
         "--threshold",
         metavar="FILE|NUMBER",
         help="From which probability on a plant is named: a threshold.json of evaluate unknown, or a number. "
-        "[the one of a single run, if there is one]",
+        "[default: the one of a single run, if there is one]",
     ),
 ]
 TaxaOption = Annotated[
@@ -41,11 +41,11 @@ TaxaOption = Annotated[
     typer.Option(
         "--papers",
         metavar="STORE|DATASET",
-        help="Feature store or data set that tells genus and family. [the store of the runs]",
+        help="Feature store or data set that tells genus and family. [default: the store of the runs]",
     ),
 ]
 StoreOption = Annotated[
-    str | None, typer.Option("--store", help="Feature store of the runs, if it has moved. [where it was]")
+    str | None, typer.Option("--store", help="Feature store of the runs, if it has moved. [default: where it was]")
 ]
 WeightsOption = Annotated[
     str | None,

@@ -36,7 +36,7 @@ def serve(
     browser: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
     keep: Annotated[
         Path | None,
-        typer.Option("--keep", metavar="FOLDER", help="Keep photographs and answers there. [nothing is kept]"),
+        typer.Option("--keep", metavar="FOLDER", help="Keep photographs and answers there. [default: nothing is kept]"),
     ] = None,
     rule: FixedRuleOption = None,
     top: Annotated[int, typer.Option("--top", metavar="K", min=1, help="How many species are ranked.")] = TOP,
