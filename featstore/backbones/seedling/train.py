@@ -1,8 +1,8 @@
 """Train the seedling anew: ``python -m featstore.backbones.seedling.train OUT.weights.h5``.
 
-The species are those that ``featstore synth --species 96`` invents under the seeds `WORLDS`; the demo has others. The same
-seed gives the same photographs to the last bit, and the same weights up to the order in which a machine adds up floats,
-which training amplifies.
+The species are those that ``featstore synth --species 96`` invents under the seeds `WORLDS`; the demo has others. The
+same seed gives the same photographs to the last bit, and the same weights up to the order in which a machine adds up
+floats, which training amplifies.
 """
 
 from __future__ import annotations
