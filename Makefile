@@ -8,15 +8,16 @@ READY := .venv/.ready
 WEIGHTS ?= random
 NETWORKS ?= $(if $(filter random%,$(WEIGHTS)),seedling,article)
 DEMO ?= demo
-SPECIES ?= 20
-OBSERVATIONS ?= 10
+SPECIES ?= 16
+OBSERVATIONS ?= 24
 VARIATION ?= 0.08
 SEED ?= 1
-EPOCHS ?= 10
+EPOCHS ?= 20
 SIDE ?= $(if $(filter random%,$(WEIGHTS)),96,)
 ARTICLE := vgg16 vgg19 resnet50 inception_v3
 BACKBONES = seedling colour $(if $(filter article,$(NETWORKS)),$(ARTICLE))
-FINETUNE = --backbone seedling --rate 3e-3
+FINETUNE = --backbone seedling --rate 1e-2 --batch-size 32 --set train_from=block_5 --set schedule=cosine \
+	--set clip_norm=1.0 --set patience=20 --set augment.probability=0.5
 
 # The article's study: DATA is the PlantCLEF 2014 package, OPTIONS any options of `finetune article`.
 DATA ?=

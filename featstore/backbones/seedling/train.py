@@ -116,8 +116,7 @@ def _varied(image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.fl
     box = (left, top, left + side, top + side)
     crop = Image.fromarray(image).resize((SIDE_PX, SIDE_PX), Image.Resampling.BILINEAR, box)
     varied = np.asarray(crop, dtype=np.float32)[:, :: rng.choice([-1, 1])]
-    lit: NDArray[np.float32] = np.clip(varied * np.float32(rng.uniform(0.8, 1.2)), 0, 255)
-    return lit
+    return np.asarray(np.clip(varied * rng.uniform(0.8, 1.2), 0, 255), dtype=np.float32)
 
 
 def main() -> None:
