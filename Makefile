@@ -10,14 +10,9 @@ NETWORKS ?= $(if $(filter random%,$(WEIGHTS)),seedling,article)
 DEMO ?= demo
 SPECIES ?= 16
 OBSERVATIONS ?= 24
-VARIATION ?= 0.08
 SEED ?= 1
 EPOCHS ?= 20
-SIDE ?= $(if $(filter random%,$(WEIGHTS)),96,)
-ARTICLE := vgg16 vgg19 resnet50 inception_v3
-BACKBONES = seedling colour $(if $(filter article,$(NETWORKS)),$(ARTICLE))
-FINETUNE = --backbone seedling --rate 1e-2 --batch-size 32 --set train_from=block_5 --set schedule=cosine \
-	--set clip_norm=1.0 --set patience=20 --set augment.probability=0.5
+FOUR = $(addprefix --backbone ,seedling colour vgg16 vgg19 resnet50 inception_v3) --weights $(WEIGHTS) --weights seedling=shipped
 
 # The article's study: DATA is the PlantCLEF 2014 package, OPTIONS any options of `finetune article`.
 DATA ?=
@@ -68,20 +63,7 @@ test: install
 	$(BIN)/pytest -n 2 --dist loadfile
 
 demo: install
-	$(BIN)/featstore synth $(DEMO)/photos --species $(SPECIES) --observations $(OBSERVATIONS) --variation $(VARIATION) --seed $(SEED) --side 160
-	$(BIN)/featstore build $(DEMO)/photos --store $(DEMO)/features.zarr $(addprefix --backbone ,$(BACKBONES)) --weights $(WEIGHTS) --weights seedling=shipped $(addprefix --side ,$(SIDE)) --max-failures 1
-	$(BIN)/heads compare $(DEMO)/features.zarr --head mlp --head logistic --out $(DEMO)/runs
-	$(BIN)/finetune run $(DEMO)/features.zarr --from $(DEMO)/runs $(FINETUNE) --epochs $(EPOCHS)
-	$(BIN)/evaluate fuse $(DEMO)/runs/seedling-logistic $(DEMO)/runs/seedling-finetuned --out $(DEMO)/runs
-	$(BIN)/evaluate article $(DEMO)/runs/seedling-mlp $(DEMO)/runs/seedling-finetuned --out $(DEMO)/runs
-	$(BIN)/evaluate report $(DEMO)/runs --store $(DEMO)/features.zarr --html $(DEMO)/report.html
-	@echo
-	@echo "Photographs   $(DEMO)/photos          drawn by a program, one of them damaged on purpose"
-	@echo "Features      $(DEMO)/features.zarr"
-	@echo "Runs          $(DEMO)/runs            leaderboard.csv, finetuned.csv, one folder per model, fusion-mean/scores.csv"
-	@echo "Report        $(DEMO)/report.html     open it in a browser"
-	@echo "The figures are about drawn plants, which the seedling was trained on others of (docs/demo.md)."
-	@$(if $(filter article,$(NETWORKS)),$(if $(filter random%,$(WEIGHTS)),echo "The article's four networks had RANDOM weights: their figures show that everything runs.",true),true)
+	$(BIN)/finetune demo --out "$(DEMO)" --species $(SPECIES) --observations $(OBSERVATIONS) --epochs $(EPOCHS) --seed $(SEED) $(if $(filter article,$(NETWORKS)),$(FOUR))
 	@if [ -t 1 ] && [ -n "$$DISPLAY$$WAYLAND_DISPLAY" ]; then $(BIN)/python -m webbrowser "$(DEMO)/report.html"; fi
 
 # Weights are ImageNet's here unless WEIGHTS is given: the default above is the demo's.

@@ -91,8 +91,8 @@ def article(
 
 def demo(
     out: Annotated[Path, typer.Option("--out", help="Folder of everything that is made.")] = Path("demo"),
-    species: Annotated[int, typer.Option("--species", help="Species to draw.")] = 20,
-    observations: Annotated[int, typer.Option("--observations", help="Plants of each species.")] = 10,
+    species: Annotated[int, typer.Option("--species", help="Species to draw.")] = 16,
+    observations: Annotated[int, typer.Option("--observations", help="Plants of each species.")] = 24,
     backbone: Annotated[
         list[str] | None,
         typer.Option("--backbone", help="Network; repeat for several, the first learns. [default: seedling colour]"),
@@ -104,7 +104,7 @@ def demo(
     side: Annotated[
         int | None, typer.Option("--side", help="Input side in px. [default: 96 with random weights, else their own]")
     ] = None,
-    epochs: Annotated[int, typer.Option("--epochs", help="Most epochs of fine-tuning.")] = 10,
+    epochs: Annotated[int, typer.Option("--epochs", help="Most epochs of fine-tuning.")] = 20,
     seed: shell.SeedOption = 1,
     as_json: shell.JsonOption = False,
 ) -> None:

@@ -17,8 +17,11 @@ PHOTOGRAPH_PX = 160
 VARIATION = 0.08
 """How much drawn plants of a species differ."""
 
-RATE = 3e-3
-"""Learning rate of a network as small as the seedling; others take the default of `finetune run`."""
+TRAINING = (
+    "--rate", "1e-2", "--batch-size", "32", "--set", "train_from=block_5", "--set", "schedule=cosine", "--set",
+    "clip_norm=1.0", "--set", "patience=20", "--set", "augment.probability=0.5",
+)  # fmt: skip
+"""Settings for a network as small as the seedling; others take the defaults of `finetune run`."""
 
 
 @dataclass(frozen=True)
@@ -49,12 +52,12 @@ class DemoSettings:
     """
 
     out: Path
-    n_species: int = 20
-    n_observations: int = 10
+    n_species: int = 16
+    n_observations: int = 24
     backbones: tuple[str, ...] = NETWORKS
     weights: tuple[str, ...] = ()
     side_px: int | None = None
-    epochs: int = 10
+    epochs: int = 20
     seed: int = 1
 
     def __post_init__(self) -> None:
@@ -109,10 +112,10 @@ def demo_steps(settings: DemoSettings) -> list[Step]:
     build += [*(("--side", str(settings.side_px)) if settings.side_px else ()), "--max-failures", "1"]
     heads = ["heads", "compare", store, "--head", "mlp", "--head", "logistic", "--seed", seed, "--out", runs]
     train = ["finetune", "run", store, "--from", runs, "--backbone", settings.trained]
-    train += [*(("--rate", str(RATE)) if settings.trained == NETWORKS[0] else ()), "--epochs", str(settings.epochs)]
+    train += [*(TRAINING if settings.trained == NETWORKS[0] else ()), "--epochs", str(settings.epochs)]
     fuse = ["evaluate", "fuse", logistic, whole, "--out", runs]
     article = ["evaluate", "article", mlp, whole, "--out", runs]
-    report = ["evaluate", "report", runs, "--store", store, "--html", str(settings.report)]
+    report = ["evaluate", "report", runs, "--store", store, "--out", str(settings.report)]
     found = settings.runs
     return [
         Step("photographs", tuple(synth), (), (settings.photos / "synth.json",)),

@@ -195,7 +195,7 @@ def _together(settings: ArticleSettings) -> Iterator[Step]:
         yield Step("fuse", ("evaluate", "fuse", *runs, "--tta", *out), needs, (card,), where_there=runs)
     if runs:
         yield Step("article", ("evaluate", "article", *runs, *out), needs, (article_file(settings),), where_there=runs)
-    words = ("evaluate", "report", *heads, *runs, "--store", str(settings.store), "--html", str(settings.report))
+    words = ("evaluate", "report", *heads, *runs, "--store", str(settings.store), "--out", str(settings.report))
     yield Step("report", words, (heads_step(ARTICLE), *needs), (settings.report,), where_there=(*heads, *runs))
 
 

@@ -33,6 +33,8 @@ NAMES = {
     "testwithgroundtruthxml": "photos/testwithgroundtruthxml",
     "IMAGE": "11",
     "4711": "11",
+    "features.zarr 100": "features.zarr 11",
+    "colour-logistic": "mobilenet-logistic",
     "--hold-out-species 8": "--hold-out-species 1",
 }
 """What stands in the world of the tests for what a page calls so; of two names that fit the longer one."""
@@ -56,10 +58,14 @@ ENDS = {
 
 ONLY_PARSED = {
     "--scheduler tcp://HOST": "needs a Dask cluster",
+    "evaluate serve": "serves until it is stopped; tests/evaluation/serve",
+    "finetune article": "tests/finetune/study/test_rehearsal.py",
+    "finetune demo": "run by .ci/run",
 }
 """What a command has in it that cannot run here, and why; its options are still looked at."""
 
 ELSEWHERE = {
+    "docs/how-to/own-": "followed by test_own_parts.py",
     "docs/reference/": "made from the help, whose examples run as the help's",
 }
 """Beginnings of pages whose commands are run by other means, and which."""
