@@ -23,6 +23,7 @@ from featstore.provenance import sha256_of_file
 from featstore.synth.plan import SPECIES_STREAM, SynthSettings, planned
 from featstore.synth.scenes import SCENES, photograph
 from featstore.synth.species import invent
+from finetune.study.demo import VARIATION, DemoSettings
 
 HOME = Path(home.__file__).parent
 FILE = HOME / BACKBONES["seedling"].shipped
@@ -64,7 +65,9 @@ def test_weights_of_single_backbones() -> None:
 
 
 @pytest.mark.slow
-def test_every_backend_gives_the_same_features(tmp_path: Path) -> None:
+@pytest.mark.parametrize("backend", ["jax", "torch"])
+def test_every_backend_gives_the_same_features(backend: str, tmp_path: Path) -> None:
+    pytest.importorskip(backend)
     images = np.random.default_rng(0).integers(0, 256, (2, 96, 96, 3), dtype=np.uint8)
     expected = np.asarray(build_backbone("seedling").predict_on_batch(preprocess("seedling", images)))
     program = (
@@ -73,26 +76,28 @@ def test_every_backend_gives_the_same_features(tmp_path: Path) -> None:
         "network = build_backbone('seedling');"
         "np.save(sys.argv[1], np.asarray(network.predict_on_batch(preprocess('seedling', images))))"
     )
-    for backend in ("jax", "torch"):
-        pytest.importorskip(backend)
-        file = tmp_path / f"{backend}.npy"
-        environment = {**os.environ, "KERAS_BACKEND": backend}
-        subprocess.run([sys.executable, "-c", program, str(file)], check=True, env=environment)
-        np.testing.assert_allclose(np.load(file), expected, rtol=1e-3, atol=1e-4 * np.abs(expected).max())
+    file = tmp_path / f"{backend}.npy"
+    environment = {**os.environ, "KERAS_BACKEND": backend}
+    subprocess.run([sys.executable, "-c", program, str(file)], check=True, env=environment)
+    np.testing.assert_allclose(np.load(file), expected, rtol=1e-3, atol=1e-4 * np.abs(expected).max())
 
 
 # --- what it learnt from, and what it is good for --------------------------------------------------------------------
 
 
 def demo_settings() -> SynthSettings:
-    """What `make demo` draws."""
-    found = dict(re.findall(r"^(\w+) \?= (\S+)$", MAKEFILE.read_text(encoding="utf-8"), re.MULTILINE))
+    """What `finetune demo` and `make demo` draw."""
+    asked = DemoSettings(Path())
     return SynthSettings(
-        n_species=int(found["SPECIES"]),
-        n_observations=int(found["OBSERVATIONS"]),
-        seed=int(found["SEED"]),
-        variation=float(found["VARIATION"]),
+        n_species=asked.n_species, n_observations=asked.n_observations, seed=asked.seed, variation=VARIATION
     )
+
+
+def test_make_demo_draws_what_the_command_draws() -> None:
+    asked = DemoSettings(Path())
+    told = dict(re.findall(r"^(\w+) \?= (\S+)$", MAKEFILE.read_text(encoding="utf-8"), re.MULTILINE))
+    names = {"SPECIES": asked.n_species, "OBSERVATIONS": asked.n_observations, "SEED": asked.seed}
+    assert {name: int(told[name]) for name in (*names, "EPOCHS")} == {**names, "EPOCHS": asked.epochs}
 
 
 def traits_of(settings: SynthSettings) -> NDArray[np.float64]:
