@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import wraps
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -102,9 +103,15 @@ def run(app: typer.Typer, argv: Sequence[str] | None = None) -> None:
 def _own_state() -> Iterator[None]:
     """Let what one run sets end with it: Python programs may call `main` several times."""
     before, Printed.json = os.environ.get(QUIET), False
+    out, errors = sys.stdout, sys.stdout.errors
+    if isinstance(out, TextIOWrapper) and errors == "strict":
+        # A letter that a terminal or pipe has not is told by its number, and ends nothing.
+        out.reconfigure(errors="backslashreplace")
     try:
         yield
     finally:
+        if isinstance(out, TextIOWrapper):
+            out.reconfigure(errors=errors)
         os.environ.pop(QUIET, None)
         if before is not None:
             os.environ[QUIET] = before

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import io
+import json
 import os
 import pickle
 import subprocess
@@ -82,6 +84,30 @@ def test_progress_is_whole_lines_in_a_log() -> None:
     assert "quick" not in result.stderr
     assert [line for line in result.stderr.splitlines() if "remark" in line] == result.stderr.splitlines()
     assert result.stderr.count("remark") == 1
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "ascii", "utf-8"])
+def test_letters_that_a_pipe_has_not_end_nothing(monkeypatch: pytest.MonkeyPatch, encoding: str) -> None:
+    name = "Ö\u017d\u03b1.jpg"
+    written = io.BytesIO()
+    out = io.TextIOWrapper(written, encoding=encoding, errors="strict")
+    monkeypatch.setattr(sys, "stdout", out)
+    app = shell.new_app("Test.")
+
+    @app.command()
+    def work() -> None:
+        shell.print_line(name)
+        shell.print_table(name, [name], [[name]])
+        shell.print_line("=====")
+        shell.print_json({"name": name})
+
+    with pytest.raises(SystemExit) as ended:
+        shell.run(app, ["work"])
+    assert ended.value.code == 0
+    table, _, document = written.getvalue().decode(encoding).partition("=====")
+    assert name.encode(encoding, "backslashreplace").decode(encoding) in table
+    assert json.loads(document) == {"name": name}
+    assert out.errors == "strict"
 
 
 def test_tables_align_numbers(capsys: pytest.CaptureFixture[str]) -> None:
