@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 NO_BOX: Box = (0, 0, 0, 0)
 
 _MANY = 8
+# More handles than these cannot be waited for on Windows.
+_MOST_PROCESSES = 61 if os.name == "nt" else 1024
 """Of so many photographs in a row that kill their decoders, it is not the photographs' fault."""
 
 
@@ -174,7 +176,7 @@ def _apart(jobs: Iterable[Job]) -> Iterator[Prepared]:
 def _decoders(n_workers: int) -> ProcessPoolExecutor:
     # Spawned, because forking a process that runs a network's threads can hang it.
     context = multiprocessing.get_context("spawn")
-    return ProcessPoolExecutor(n_workers, mp_context=context, initializer=end_with_parent)
+    return ProcessPoolExecutor(min(n_workers, _MOST_PROCESSES), mp_context=context, initializer=end_with_parent)
 
 
 def _submit(pool: ProcessPoolExecutor, job: Job) -> Future[Prepared]:
