@@ -65,7 +65,7 @@ def set_up(store: Store, catalog: Catalog, specs: Sequence[NetworkSpec], recipe:
     store.write_catalog(catalog)
     moves = _place_rows(store, catalog, views)
     for view in views:
-        n_rows = len(store.rows.keys(view))
+        n_rows = len(store.keys(view))
         for spec in specs:
             if store.rows.has(view, spec.name) and store.rows.dimension(view, spec.name) != spec.dimension:
                 _withdraw(store, view, spec.name)
@@ -138,7 +138,7 @@ def _place_rows(store: Store, catalog: Catalog, views: Sequence[str]) -> Moves:
         unplaced = [key for key in unplaced if key not in names]
         keys = [*(here.get(key, key) for key in before), *unplaced]
         if keys != before:
-            store.rows.write_keys(view, keys)
+            store.row_keys.write(view, keys)
         new += unplaced
         left += without
         renamed |= here

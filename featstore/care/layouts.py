@@ -8,7 +8,7 @@ from featstore.store import Store
 from featstore.store.arrays import ArraySpec
 from featstore.store.column import Column
 from featstore.store.papers import group_fault, group_layout, layout_faults, n_rows_of
-from featstore.store.rows import KEY_CHUNK_ROWS
+from featstore.store.row_keys import CHUNK_ROWS
 
 
 def constant_layouts(store: Store, views: Sequence[str]) -> Iterator[tuple[str, str, str, bytes]]:
@@ -43,8 +43,8 @@ def key_layouts(store: Store, view: str, keys: Sequence[str], *, growing: bool) 
     """
     width = max(len(key.encode()) for key in keys)
     for spec in (
-        ArraySpec(f"{view}/image_id", (len(keys),), (KEY_CHUNK_ROWS,), "str"),
-        ArraySpec(f"{view}/image_id_utf8", (len(keys), width), (KEY_CHUNK_ROWS, width), "uint8"),
+        ArraySpec(f"{view}/image_id", (len(keys),), (CHUNK_ROWS,), "str"),
+        ArraySpec(f"{view}/image_id_utf8", (len(keys), width), (CHUNK_ROWS, width), "uint8"),
     ):
         found = store.place.read(spec.layout_key)
         detail = spec.layout_fault(found)

@@ -17,7 +17,7 @@ def keys_and_faults(store: Store, view: str, wanted: frozenset[str]) -> tuple[li
     if view not in store.views:
         files = [*store.place.sizes(view), *store.place.sizes(f"records/{view}")]
         return [], [Fault("keys", "none, nor their copy", view, image_ids=tuple(sorted(wanted)))] if files else []
-    for read in (store.keys_alone, store.rows.keys_copy):
+    for read in (store.row_keys.read_alone, store.row_keys.read_copy):
         try:
             found.append(read(view))
         except StoreError as error:
@@ -61,7 +61,7 @@ def mend_keys(store: Store, view: str) -> None:
         # The copy is made anew whole.
         if key == f"{view}/image_id/zarr.json":
             store.place.write(key, data)
-    store.rows.write_keys(view, keys)
+    store.row_keys.write(view, keys)
 
 
 def _recorded_keys(store: Store, view: str) -> list[str]:

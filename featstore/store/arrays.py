@@ -11,6 +11,9 @@ import zarr
 from zarr.codecs import Crc32cCodec
 from zarr.storage import MemoryStore
 
+from featstore.errors import StoreError
+from featstore.store.place import Place
+
 if TYPE_CHECKING:
     from zarr.core.buffer import Buffer
     from zarr.core.metadata import ArrayV3Metadata
@@ -73,3 +76,23 @@ class ArraySpec:
         except (ValueError, TypeError, AttributeError) as error:
             return f"no layout of an array: {error}"
         return f"another {', '.join(differing)}" if differing else ""
+
+
+def holds(place: Place, path: str) -> bool:
+    """Whether something lies at a path of the store, by its layout."""
+    return place.read(f"{path}/zarr.json") is not None
+
+
+def array_at(group: zarr.Group, path: str) -> zarr.Array[ArrayV3Metadata]:
+    """Open an array.
+
+    Raises
+    ------
+    StoreError
+        If its layout cannot be read.
+    """
+    try:
+        return cast("zarr.Array[ArrayV3Metadata]", group[path])
+    except (ValueError, KeyError, TypeError) as error:
+        expected = f"the layout of {path} as it was written"
+        raise StoreError(expected, repr(error), "featstore repair writes it anew.") from error

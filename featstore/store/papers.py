@@ -53,6 +53,15 @@ def read_generation(place: Place, group: zarr.Group, generation: str) -> pd.Data
     return papers
 
 
+def intact_generation(place: Place, group: zarr.Group, generation: str, digest: str) -> pd.DataFrame | None:
+    """Read a generation of the catalogue if it is there and says what was written."""
+    try:
+        papers = read_generation(place, group, generation)
+    except StoreError:
+        return None
+    return papers if papers_digest(papers) == digest else None
+
+
 def write_generation(place: Place, group: zarr.Group, papers: pd.DataFrame, old: str) -> str:
     """Write the generation after `old` ("" before the first), every column an array of its own; return its name."""
     new = f"g{int(old[1:]) + 1 if old else 1:06d}"

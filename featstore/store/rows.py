@@ -1,27 +1,25 @@
-"""Rows in zarr: row keys and feature arrays of every view, read and written in whole units."""
+"""Rows in zarr: the feature arrays of every view, read and written in whole units."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from featstore.catalog import VIEWS
 from featstore.errors import StoreError
-from featstore.store.arrays import ArraySpec
+from featstore.store.arrays import ArraySpec, array_at, holds
 from featstore.store.chunks import Layout, read_rows
 from featstore.store.place import Place
+from featstore.store.row_keys import RowKeys
 
 if TYPE_CHECKING:
     import zarr
-    from zarr.core.metadata import ArrayV3Metadata
 
 CHUNK_ROWS = 128
-KEY_CHUNK_ROWS = 65_536
 
 _ABSENT = 2**64 - 1
 """What a shard's index says of a chunk that it does not hold."""
@@ -61,90 +59,35 @@ class Grid:
 
 
 class Rows:
-    """Row keys and feature arrays; `featstore.store.store` tells how they lie in zarr."""
+    """Feature arrays; `featstore.store.store` tells how they lie in zarr."""
 
-    def __init__(self, place: Place, group: zarr.Group, grid: Grid) -> None:
+    def __init__(self, place: Place, group: zarr.Group, grid: Grid, keys: RowKeys) -> None:
         self._place = place
         self._group = group
+        self._keys = keys
         self.grid = grid
-
-    @property
-    def views(self) -> tuple[str, ...]:
-        """Views that have rows, in the order of `VIEWS`."""
-        return tuple(view for view in VIEWS if self._holds(f"{view}/image_id"))
-
-    def keys(self, view: str) -> list[str]:
-        """image_id of each row of a view that is taken.
-
-        Raises
-        ------
-        StoreError
-            If they are damaged.
-        """
-        if not self._holds(f"{view}/image_id"):
-            return []
-        try:
-            keys = [str(key) for key in np.asarray(self._array(f"{view}/image_id")[:])]
-            copied = f"{view}/image_id_utf8"
-            n_known = int(self._array(copied).shape[0]) if self._holds(copied) else 0
-        except (ValueError, OSError, RuntimeError) as error:
-            raise _other_keys(view, str(error)) from error
-        keys = keys[: keys.index("")] if "" in keys else keys
-        if len(keys) < n_known:
-            raise _other_keys(view, f"{len(keys)} of {n_known}")
-        return keys
-
-    def keys_copy(self, view: str) -> list[str]:
-        """As `keys`, from the numbers that other libraries read.
-
-        Raises
-        ------
-        StoreError
-            If they are damaged.
-        """
-        try:
-            numbers = np.asarray(self._array(f"{view}/image_id_utf8")[:], dtype=np.uint8)
-            keys = [bytes(row).rstrip(b"\0").decode() for row in numbers]
-        except (ValueError, OSError, RuntimeError) as error:
-            raise _other_keys(view, f"{error} (in their copy)") from error
-        if not all(keys):
-            raise _other_keys(view, "a copy that is lost in part")
-        return keys
-
-    def write_keys(self, view: str, keys: Sequence[str]) -> None:
-        """Set the rows of a view. A writer that is killed meanwhile leaves "" keys at the end, never other ones."""
-        path = f"{view}/image_id"
-        spec = ArraySpec(path, (0,), (KEY_CHUNK_ROWS,), "str")
-        array = self._array(path) if self._holds(path) else spec.create(self._group)
-        array.resize((len(keys),))
-        array[:] = np.asarray(keys, dtype=object)
-        encoded = [key.encode() for key in keys]
-        width = max(map(len, encoded))
-        utf8 = np.frombuffer(b"".join(key.ljust(width, b"\0") for key in encoded), dtype=np.uint8).reshape(-1, width)
-        # Derived from image_id for readers that know numbers only, so it may be replaced.
-        ArraySpec(f"{view}/image_id_utf8", utf8.shape, (KEY_CHUNK_ROWS, width), "uint8").create(self._group)[:] = utf8
 
     def has(self, view: str, name: str) -> bool:
         """Whether a view has a feature array of this name."""
-        return self._holds(f"{view}/{name}")
+        return holds(self._place, f"{view}/{name}")
 
     def dimension(self, view: str, name: str) -> int:
         """Number of features in an array."""
-        return int(self._array(f"{view}/{name}").shape[1])
+        return int(array_at(self._group, f"{view}/{name}").shape[1])
 
     def prepare(self, view: str, name: str, dimension: int, n_rows: int | None = None) -> None:
         """Give a view a feature array with one row per row key (`n_rows`, if it is known), keeping what is there."""
-        n_rows = len(self.keys(view)) if n_rows is None else n_rows
+        n_rows = len(self._keys.read(view)) if n_rows is None else n_rows
         for spec in self.specs(view, name, dimension, n_rows):
-            if self._holds(spec.path) and self._array(spec.path).shape[1:] == spec.shape[1:]:
-                if self._array(spec.path).shape != spec.shape:
-                    self._array(spec.path).resize(spec.shape)
+            if holds(self._place, spec.path) and array_at(self._group, spec.path).shape[1:] == spec.shape[1:]:
+                if array_at(self._group, spec.path).shape != spec.shape:
+                    array_at(self._group, spec.path).resize(spec.shape)
             else:
                 spec.create(self._group)
 
     def mend_layout(self, view: str, name: str, dimension: int) -> None:
         """Write anew how a feature array lies, and leave its chunks alone."""
-        for spec in self.specs(view, name, dimension, len(self.keys(view))):
+        for spec in self.specs(view, name, dimension, len(self._keys.read(view))):
             self._place.write(spec.layout_key, spec.layout())
 
     def specs(self, view: str, name: str, dimension: int, n_rows: int) -> tuple[ArraySpec, ArraySpec]:
@@ -160,12 +103,12 @@ class Rows:
     def read_unit(self, view: str, name: str, unit: int) -> NDArray[np.float32]:
         """Rows of one unit, (rows, d) float32, NaN where not computed."""
         rows = self.grid.unit(unit)
-        n_rows = int(self._array(f"{view}/{name}").shape[0])
+        n_rows = int(array_at(self._group, f"{view}/{name}").shape[0])
         return self.read(view, name, np.arange(rows.start, min(n_rows, rows.stop), dtype=np.int64))
 
     def read_identity(self, view: str, name: str, unit: int) -> NDArray[np.int32]:
         """Numbers of what made the rows of one unit, -1 where not computed."""
-        return np.asarray(self._array(f"{view}/identity/{name}")[self.grid.unit(unit)], dtype=np.int32)
+        return np.asarray(array_at(self._group, f"{view}/identity/{name}")[self.grid.unit(unit)], dtype=np.int32)
 
     def write_unit(
         self, view: str, name: str, unit: int, features: NDArray[np.float32], identity: NDArray[np.int32]
@@ -175,8 +118,8 @@ class Rows:
         if self.grid.sharded:
             # All of it is written; zarr would first read the shard that is there, and stop at a damaged one.
             self._place.delete(f"{view}/{name}/c/{unit}/0")
-        self._array(f"{view}/{name}")[rows] = features
-        self._array(f"{view}/identity/{name}")[rows] = identity
+        array_at(self._group, f"{view}/{name}")[rows] = features
+        array_at(self._group, f"{view}/identity/{name}")[rows] = identity
 
     def delete_unit(self, view: str, name: str, unit: int) -> None:
         """Remove the files of one unit."""
@@ -193,7 +136,7 @@ class Rows:
         DamagedError
             If a chunk is not as it was written.
         """
-        n_rows, dimension = self._array(f"{view}/{name}").shape
+        n_rows, dimension = array_at(self._group, f"{view}/{name}").shape
         places = np.arange(n_rows, dtype=np.int64) if places is None else places
         features = np.empty((len(places), dimension), dtype=np.float32)
         self.read_into(view, name, places, features, np.arange(len(places), dtype=np.int64))
@@ -239,21 +182,7 @@ class Rows:
     def _layout(self, view: str, name: str, dimension: int) -> Layout:
         return Layout(f"{view}/{name}", self.grid.chunk_rows, dimension, self.grid.unit_rows // self.grid.chunk_rows)
 
-    def _holds(self, path: str) -> bool:
-        return self._place.read(f"{path}/zarr.json") is not None
-
-    def _array(self, path: str) -> zarr.Array[ArrayV3Metadata]:
-        try:
-            return cast("zarr.Array[ArrayV3Metadata]", self._group[path])
-        except (ValueError, KeyError, TypeError) as error:
-            expected = f"the layout of {path} as it was written"
-            raise StoreError(expected, repr(error), "featstore repair writes it anew.") from error
-
 
 def digest(features: NDArray[np.float32]) -> str:
     """sha256 of rows as little-endian float32."""
     return hashlib.sha256(np.ascontiguousarray(features, dtype="<f4").data).hexdigest()
-
-
-def _other_keys(view: str, got: str) -> StoreError:
-    return StoreError(f"the row keys of {view} as they were written", got, "featstore repair takes their copy.")

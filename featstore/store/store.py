@@ -28,38 +28,36 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 
-from featstore.catalog import VIEWS, Catalog
+from featstore.catalog import Catalog
 from featstore.errors import StoreError
 from featstore.provenance import Json, provenance
-from featstore.roi import Recipe
-from featstore.store.column import Column
-from featstore.store.description import is_described, open_described, sealed, unsealed, write_copy
-from featstore.store.identity import Identity
+from featstore.store.described import Described
+from featstore.store.description import is_described, open_described, sealed, write_copy
 from featstore.store.ledger import Ledger
 from featstore.store.matching import lost_rows, match
-from featstore.store.papers import UNREADABLE, keep_generation, papers_digest, read_generation, write_generation
+from featstore.store.papers import intact_generation, keep_generation, papers_digest, read_generation, write_generation
 from featstore.store.place import Place, open_place
 from featstore.store.records import Fact, FeatureRows, Record, Records
+from featstore.store.row_keys import RowKeys
 from featstore.store.rows import Grid, Rows
 
 if TYPE_CHECKING:
     import pandas as pd
-    from zarr.core.metadata import ArrayV3Metadata
 
 SCHEMA = "features/2"
 
 
-class Store:
+class Store(Described):
     """An open feature store. Create one with `Store.create`, open one with `Store.open`.
 
     What it says is read when asked, except for `index`, which an open store keeps.
     """
 
     def __init__(self, place: Place, group: zarr.Group) -> None:
-        self.place = place
-        self._group = group
+        super().__init__(place, group)
         grid = cast("dict[str, int]", group.attrs["grid"])
-        self.rows = Rows(place, group, Grid(**grid))
+        self.row_keys = RowKeys(place, group)
+        self.rows = Rows(place, group, Grid(**grid), self.row_keys)
         self.records = Records(place)
         self.known_before: tuple[str, ...] | None = None
         """Photographs of the catalogue that `write_catalog` has replaced; None if there was none to be read."""
@@ -99,85 +97,12 @@ class Store:
         place = open_place(location) if isinstance(location, str | Path) else location
         return cls(place, open_described(place, SCHEMA))
 
-    # -- what the store is ------------------------------------------------------------------------------------------
-
-    @property
-    def location(self) -> str:
-        """Where the store lies; `Store.open` takes it."""
-        return self.place.url
-
-    @property
-    def attrs(self) -> dict[str, Json]:
-        """Everything that the store says of itself."""
-        return unsealed(cast("dict[str, Json]", self._group.attrs.asdict()), self.location)
-
-    def update_attrs(self, **changes: Json) -> None:
-        """Replace attributes in one write."""
-        attributes = {**self.attrs, **changes}
-        # The copy first: it may be ahead of the rows, never behind them.
-        write_copy(self.place, attributes)
-        self._group = self._group.update_attributes(sealed(attributes))
-
-    @property
-    def name(self) -> str:
-        """What the data set is called."""
-        return str(self.attrs["dataset"])
-
-    @property
-    def root(self) -> Path:
-        """Folder that the photographs' paths start from."""
-        return Path(str(self.attrs["root"]))
+    # -- rows -------------------------------------------------------------------------------------------------------
 
     @property
     def views(self) -> tuple[str, ...]:
         """Views that have rows, in the order of `featstore.catalog.VIEWS`; also one that has lost its row keys."""
-        return tuple(view for view in VIEWS if self._holds(f"{view}/image_id") or self.has_keys_copy(view))
-
-    # -- what made its features -------------------------------------------------------------------------------------
-
-    @property
-    def identities(self) -> tuple[Identity, ...]:
-        """Every identity the store has known; a row points at its place in this table."""
-        table = cast("list[dict[str, object]]", self.attrs["identities"])
-        return tuple(Identity(**entry) for entry in table)  # type: ignore[arg-type]  # JSON keeps what asdict wrote
-
-    @property
-    def backbones(self) -> tuple[str, ...]:
-        """Names of the features, in the order in which they came: a backbone's, or what --as gave."""
-        return tuple(cast("dict[str, Json]", self.attrs["features"]))
-
-    def column(self, name: str) -> Column:
-        """What stands under a name of features.
-
-        Raises
-        ------
-        StoreError
-            If nothing does.
-        """
-        features = cast("dict[str, dict[str, Json]]", self.attrs["features"])
-        if name not in features:
-            known = ", ".join(features) or "none"
-            raise StoreError(f"features of {name} in {self.location}", f"those of {known}", "Build them first.")
-        return Column.from_json(features[name])
-
-    def identity(self, name: str, view: str | None = None) -> Identity:
-        """What makes the features of a name now, in a view or (but for the region) in all."""
-        current = self.column(name).current
-        return self.identities[current[view or next(iter(current))]]
-
-    def recipe(self, name: str) -> Recipe:
-        """How the photographs behind a name of features were cut."""
-        return self.column(name).recipe
-
-    def set_column(self, name: str, column: Column, identities: Sequence[Identity]) -> None:
-        """Enter what stands under a name, together with the table of identities that its numbers point into."""
-        features = cast("dict[str, Json]", self.attrs["features"])
-        self.update_attrs(
-            identities=[cast("Json", asdict(identity)) for identity in identities],
-            features={**features, name: column.to_json()},
-        )
-
-    # -- rows -------------------------------------------------------------------------------------------------------
+        return self.row_keys.views
 
     def keys(self, view: str) -> list[str]:
         """image_id of each row of a view; none before it has rows.
@@ -187,24 +112,7 @@ class Store:
         StoreError
             If they are damaged, or gone and only their copy is there.
         """
-        keys = self.rows.keys(view)
-        if not keys and self.has_keys_copy(view):
-            raise self._lost_keys(view, "their copy alone", "featstore repair takes their copy.")
-        return keys
-
-    def keys_alone(self, view: str) -> list[str]:
-        """As `keys`, whatever is the matter with their copy."""
-        try:
-            keys = [
-                str(key) for key in np.asarray(cast("zarr.Array[ArrayV3Metadata]", self._group[f"{view}/image_id"])[:])
-            ]
-        except UNREADABLE as error:
-            raise self._lost_keys(view, repr(error), "featstore repair takes their copy.") from error
-        return keys[: keys.index("")] if "" in keys else keys
-
-    def has_keys_copy(self, view: str) -> bool:
-        """Whether the copy of a view's row keys is there."""
-        return self._holds(f"{view}/image_id_utf8")
+        return self.row_keys.read(view)
 
     def ledger(self, view: str) -> Ledger:
         """What the records say of a view's rows.
@@ -216,7 +124,7 @@ class Store:
         """
         keys = self.keys(view)
         if not keys and self.records.units(view):
-            raise self._lost_keys(view, "none", "Run featstore build again: it gives the photographs rows anew.")
+            raise self.row_keys.lost(view, "none", "Run featstore build again: it gives the photographs rows anew.")
         return Ledger.of(keys, self.records.read_all(view), self.rows.grid.unit_rows)
 
     @cached_property
@@ -295,31 +203,15 @@ class Store:
 
     def write_catalog(self, catalog: Catalog) -> None:
         """Replace the catalogue if it says anything else: the new one is written beside the old, which then goes."""
-        digest, old = papers_digest(catalog.frame), str(self.attrs["catalog"])
-        before = self._intact_catalog()
+        attrs, digest = self.attrs, papers_digest(catalog.frame)
+        old, old_digest = str(attrs["catalog"]), str(attrs["catalog_digest"])
+        before = intact_generation(self.place, self._group, old, old_digest)
         self.known_before = None if before is None else tuple(before["image_id"])
-        if before is not None and self.attrs["catalog_digest"] == digest:
+        if before is not None and old_digest == digest:
             return
         new = write_generation(self.place, self._group, catalog.frame, old)
         self.update_attrs(catalog=new, catalog_digest=digest)
         keep_generation(self.place, self._group, new)
-
-    def has_intact_catalog(self) -> bool:
-        """Whether the catalogue says what was written."""
-        return self._intact_catalog() is not None
-
-    def _intact_catalog(self) -> pd.DataFrame | None:
-        try:
-            papers = self.catalog
-        except StoreError:
-            return None
-        return papers if papers_digest(papers) == self.attrs["catalog_digest"] else None
-
-    def _holds(self, path: str) -> bool:
-        return self.place.read(f"{path}/zarr.json") is not None
-
-    def _lost_keys(self, view: str, got: str, remedy: str) -> StoreError:
-        return StoreError(f"the row keys of {view} in {self.location} as they were written", got, remedy)
 
     @property
     def papers(self) -> pd.DataFrame:

@@ -52,7 +52,7 @@ def write_store(path: Path, features: Features, grid: Grid) -> Store:
     identity = Identity("net", "w", "", "w", 224, "avg", "p", "keep", "float32", 16, "keras-x", {})
     dimension = features.shape[1]
     store.set_column("net", Column(RECIPES["none"], dimension, {"Leaf": 0}, {"Leaf": (0,)}), [identity])
-    store.rows.write_keys("Leaf", keys)
+    store.row_keys.write("Leaf", keys)
     store.rows.prepare("Leaf", "net", dimension)
     for unit in range(-(-len(features) // grid.unit_rows)):
         block, of_unit = features[grid.unit(unit)], keys[grid.unit(unit)]

@@ -53,7 +53,7 @@ def store(tmp_path: Path, catalog: Catalog, grid: Grid) -> Store:
     store.set_column("net", Column(RECIPE, 3, dict.fromkeys(views, 0), dict.fromkeys(views, (0,))), [IDENTITY])
     store.write_catalog(catalog)
     for view, of_view in catalog.frame.groupby("view"):
-        store.rows.write_keys(view, list(of_view["image_id"]))
+        store.row_keys.write(view, list(of_view["image_id"]))
         store.rows.prepare(view, "net", 3)
     return store
 
@@ -63,7 +63,7 @@ def fact(key: str, sha256: str = "") -> Fact:
 
 
 def fill(store: Store, view: str, identity: int = 0) -> None:
-    keys = store.rows.keys(view)
+    keys = store.keys(view)
     rows = np.array([[ord(key[-1]), 1, 2] for key in keys], dtype=np.float32)
     numbers = [identity] * len(keys)
     store.rows.write_unit(view, "net", 0, rows, np.asarray(numbers, dtype=np.int32))
@@ -201,7 +201,7 @@ def test_many_chunks_in_any_order(tmp_path: Path, catalog: Catalog, grid: Grid) 
     rng = np.random.default_rng(0)
     store = Store.create(open_place(tmp_path / "many.zarr"), catalog, grid)
     n_rows = 5 * CHUNK_ROWS + 7
-    store.rows.write_keys("Leaf", [str(n) for n in range(n_rows)])
+    store.row_keys.write("Leaf", [str(n) for n in range(n_rows)])
     store.rows.prepare("Leaf", "net", 4)
     features = rng.normal(size=(n_rows, 4)).astype(np.float32)
     for unit in range(-(-n_rows // grid.unit_rows)):
@@ -229,7 +229,7 @@ def test_other_zarr_libraries_read_every_numeric_array(store: Store) -> None:
     # Features, identities and keys of three views, and three numeric columns of the catalogue.
     assert n_read == 3 * 3 + 3
     leaf = zarr.open_array(path / "Leaf" / "image_id_utf8", mode="r")[:]
-    assert [bytes(row).rstrip(b"\0").decode() for row in leaf] == store.rows.keys("Leaf") == ["ü0", "ü2"]
+    assert [bytes(row).rstrip(b"\0").decode() for row in leaf] == store.keys("Leaf") == ["ü0", "ü2"]
 
 
 def test_only_recorded_rows_of_the_same_photograph_count(store: Store) -> None:
@@ -296,7 +296,7 @@ def test_the_checksum_rule_is_that_of_the_codec() -> None:
 
 def test_growing_keeps_rows_with_their_images(store: Store) -> None:
     fill(store, "Leaf")
-    store.rows.write_keys("Leaf", ["ü0", "ü2", *(f"new{n}" for n in range(CHUNK_ROWS))])
+    store.row_keys.write("Leaf", ["ü0", "ü2", *(f"new{n}" for n in range(CHUNK_ROWS))])
     store.rows.prepare("Leaf", "net", 3)
     rows = store.rows.read("Leaf", "net")
     assert rows.shape == (CHUNK_ROWS + 2, 3)

@@ -93,7 +93,7 @@ def build(
         column = Column(RECIPES["none"], 12, dict.fromkeys(views, number), dict.fromkeys(views, (number,)))
         store.set_column(network, column, identities)
     for view, rows in views.items():
-        store.rows.write_keys(view, rows["image_id"].to_list())
+        store.row_keys.write(view, rows["image_id"].to_list())
         facts = [
             Fact(row.image_id, row.sha256, row.status, "", 1, 1, {"keep": ((0, 0, 9, 9), "")})
             for row in rows.itertuples()

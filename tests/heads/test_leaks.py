@@ -94,7 +94,7 @@ def show_test_again(store: Store, plants: range) -> list[tuple[str, str]]:
     """
     pairs = [(f"i{plant:02}{shot}", f"i{plant + 33}{shot}") for plant in plants for shot in range(2)]
     for view in store.views:
-        keys, block = store.rows.keys(view), store.rows.read(view, "net_b")
+        keys, block = store.keys(view), store.rows.read(view, "net_b")
         place = {key: row for row, key in enumerate(keys)}
         for one, other in pairs:
             if one in place:

@@ -87,7 +87,7 @@ def write_store(path: Path, photos: Path, papers: pd.DataFrame, features: np.nda
     accepted = dict.fromkeys(views, (0,))
     store.set_column("net", Column(RECIPES["none"], features.shape[1], numbers, accepted), [identity])
     for view, rows in views.items():
-        store.rows.write_keys(view, rows["image_id"].to_list())
+        store.row_keys.write(view, rows["image_id"].to_list())
         facts = [Fact(row.image_id, row.sha256, "done", "", 1, 1, {"keep": (BOX, "")}) for row in rows.itertuples()]
         store.rows.prepare(view, "net", features.shape[1])
         block = features[rows.index]
