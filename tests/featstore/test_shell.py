@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import io
 import json
@@ -9,6 +10,7 @@ import os
 import pickle
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -108,6 +110,27 @@ def test_letters_that_a_pipe_has_not_end_nothing(monkeypatch: pytest.MonkeyPatch
     assert name.encode(encoding, "backslashreplace").decode(encoding) in table
     assert json.loads(document) == {"name": name}
     assert out.errors == "strict"
+
+
+def test_wildcards_where_the_shell_leaves_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("b-mlp", "a-mlp", "c-lda"):
+        (tmp_path / name).mkdir()
+    app = shell.new_app("Test.")
+
+    @app.command()
+    def work(runs: list[Path], pattern: str = "") -> None:
+        shell.print_json({"runs": [run.name for run in runs], "pattern": pattern})
+
+    def told(shell_expands: bool) -> object:
+        out = io.StringIO()
+        monkeypatch.setattr("featstore.shell.app._SHELL_EXPANDS", shell_expands)
+        monkeypatch.setattr(sys, "argv", ["test", "work", str(tmp_path / "*-mlp"), "no*such", "--pattern", "**x"])
+        with pytest.raises(SystemExit), contextlib.redirect_stdout(out):
+            shell.run(app)
+        return json.loads(out.getvalue())
+
+    assert told(False) == {"runs": ["a-mlp", "b-mlp", "no*such"], "pattern": "**x"}
+    assert told(True) == {"runs": ["*-mlp", "no*such"], "pattern": "**x"}
 
 
 def test_tables_align_numbers(capsys: pytest.CaptureFixture[str]) -> None:
