@@ -9,6 +9,7 @@ import os
 import platform
 import shutil
 import sys
+import time
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -20,6 +21,7 @@ from typing import TypeAlias
 Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 
 _MARGIN_BYTES = 1 << 20
+_READERS_CLOSE_S = 2.0 if os.name == "nt" else 0.0
 
 LIBRARIES = ("keras", "tensorflow", "numpy", "zarr", "scikit-learn", "scipy", "lightgbm", "pillow")
 
@@ -95,17 +97,32 @@ def replacing(path: Path) -> Iterator[Path]:
     temporary = path.with_name(f".{uuid.uuid4().hex}.partial.{path.name}")
     try:
         yield temporary
-        with temporary.open("rb") as file:
+        # Windows flushes only what is open for writing.
+        with temporary.open("r+b") as file:
             os.fsync(file.fileno())
-        temporary.replace(path)
+        _put_in_place(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
 
 
+def _put_in_place(temporary: Path, path: Path) -> None:
+    """Rename; on Windows nobody may have the old file open, so a reader is given the time to close it."""
+    end = time.monotonic() + _READERS_CLOSE_S
+    while True:
+        try:
+            temporary.replace(path)
+        except PermissionError:
+            if time.monotonic() >= end:
+                raise
+            time.sleep(0.02)
+        else:
+            return
+
+
 def write_text(path: Path, text: str) -> None:
-    """Write UTF-8 text, whole or not at all."""
+    """Write UTF-8 text, whole or not at all, the same bytes on every system."""
     with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8", newline="\n")
 
 
 def write_json(path: Path, content: Mapping[str, Json]) -> None:

@@ -126,7 +126,8 @@ def draw_preview(
     groups = [group for group, share in group_shares(settings.augment).items() if share > 0]
     papers = _sample(open_table(store, name).papers, (1 + len(groups)) * _SPARE, settings.seed)
     side_px = settings.side_px or store.identity(name).side_px
-    with tempfile.TemporaryDirectory() as folder:
+    # Windows does not remove pixels that are still mapped.
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         crops = cut_photographs(papers, photos or store.root, side_px, store.recipe(name), Path(folder) / "pixels")
         rows = list(_rows(crops, settings, groups, n))
     shown = tuple(str(crops.papers["image_id"].iloc[row % len(crops.papers)]) for row in range(len(rows)))

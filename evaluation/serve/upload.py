@@ -24,6 +24,7 @@ MAX_VIEW_BYTES = 100
 LINGER_S = 2.0
 """How long what a refused client still sends is read and thrown away, so that it hears why."""
 
+_DEVICE = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\.|$)", re.IGNORECASE)
 _EXAMPLE = "Send -F files=@flower.jpg -F views=Flower -F files=@leaf.jpg -F views=Leaf."
 
 
@@ -222,4 +223,5 @@ def safe_name(name: str) -> str:
     last = re.split(r"[/\\]", name)[-1]
     # Fifty signs of up to four bytes: every file system takes them.
     kept = re.sub(r"[^\w .()-]", "_", last)[-50:].strip(" .")
-    return kept or "photograph"
+    # Windows takes these for devices, whatever their ending.
+    return f"_{kept}" if _DEVICE.match(kept) else kept or "photograph"

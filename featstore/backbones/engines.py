@@ -51,7 +51,8 @@ def openvino_engine(name: str, model: keras.Model, batch_size: int) -> Compute:
     network = from_pixels(name, model, batch_size)
     # Without the fixed batch it would be compiled for any, and bits would depend on it.
     signature = [keras.InputSpec(shape=network.input_shape, dtype="uint8")]
-    with tempfile.TemporaryDirectory() as folder:
+    # Windows does not remove weights that are still mapped.
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         path = Path(folder) / "network.xml"
         network.export(str(path), format="openvino", input_signature=signature, verbose=False)
         # Left to itself it computes in bfloat16 where the processor can: features would be 0.3-1 % off.

@@ -32,6 +32,10 @@ if TYPE_CHECKING:
 NO_BOX: Box = (0, 0, 0, 0)
 
 _MANY = 8
+# Each process imports the script that it was started from.
+_UNGUARDED = 'A Python script must call this below `if __name__ == "__main__":`. '
+# More handles than these cannot be waited for on Windows.
+_MOST_PROCESSES = 61 if os.name == "nt" else 1024
 """Of so many photographs in a row that kill their decoders, it is not the photographs' fault."""
 
 
@@ -155,7 +159,7 @@ def _apart(jobs: Iterable[Job]) -> Iterator[Prepared]:
                 with _interrupts_ignored():
                     pool.submit(os.getpid).result()
             except BrokenProcessPool as error:
-                raise _killed("one that was killed before it had anything to do") from error
+                raise _killed("one that was killed before it had anything to do", _UNGUARDED) from error
             try:
                 while left:
                     prepared = pool.submit(prepare, left[0]).result()
@@ -174,7 +178,7 @@ def _apart(jobs: Iterable[Job]) -> Iterator[Prepared]:
 def _decoders(n_workers: int) -> ProcessPoolExecutor:
     # Spawned, because forking a process that runs a network's threads can hang it.
     context = multiprocessing.get_context("spawn")
-    return ProcessPoolExecutor(n_workers, mp_context=context, initializer=end_with_parent)
+    return ProcessPoolExecutor(min(n_workers, _MOST_PROCESSES), mp_context=context, initializer=end_with_parent)
 
 
 def _submit(pool: ProcessPoolExecutor, job: Job) -> Future[Prepared]:
@@ -187,12 +191,9 @@ def _submit(pool: ProcessPoolExecutor, job: Job) -> Future[Prepared]:
         return future
 
 
-def _killed(got: str) -> StoreError:
-    return StoreError(
-        "worker processes that live until the end",
-        got,
-        "Run again, with fewer --workers if it repeats; what was completed is kept.",
-    )
+def _killed(got: str, remedy: str = "") -> StoreError:
+    again = "Run again, with fewer --workers if it repeats; what was completed is kept."
+    return StoreError("worker processes that live until the end", got, f"{remedy}{again}")
 
 
 @contextmanager

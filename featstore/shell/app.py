@@ -8,6 +8,8 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import wraps
+from glob import glob
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -20,6 +22,7 @@ from featstore.shell.options import Names, QuietOption, completed
 from featstore.shell.pages import Command, Group
 from featstore.shell.speech import QUIET, Printed
 
+_SHELL_EXPANDS = os.name != "nt"
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
@@ -80,7 +83,7 @@ def run(app: typer.Typer, argv: Sequence[str] | None = None) -> None:
     Codes: 0 done, 1 refused or failed with a message that says what to do, 2 wrong usage, 3 done but with
     more failed inputs than allowed, 70 a fault of the program, 130 interrupted.
     """
-    args = list(sys.argv[1:] if argv is None else argv)
+    args = list(argv) if argv is not None else _expanded(sys.argv[1:], _SHELL_EXPANDS)
     as_json = "--json" in args
     with _own_state():
         try:
@@ -98,13 +101,26 @@ def run(app: typer.Typer, argv: Sequence[str] | None = None) -> None:
         raise SystemExit(code if isinstance(code, int) else EXIT_DONE)
 
 
+def _expanded(words: Sequence[str], shell_expands: bool) -> list[str]:
+    """Words of a command line with the files that wildcards stand for, where the shell leaves that to the program."""
+    if shell_expands:
+        return list(words)
+    return [name for word in words for name in (sorted(glob(word)) or [word])]  # noqa: PTH207  # of any folder
+
+
 @contextmanager
 def _own_state() -> Iterator[None]:
     """Let what one run sets end with it: Python programs may call `main` several times."""
     before, Printed.json = os.environ.get(QUIET), False
+    out, errors = sys.stdout, getattr(sys.stdout, "errors", None)
+    if isinstance(out, TextIOWrapper) and errors == "strict":
+        # A letter that a terminal or pipe has not is told by its number, and ends nothing.
+        out.reconfigure(errors="backslashreplace")
     try:
         yield
     finally:
+        if isinstance(out, TextIOWrapper):
+            out.reconfigure(errors=errors)
         os.environ.pop(QUIET, None)
         if before is not None:
             os.environ[QUIET] = before

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import json
 import os
 import traceback
 from contextlib import suppress
@@ -14,7 +13,7 @@ from typing import NoReturn
 from typer import TyperException
 
 from featstore.errors import PhytobenchError
-from featstore.shell.speech import Printed, complain, is_set
+from featstore.shell.speech import Printed, complain, in_json, is_set
 
 EXIT_DONE = 0
 EXIT_REFUSED = 1
@@ -61,7 +60,7 @@ def leave(fault: Fault, *, as_json: bool) -> SystemExit:
         document = {"schema": ERROR_SCHEMA, "error": told, "exit_code": fault.exit_code}
         # Whoever read standard output may have left by now.
         with suppress(BrokenPipeError):
-            print(json.dumps(document, indent=2, ensure_ascii=False), flush=True)
+            print(in_json(document), flush=True)
     return SystemExit(fault.exit_code)
 
 

@@ -49,7 +49,13 @@ def print_line(text: str) -> None:
 def print_json(content: Mapping[str, Json]) -> None:
     """Print the result as the one JSON document of this run to standard output."""
     Printed.json = True
-    print(json.dumps(content, indent=2, ensure_ascii=False))
+    print(in_json(content), flush=True)
+
+
+def in_json(content: Mapping[str, object]) -> str:
+    """A JSON document as standard output can carry it: a pipe of Windows, often, has not every letter."""
+    every_letter = str(getattr(sys.stdout, "encoding", None) or "utf-8").lower().startswith("utf")
+    return json.dumps(content, indent=2, ensure_ascii=not every_letter)
 
 
 class Printed:

@@ -131,23 +131,12 @@ def machine() -> str:
 
 def started(pid: int) -> str:
     """When a process started, in the system's own count; "unknown" if that is not told, "" if it does not live."""
+    import psutil
+
     try:
         # Fields are counted behind the name, which may hold anything.
         stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
     except OSError:
         # No such process, no /proc, or one that hides other users' processes.
-        return _UNKNOWN if _exists(pid) else ""
+        return _UNKNOWN if psutil.pid_exists(pid) else ""
     return "" if stat[0] in {"Z", "X"} else stat[19]
-
-
-def _exists(pid: int) -> bool:
-    if os.name == "nt":
-        # There, signal 0 would be Ctrl-C.
-        return True
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True
-    return True

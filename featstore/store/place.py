@@ -6,9 +6,8 @@ import os
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePath, PurePosixPath
 from typing import TYPE_CHECKING, Protocol
-from urllib.parse import unquote
 
 from filelock import FileLock, Timeout
 
@@ -77,7 +76,7 @@ class Place(Protocol):
         """Remove what killed writers left half written, and tell how many files that were."""
 
 
-def open_place(location: str | Path) -> Place:
+def open_place(location: str | PurePath) -> Place:
     """Open a folder (a path or ``file://``) or a bucket (``s3://``, ``gs://``, ``az://``).
 
     Raises
@@ -85,15 +84,20 @@ def open_place(location: str | Path) -> Place:
     StoreError
         If the address is of another kind, or the extra for buckets is not installed.
     """
-    address = _ADDRESS.match(str(location))
+    # A path of Windows turns the slashes of an address round.
+    text = location if isinstance(location, str) else location.as_posix()
+    address = _ADDRESS.match(text)
     if address is None:
         return LocalPlace(Path(location))
-    scheme, rest = address.group(1).lower(), str(location)[address.end() :]
+    scheme, rest = address.group(1).lower(), text[address.end() :]
     if scheme == "file":
-        return LocalPlace(Path(f"/{unquote(rest)}"))
+        from urllib.request import url2pathname
+
+        # Where disks have letters, it knows file:///C:/store.
+        return LocalPlace(Path(url2pathname(f"/{rest}")))
     if scheme not in _BUCKETS:
         expected = f"a folder, or an address that begins with {', '.join(f'{name}://' for name in _BUCKETS)}"
-        raise StoreError(expected, repr(str(location)), "Correct the place of the store.")
+        raise StoreError(expected, repr(text), "Correct the place of the store.")
     from featstore.store.objects import ObjectPlace
 
     return ObjectPlace(f"{scheme}://{rest}")
@@ -123,6 +127,11 @@ class LocalPlace:
                 return file.read(os.fstat(file.fileno()).st_size)
         except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
             return None
+        except PermissionError:
+            # What Windows says of a folder.
+            if self._file(key).is_dir():
+                return None
+            raise
 
     def read_part(self, key: str, start: int, length: int) -> bytes | None:
         """See `Place.read_part`."""

@@ -186,4 +186,4 @@ def weight_files() -> tuple[WeightFile, ...]:
 def shipped_weights() -> dict[str, int]:
     """Weights that come with the package: file and bytes."""
     package = Path(__file__).parents[1]
-    return {str(path.relative_to(package)): path.stat().st_size for path in sorted(package.rglob("*.h5"))}
+    return {path.relative_to(package).as_posix(): path.stat().st_size for path in sorted(package.rglob("*.h5"))}

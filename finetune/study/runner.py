@@ -160,7 +160,7 @@ def call(arguments: Sequence[str], log: Path) -> tuple[int, str]:
     log.parent.mkdir(parents=True, exist_ok=True)
     home = str(Path(finetune.__file__).parent.parent)
     paths = [home, *filter(None, [os.environ.get("PYTHONPATH")])]
-    environment = {**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONPATH": os.pathsep.join(paths)}
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONUTF8": "1", "PYTHONPATH": os.pathsep.join(paths)}
     # -P: a folder of the user's that is called like a module is not it.
     words = [sys.executable, "-P", "-m", "finetune.study.child", *arguments]
     lines: deque[str] = deque(maxlen=_LAST_LINES)

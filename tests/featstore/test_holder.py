@@ -47,3 +47,7 @@ def test_hidden_processes_are_not_taken_for_dead(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(Path, "read_text", hidden)
     assert holders.started(os.getpid()) == "unknown"
     assert holders.started(2**22 + 1) == ""
+    # Signal 0, which asks whether a process lives, would be Ctrl-C on Windows.
+    monkeypatch.delattr(os, "kill")
+    monkeypatch.setattr("psutil.pid_exists", lambda pid: pid == 7)
+    assert [holders.started(pid) for pid in (7, 8)] == ["unknown", ""]

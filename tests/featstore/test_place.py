@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import nturl2path
 import pickle
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 
 import numpy as np
 import pytest
@@ -173,6 +174,17 @@ class TestFolder:
         assert place.sweep() == 1
         assert list((tmp_path / "Leaf/net/c/0").iterdir()) == []
 
+    def test_a_folder_is_no_key_on_windows(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        def denied(self: Path, *_: object, **__: object) -> None:
+            raise PermissionError(13, "Permission denied", str(self))
+
+        place = LocalPlace(tmp_path)
+        place.write("a/b", b"1")
+        monkeypatch.setattr(Path, "open", denied)
+        assert place.read("a") is None
+        with pytest.raises(PermissionError):
+            place.read("a/b")
+
     def test_a_failed_write_leaves_the_old(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         def full(self: Path, data: bytes) -> int:
             with self.open("wb") as file:
@@ -229,9 +241,17 @@ class TestAddresses:
         for location in ("a b", Path("a b"), tmp_path / "a b", (tmp_path / "a b").as_uri(), f"file:{tmp_path}/a b"):
             assert open_place(location).local == tmp_path / "a b"
 
+    def test_as_windows_writes_them(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("urllib.request.url2pathname", nturl2path.url2pathname)
+        assert str(open_place("file:///C:/Users/a%20b").local).endswith("C:\\Users\\a b")
+        monkeypatch.undo()
+        # What a command line there makes of an address that it takes for a path.
+        with pytest.raises(StoreError, match=r"begins with s3://, gs://, az://"):
+            open_place(PureWindowsPath("http://host/f"))
+
     def test_buckets(self, s3_url: str) -> None:
         # pathlib, as command lines make it of an option, takes one slash away.
-        for location in (s3_url, f"{s3_url}/", s3_url.replace("s3", "S3", 1), Path(s3_url)):
+        for location in (s3_url, f"{s3_url}/", s3_url.replace("s3", "S3", 1), Path(s3_url), PureWindowsPath(s3_url)):
             assert open_place(location).url == s3_url
             assert open_place(location).local is None
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import io
+import json
 import os
 import pickle
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -82,6 +86,51 @@ def test_progress_is_whole_lines_in_a_log() -> None:
     assert "quick" not in result.stderr
     assert [line for line in result.stderr.splitlines() if "remark" in line] == result.stderr.splitlines()
     assert result.stderr.count("remark") == 1
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "ascii", "utf-8"])
+def test_letters_that_a_pipe_has_not_end_nothing(monkeypatch: pytest.MonkeyPatch, encoding: str) -> None:
+    name = "Ö\u017d\u03b1.jpg"
+    written = io.BytesIO()
+    out = io.TextIOWrapper(written, encoding=encoding, errors="strict")
+    monkeypatch.setattr(sys, "stdout", out)
+    app = shell.new_app("Test.")
+
+    @app.command()
+    def work() -> None:
+        shell.print_line(name)
+        shell.print_table(name, [name], [[name]])
+        shell.print_line("=====")
+        shell.print_json({"name": name})
+
+    with pytest.raises(SystemExit) as ended:
+        shell.run(app, ["work"])
+    assert ended.value.code == 0
+    table, _, document = written.getvalue().decode(encoding).partition("=====")
+    assert name.encode(encoding, "backslashreplace").decode(encoding) in table
+    assert json.loads(document) == {"name": name}
+    assert out.errors == "strict"
+
+
+def test_wildcards_where_the_shell_leaves_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("b-mlp", "a-mlp", "c-lda"):
+        (tmp_path / name).mkdir()
+    app = shell.new_app("Test.")
+
+    @app.command()
+    def work(runs: list[Path], pattern: str = "") -> None:
+        shell.print_json({"runs": [run.name for run in runs], "pattern": pattern})
+
+    def told(shell_expands: bool) -> object:
+        out = io.StringIO()
+        monkeypatch.setattr("featstore.shell.app._SHELL_EXPANDS", shell_expands)
+        monkeypatch.setattr(sys, "argv", ["test", "work", str(tmp_path / "*-mlp"), "no*such", "--pattern", "**x"])
+        with pytest.raises(SystemExit), contextlib.redirect_stdout(out):
+            shell.run(app)
+        return json.loads(out.getvalue())
+
+    assert told(False) == {"runs": ["a-mlp", "b-mlp", "no*such"], "pattern": "**x"}
+    assert told(True) == {"runs": ["*-mlp", "no*such"], "pattern": "**x"}
 
 
 def test_tables_align_numbers(capsys: pytest.CaptureFixture[str]) -> None:

@@ -252,7 +252,8 @@ def test_a_folder_that_cannot_be_written_costs_the_copy_alone(client_of, tmp_pat
 @pytest.mark.parametrize(
     ("name", "expected"),
     [("../../etc/passwd", "passwd"), ("C:\\photos\\a.jpg", "a.jpg"), ("", "photograph"), ("..", "photograph"),
-     ("a\0b\nc.jpg", "a_b_c.jpg"), ("Mohn (ä).jpg", "Mohn (ä).jpg"), ("x" * 999, "x" * 50)],
+     ("a\0b\nc.jpg", "a_b_c.jpg"), ("Mohn (ä).jpg", "Mohn (ä).jpg"), ("x" * 999, "x" * 50),
+     ("Con.jpg", "_Con.jpg"), ("LPT1", "_LPT1"), ("conifer.jpg", "conifer.jpg")],
 )  # fmt: skip
 def test_names_of_files_are_ours(name: str, expected: str) -> None:
     assert safe_name(name) == expected
