@@ -35,6 +35,7 @@ NAMES = {
     "4711": "11",
     "features.zarr 100": "features.zarr 11",
     "colour-logistic": "mobilenet-logistic",
+    "fusion-weighted_product": "fusion-mean",
     "--hold-out-species 8": "--hold-out-species 1",
 }
 """What stands in the world of the tests for what a page calls so; of two names that fit the longer one."""

@@ -61,6 +61,8 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         (folder / "mine.toml").write_text('[Flower]\nchannel = "a_star"\n')
         (folder / "recipe.toml").write_text("epochs = 1\nbatch_size = 8\n")
         write_table(folder)
+        for name, photograph in zip("abc", sorted((folder / "photos").rglob("*.jpg"))[:3], strict=True):
+            shutil.copy(photograph, folder / f"{name}.jpg")
         yield folder
 
 
