@@ -109,7 +109,7 @@ class ArticleSettings:
 
     def trained_run(self, variation: Variation, backbone: str) -> Path:
         """Run folder of a whole network."""
-        return self.runs(variation) / f"{backbone}-finetuned"
+        return self.runs(variation) / f"{backbone}{variation.suffix}-finetuned"
 
     @property
     def trained_runs(self) -> list[Path]:
@@ -167,7 +167,7 @@ def _heads(settings: ArticleSettings) -> Iterator[Step]:
         # Fitted on train alone, as the whole networks are, so that both can be compared.
         words += ["--no-concat", "--no-refit", "--seed", str(settings.seed)]
         words += [] if way.min_vote is None else ["--min-vote", str(way.min_vote)]
-        words += [] if way is ARTICLE else ["--split", str(settings.runs(ARTICLE) / "split.csv")]
+        words += [] if way is ARTICLE else ["--split-file", str(settings.runs(ARTICLE) / "split.csv")]
         needs = (features_step(way),) if way is ARTICLE else (features_step(way), heads_step(ARTICLE))
         found = [settings.head_run(way, name, head) / CARD for name in settings.backbones for head in HEADS]
         yield Step(heads_step(way), (*words, "--out", str(runs)), needs, (runs / "split.csv", *found))
