@@ -10,7 +10,7 @@ from pathlib import Path
 from evaluation.identify.plugins import added
 from evaluation.invariants import SPLITS
 from evaluation.predictions import SUFFIX, peek_split
-from featstore.errors import PredictionsError
+from featstore.errors import PredictionsError, listed
 from featstore.provenance import Json, provenance, write_json
 
 SCHEMA = "run/1"
@@ -87,7 +87,7 @@ def read_run_card(folder: Path) -> RunCard:
     try:
         content: Json = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise PredictionsError(f"a run folder with {CARD}", f"{folder} without one", REBUILD) from error
+        raise _no_run(folder) from error
     except ValueError as error:
         raise PredictionsError("JSON text", f"{path}: {error}", REBUILD) from error
     schema = content.get("schema") if isinstance(content, dict) else None
@@ -97,6 +97,15 @@ def read_run_card(folder: Path) -> RunCard:
         return _card(content)
     except PredictionsError as error:
         raise PredictionsError(error.expected, f"{error.got} in {path}", error.remedy) from error
+
+
+def _no_run(folder: Path) -> PredictionsError:
+    """Say what is there instead of a run."""
+    if not folder.exists():
+        return PredictionsError("a run folder", f"{folder}, which does not exist", "Correct the path.")
+    inside = sorted(path.parent.name for path in folder.glob(f"*/{CARD}"))
+    remedy = f"Name one of the runs in it: {listed(inside)}." if inside else REBUILD
+    return PredictionsError(f"a run folder with {CARD}", f"{folder} without one", remedy)
 
 
 def _card(content: Mapping[str, Json]) -> RunCard:

@@ -8,6 +8,7 @@ from pathlib import Path
 from evaluation.runs import CARD
 from featstore.backbones import BACKBONES, check_options, random_seed
 from featstore.errors import SettingsError
+from featstore.synth import SynthSettings
 from finetune.study.step import Step
 
 NETWORKS = ("seedling", "colour")
@@ -48,7 +49,7 @@ class DemoSettings:
     Raises
     ------
     SettingsError
-        If a network is unknown, the side too small for it, or none can learn.
+        If a network is unknown, the side too small for it, none can learn, or so many plants cannot be drawn.
     """
 
     out: Path
@@ -61,6 +62,8 @@ class DemoSettings:
     seed: int = 1
 
     def __post_init__(self) -> None:
+        # What cannot be drawn is refused before the first step.
+        SynthSettings(n_species=self.n_species, n_observations=self.n_observations, seed=self.seed)
         for name in self.backbones:
             check_options(name, "avg", self.side_px)
         if all(BACKBONES[name].baseline for name in self.backbones):

@@ -48,6 +48,16 @@ def test_a_card_gives_back_what_was_written(tmp_path: Path) -> None:
     assert content["provenance"]["libraries"]["numpy"] == np.__version__
 
 
+def test_what_is_no_run_is_told_with_the_runs_in_it(tmp_path: Path) -> None:
+    with pytest.raises(PredictionsError, match=r"which does not exist\. Correct the path"):
+        read_run_card(tmp_path / "nothing")
+    with pytest.raises(PredictionsError, match="Write the run again"):
+        read_run_card(tmp_path)
+    write_run_card(tmp_path / "vgg16-mlp", CARD)
+    with pytest.raises(PredictionsError, match=r"Name one of the runs in it: vgg16-mlp\."):
+        read_run_card(tmp_path)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
