@@ -88,8 +88,8 @@ def write_report(
 
 
 def identify_plant(
-    photographs: Mapping[Somewhere, str] | Sequence[Somewhere],
-    models: Sequence[Somewhere],
+    photographs: Somewhere | Mapping[Somewhere, str] | Sequence[Somewhere],
+    models: Somewhere | Sequence[Somewhere],
     *,
     rule: str | None = None,
     top: int = 5,
@@ -107,7 +107,7 @@ def identify_plant(
     photographs
         Of one plant: files, or file -> view (``"Flower"``, ``"Leaf"``, ...).
     models
-        Run folders of `heads.compare_heads` and `finetune.fine_tune`; several are fused.
+        Run folder of `heads.compare_heads` or `finetune.fine_tune`; several are fused.
     rule
         A fixed rule; None for the mean.
     top
@@ -131,10 +131,15 @@ def identify_plant(
     """
     from evaluation.identify.contract import OPEN_VIEW
     from evaluation.identify.views import photograph_named
+    from evaluation.runs import CARD, read_run_card
 
-    views = photographs if isinstance(photographs, Mapping) else dict.fromkeys(photographs, OPEN_VIEW)
+    given = [photographs] if isinstance(photographs, str | Path) else photographs
+    views = given if isinstance(given, Mapping) else dict.fromkeys(given, OPEN_VIEW)
     shown = [photograph_named(f"{path}:{view}") for path, view in views.items()]
-    cards = tuple((str(model), (Path(model) / "run.json").stat().st_mtime_ns) for model in models)
+    runs = [Path(models)] if isinstance(models, str | Path) else [Path(model) for model in models]
+    for run in runs:
+        read_run_card(run)  # says what is wrong with a path
+    cards = tuple((str(run), (run / CARD).stat().st_mtime_ns) for run in runs)
     panel = _panel(cards, rule, threshold, *(None if place is None else str(place) for place in (store, weights)))
     found = panel.identify(shown, top=top, n_neighbours=n_neighbours)
     rows: list[dict[str, object]] = [

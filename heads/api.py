@@ -75,7 +75,9 @@ def compare_heads(
     return Shown(f"Heads, the best on {board.deciding} first", rounded(rows), board, pictures[:1], board.warnings)
 
 
-def predict_plants(run: str | Path, store: str | Path, out: str | Path = "answers") -> Shown[Asked]:
+def predict_plants(
+    run: str | Path, store: str | Path, out: str | Path = "answers", *, unseen: bool = False
+) -> Shown[Asked]:
     """Let the head of a run answer for all photographs of a store, as `heads predict` does.
 
     Parameters
@@ -86,6 +88,8 @@ def predict_plants(run: str | Path, store: str | Path, out: str | Path = "answer
         A store with the same features.
     out
         Folder for predictions and answers.
+    unseen
+        Leave out photographs that the run has learnt or chosen from, over which figures flatter it.
 
     Returns
     -------
@@ -102,7 +106,7 @@ def predict_plants(run: str | Path, store: str | Path, out: str | Path = "answer
     from heads.asking import ask
 
     load_engine()
-    return show_asked(ask(Path(run), Store.open(store), Path(out)))
+    return show_asked(ask(Path(run), Store.open(store), Path(out), unseen=unseen))
 
 
 def show_asked(asked: Asked, notes: Sequence[str] = ()) -> Shown[Asked]:

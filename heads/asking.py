@@ -17,6 +17,7 @@ from evaluation.fusion import Recipe
 from evaluation.predictions import Predictions
 from evaluation.runs import CARD, RunCard, predictions_path, read_run_card
 from evaluation.scores import Score, score_predictions
+from featstore import shell
 from featstore.errors import PredictionsError, StoreError
 from featstore.provenance import Json, provenance
 from featstore.splits import read_split
@@ -29,6 +30,7 @@ from heads.recipe import RECIPE
 from heads.registry import load_head
 from heads.trial import FITTED, REFITTED
 
+SPLIT_FILE = "split.csv"
 SPLIT = "test"
 """What predictions of photographs outside of a comparison are filed under."""
 
@@ -86,10 +88,14 @@ def ask(run: Path, store: Store, out: Path, *, unseen: bool = False, image_ids: 
         raise PredictionsError("a run of `heads compare`", f"{card.kind} in {run}", "Ask it by its own command.")
     require_same_features(card, store)
     table = load_table(store, card.backbones, image_ids=image_ids)
-    if unseen:
-        split = read_split(run.parent / "split.csv").frame
-        learnt = set(split.loc[split["split"] != "test", "image_id"])
-        table = table.select(~table.papers["image_id"].isin(learnt).to_numpy())
+    if unseen or (run.parent / SPLIT_FILE).is_file():
+        split = read_split(run.parent / SPLIT_FILE).frame
+        known = table.papers["image_id"].isin(split.loc[split["split"] != "test", "image_id"]).to_numpy(bool)
+        if unseen:
+            table = table.select(~known)
+        elif known.any():
+            told = f"{known.sum()} of {len(known)} photographs bear names that {card.model} has learnt or chosen from"
+            shell.warn(f"{told}: figures over them flatter it. --unseen leaves them out.")
         if not len(table):
             raise StoreError("photographs that the run has not seen", "none", "Leave out --unseen.")
     head = answering_head(run)

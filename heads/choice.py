@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
+from difflib import get_close_matches
 
 from featstore.errors import SettingsError, listed
 from featstore.provenance import Json
@@ -46,7 +47,9 @@ class HeadChoice:
 
     def __post_init__(self) -> None:
         if self.head not in HEADS:
-            raise SettingsError(f"a head among {', '.join(HEADS)}", repr(self.head), "Correct --head.")
+            near = get_close_matches(self.head, HEADS, n=1)
+            remedy = f"Did you mean {near[0]}?" if near else "Correct --head."
+            raise SettingsError(f"a head among {', '.join(HEADS)}", repr(self.head), remedy)
         object.__setattr__(self, "label", self.label or self.head)
         if not _LABEL.fullmatch(self.label):
             raise SettingsError("a label of letters, digits, _, . and -", repr(self.label), "Correct --head.")

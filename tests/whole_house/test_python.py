@@ -12,6 +12,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from evaluation import identify_plant
+from featstore.errors import PredictionsError
 from featstore.shown import Shown, rounded
 
 NOTEBOOK = Path(__file__).parents[2] / "docs" / "example.ipynb"
@@ -58,6 +60,11 @@ def test_notebook_runs_and_shows_its_results(tmp_path: Path, monkeypatch: pytest
     assert identified.table["probability"].between(0, 1).all()
     assert len(answered.table) == len(answered.details.fused.observation_id)
     assert (tmp_path / str(page.table["page"].item())).is_file()
+
+
+def test_a_model_that_is_none_is_told_as_everywhere(tmp_path: Path) -> None:
+    with pytest.raises(PredictionsError, match="Correct the path"):
+        identify_plant("flower.jpg", tmp_path / "nothing")
 
 
 def test_figures_are_those_of_the_details() -> None:
