@@ -168,8 +168,8 @@ def _show_plan(plan: Plan, *, quietly: bool) -> None:
         shell.say(f"Weights to be downloaded first: {', '.join(plan.to_download)}.")
     if not quietly:
         lines = [
-            [step.name, "done" if step.is_done else in_words(step.seconds), f"{step.n_bytes / GB:.2g}",
-             f"{step.passing_bytes / GB:.2g}" if step.passing_bytes else "-"]
+            [step.name, "done" if step.is_done else in_words(step.seconds), f"{step.n_bytes / GB:.2f}",
+             f"{step.passing_bytes / GB:.2f}" if step.passing_bytes else "-"]
             for step in ahead.steps
         ]  # fmt: skip
         title = (
