@@ -72,5 +72,6 @@ def opener_of(kind: str) -> OpenRun:
 
 
 def added() -> dict[str, str]:
-    """Kind of run -> where its plug-in is, of all installed packages."""
-    return {point.name: point.value for point in entry_points(group=GROUP)}
+    """Kind of run -> where its plug-in is, of all installed packages but this one."""
+    points = entry_points(group=GROUP)
+    return {point.name: point.value for point in points if BUILT_IN.get(point.name) != point.value}

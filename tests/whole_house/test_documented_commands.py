@@ -15,6 +15,7 @@ import pytest
 
 from featstore.backbones import BACKBONES
 from featstore.backbones.table import Backbone
+from featstore.build import specs
 
 
 def _beside(path: str) -> object:
@@ -39,6 +40,8 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     The networks have two convolutions each, so that a page costs seconds.
     """
     network = _beside("../finetune/small_backbone.py")
+    # Networks stay loaded by name; other tests of this process have had real ones under these.
+    specs._loaded.cache_clear()
     folder = tmp_path_factory.mktemp("world")
     with pytest.MonkeyPatch.context() as patch:
         for name in ("mobilenet", "mobilenet_v2"):
@@ -64,6 +67,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         for name, photograph in zip("abc", sorted((folder / "photos").rglob("*.jpg"))[:3], strict=True):
             shutil.copy(photograph, folder / f"{name}.jpg")
         yield folder
+    specs._loaded.cache_clear()
 
 
 def write_table(folder: Path) -> None:
