@@ -44,7 +44,7 @@ class DemoSettings:
     epochs
         Most epochs of fine-tuning.
     seed
-        Of what is drawn, of the split and of the heads.
+        Of what is drawn.
 
     Raises
     ------
@@ -113,7 +113,7 @@ def demo_steps(settings: DemoSettings) -> list[Step]:
     build += [word for text in settings.weights for word in ("--weights", text)]
     # One photograph is damaged on purpose.
     build += [*(("--side", str(settings.side_px)) if settings.side_px else ()), "--max-failures", "1"]
-    heads = ["heads", "compare", store, "--head", "mlp", "--head", "logistic", "--seed", seed, "--out", runs]
+    heads = ["heads", "compare", store, "--head", "mlp", "--head", "logistic", "--out", runs]
     train = ["finetune", "run", store, "--from", runs, "--backbone", settings.trained]
     train += [*(TRAINING if settings.trained == NETWORKS[0] else ()), "--epochs", str(settings.epochs)]
     fuse = ["evaluate", "fuse", logistic, whole, "--out", runs]
