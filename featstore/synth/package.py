@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
+import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 from xml.etree import ElementTree as ET
@@ -14,7 +18,9 @@ import numpy as np
 from PIL import Image
 
 from featstore.errors import DatasetError
+from featstore.processes import end_with_parent
 from featstore.provenance import write_json
+from featstore.shell import progress
 from featstore.synth.plan import PHOTOGRAPH_STREAM, Shot, SynthSettings, planned
 from featstore.synth.scenes import photograph
 
@@ -22,6 +28,9 @@ SCHEMA = "synth/1"  # another number whenever the same settings would give other
 MARKER = "synth.json"
 TRUTH_FOLDER = "testwithgroundtruthxml"
 _FOLDERS = ("train", "test", TRUTH_FOLDER)
+
+_SHARE = 100
+"""Photographs that are worth a process of their own; it takes as long to start as it takes to draw about twenty."""
 
 _TRAIN_ONLY_TAGS = ("Vote", "ClassId", "Family", "Species", "Genus")
 
@@ -75,8 +84,9 @@ def synthesise(folder: Path, settings: SynthSettings) -> SynthSummary:
         draft = Path(workshop)
         for name in _FOLDERS:
             (draft / name).mkdir()
-        for shot in shots:
-            _write_shot(draft, shot, settings)
+        with progress(len(shots), "drawing", "photographs") as bar:
+            for _ in _write_all(draft, shots, settings):
+                bar.update()
         for name in _FOLDERS:
             (draft / name).rename(folder / name)
     write_json(folder / MARKER, {"schema": SCHEMA, "settings": asdict(settings)})
@@ -117,6 +127,18 @@ def _check_same(folder: Path, settings: SynthSettings, summary: SynthSummary) ->
     n_wanted = {"train": 2 * summary.n_train, "test": 2 * summary.n_test, TRUTH_FOLDER: summary.n_test}
     if n_found != n_wanted:
         raise DatasetError(f"{n_wanted} files in {folder}", str(n_found), "Remove the folder; it is then drawn again.")
+
+
+def _write_all(package: Path, shots: Sequence[Shot], settings: SynthSettings) -> Iterator[None]:
+    """Write every photograph, on all cores if there are many; yields after each."""
+    write = partial(_write_shot, package, settings=settings)
+    n_processes = min(os.cpu_count() or 1, len(shots) // _SHARE)
+    if n_processes < 2:
+        yield from map(write, shots)
+        return
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(n_processes, mp_context=context, initializer=end_with_parent) as pool:
+        yield from pool.map(write, shots, chunksize=4)
 
 
 def _write_shot(package: Path, shot: Shot, settings: SynthSettings) -> None:

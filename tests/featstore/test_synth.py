@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import xml.etree.ElementTree as ET
 from collections import Counter, defaultdict
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -151,6 +153,15 @@ def test_the_same_settings_give_the_same_bytes(tmp_path: Path) -> None:
     other = synthesise(tmp_path / "other", replace(SMALL, seed=8))
     unchanged = {name for name, digest in digests(other.folder).items() if digests(one.folder).get(name) == digest}
     assert not unchanged
+
+
+def test_several_processes_draw_the_same_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    alone = digests(synthesise(tmp_path / "alone", SMALL).folder)
+    monkeypatch.setattr(package, "_SHARE", 4)
+    monkeypatch.setattr("os.cpu_count", lambda: 2)
+    monkeypatch.setattr(package, "ProcessPoolExecutor", counted := Mock(wraps=ProcessPoolExecutor))
+    assert digests(synthesise(tmp_path / "two", SMALL).folder) == alone
+    assert counted.call_count == 1
 
 
 def test_a_photograph_does_not_depend_on_those_before_it(tmp_path: Path) -> None:
