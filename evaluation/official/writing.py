@@ -52,6 +52,7 @@ class Written:
     def to_json(self) -> dict[str, Json]:
         """Say what was written where."""
         return {
+            "schema": "written-run/1",
             "file": str(self.path),
             "card": str(self.card),
             "n_queries": self.n_queries,

@@ -45,6 +45,7 @@ class Written:
     def to_json(self) -> dict[str, Json]:
         """Everything, as one document."""
         return {
+            "schema": "report/1",
             "html": str(self.path),
             "headline": self.headline,
             "bytes": self.n_bytes,

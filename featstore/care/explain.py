@@ -74,7 +74,7 @@ class Story:
 
     def to_json(self) -> dict[str, Json]:
         """As one document."""
-        return cast("dict[str, Json]", asdict(self))
+        return cast("dict[str, Json]", {"schema": "story/1"} | asdict(self))
 
 
 def explain(store: Store, image_id: str) -> Story:

@@ -90,7 +90,9 @@ class Survey:
         """As one document."""
         return cast(
             "dict[str, Json]",
-            asdict(self) | {"failures": [{"image_id": key, "reason": reason} for key, reason in self.failures]},
+            {"schema": "survey/1"}
+            | asdict(self)
+            | {"failures": [{"image_id": key, "reason": reason} for key, reason in self.failures]},
         )
 
 

@@ -172,7 +172,10 @@ def forget(
 
     gone = remove(open_place(store), name)
     if json:
-        shell.print_json({"store": gone.location, "name": gone.name, "rows": gone.n_rows, "bytes": gone.n_bytes})
+        shell.print_json(
+            {"schema": "forgotten/1", "store": gone.location, "name": gone.name, "rows": gone.n_rows,
+             "bytes": gone.n_bytes}
+        )  # fmt: skip
     else:
         shell.print_line(f"{gone.location} has forgotten {gone.name}: {gone.n_rows} rows, {gone.n_bytes / 1e6:.1f} MB.")
 
@@ -227,6 +230,7 @@ def _part(text: str) -> tuple[int, int]:
 
 def _as_json(summary: BuildSummary) -> dict[str, Json]:
     return {
+        "schema": "build/1",
         "store": summary.location,
         "dataset": summary.dataset,
         "features": list(summary.names),

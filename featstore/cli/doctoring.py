@@ -69,6 +69,7 @@ def doctor(
     if json:
         shell.print_json(
             {
+                "schema": "doctor/1",
                 "photographs": len(table),
                 "backbone": table.backbones[0],
                 "random_weights": random,

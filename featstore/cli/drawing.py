@@ -51,7 +51,7 @@ def synth(
     summary = synthesise(folder, settings)
     facts = {name: str(value) if isinstance(value, Path) else value for name, value in asdict(summary).items()}
     if json:
-        shell.print_json(cast("dict[str, Json]", facts))
+        shell.print_json({"schema": "drawn/1", **cast("dict[str, Json]", facts)})
     else:
         shell.print_table(
             "Drawn", ["what", "value"], [[name.removeprefix("n_"), str(value)] for name, value in facts.items()]

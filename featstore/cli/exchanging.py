@@ -51,7 +51,13 @@ def export(
     n_rows = export_table(table, out)
     if json:
         shell.print_json(
-            {"file": str(out), "rows": n_rows, "without_row": table.n_missing, "features": list(table.backbones)}
+            {
+                "schema": "exported/1",
+                "file": str(out),
+                "rows": n_rows,
+                "without_row": table.n_missing,
+                "features": list(table.backbones),
+            }
         )
     else:
         size = f"{out.stat().st_size / 1e6:.1f}"
@@ -113,6 +119,7 @@ def import_(
     if json:
         shell.print_json(
             {
+                "schema": "imported/1",
                 "store": summary.location,
                 "features": summary.name,
                 "dimension": summary.dimension,

@@ -76,7 +76,7 @@ def verify(store: StoreArgument, json: shell.JsonOption = False) -> None:
 
     verdict = verify_store(Store.open(store))
     if json:
-        shell.print_json(_verdict_json(verdict))
+        shell.print_json({"schema": "verified/1", **_verdict_json(verdict)})
     else:
         _show_verdict(verdict)
         _tell_pending(verdict)
@@ -105,6 +105,7 @@ def repair(
     if json:
         shell.print_json(
             {
+                "schema": "repair/1",
                 "before": _verdict_json(done.before),
                 "after": _verdict_json(done.after),
                 "description_taken_from_copy": done.mended,

@@ -43,6 +43,6 @@ def preview(
     recipe = load_recipe(roi)
     sheets = draw_sheets(read_dataset(dataset, reader), recipe, out, n_per_view=per_view, seed=seed)
     if json:
-        shell.print_json({"recipe": recipe.identity, "sheets": [str(path) for path in sheets]})
+        shell.print_json({"schema": "sheets/1", "recipe": recipe.identity, "sheets": [str(path) for path in sheets]})
     else:
         shell.print_table(f"Drawn by {recipe.identity}", ["sheet"], [[str(path)] for path in sheets])

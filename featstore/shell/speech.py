@@ -47,9 +47,9 @@ def print_line(text: str) -> None:
 
 
 def print_json(content: Mapping[str, Json]) -> None:
-    """Print the result as the one JSON document of this run to standard output."""
+    """Print the result as the one JSON document of this run to standard output: its `schema` first."""
     Printed.json = True
-    print(in_json(content), flush=True)
+    print(in_json({"schema": content["schema"], **content}), flush=True)
 
 
 def in_json(content: Mapping[str, object]) -> str:

@@ -27,7 +27,8 @@ def show(run: RunArgument, as_json: shell.JsonOption = False) -> None:
     card, rows = open_run(run)
     if as_json:
         shell.print_json(
-            {"model": card.model, "kind": card.kind, "backbones": list(card.backbones), "head": card.head,
+            {"schema": "run-shown/1",
+             "model": card.model, "kind": card.kind, "backbones": list(card.backbones), "head": card.head,
              "classes": dict(card.classes), "details": dict(card.details), "runs": rows_to_json(rows),
              "scores": scores_to_json([score for row in rows for score in row.scores])}
         )  # fmt: skip
@@ -76,7 +77,7 @@ def predict(
     asked, failures = ask(run, source, out, tta=tta, unseen=unseen, photos=photos, batch_size=batch_size)
     if as_json:
         shell.print_json(
-            {"run": asked.card.model, "images": len(asked.predictions.image_id),
+            {"schema": "answers/1", "run": asked.card.model, "images": len(asked.predictions.image_id),
              "observations": len(asked.fused.observation_id), "scores": scores_to_json(asked.scores),
              "failures": [{"image_id": key, "reason": reason} for key, reason in failures.items()],
              "files": [str(path) for path in asked.files]}
@@ -114,7 +115,7 @@ def variants(
 
     found = study(run, store, photos)
     if as_json:
-        shell.print_json({"run": run.name, "variants": [row.to_json() for row in found]})
+        shell.print_json({"schema": "variants/1", "run": run.name, "variants": [row.to_json() for row in found]})
         return
     shell.print_table(f"{run.name}: variants on valid", COLUMNS, [row.cells() for row in found])
     shell.say(f"written: {run / 'variants.csv'}, {run / 'variants.png'}")

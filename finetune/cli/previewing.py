@@ -43,7 +43,12 @@ def preview(
     drawn = draw_preview(store, load_settings(config, {"seed": seed, "side_px": side}), out, n=per_row, photos=photos)
     if as_json:
         shell.print_json(
-            {"sheet": str(drawn.path), "photographs": list(drawn.photographs), "failures": dict(drawn.failures)}
+            {
+                "schema": "preview/1",
+                "sheet": str(drawn.path),
+                "photographs": list(drawn.photographs),
+                "failures": dict(drawn.failures),
+            }
         )
     else:
         shell.print_line(f"{drawn.path} shows {len(set(drawn.photographs))} photographs, one group in each row.")

@@ -131,8 +131,9 @@ def demo(
     outcomes = run_demo(demo_steps(settings), out)
     if as_json:
         shell.print_json(
-            {"report": str(settings.report), "runs": str(settings.runs), "store": str(settings.store),
-             "random_weights": settings.has_random_weights, "steps": [outcome.to_json() for outcome in outcomes]}
+            {"schema": "demo/1", "report": str(settings.report), "runs": str(settings.runs),
+             "store": str(settings.store), "random_weights": settings.has_random_weights,
+             "steps": [outcome.to_json() for outcome in outcomes]}
         )  # fmt: skip
     elif settings.report.is_file():
         shell.say(f"\nPhotographs   {settings.photos}    drawn by a program, one of them damaged on purpose")

@@ -17,7 +17,9 @@ def list_heads(as_json: shell.JsonOption = False) -> None:
     from heads.registry import HEADS
 
     if as_json:
-        shell.print_json({"heads": [{"name": name, **asdict(spec)} for name, spec in HEADS.items()]})
+        shell.print_json(
+            {"schema": "heads/1", "heads": [{"name": name, **asdict(spec)} for name, spec in HEADS.items()]}
+        )
         return
     rows = [[name, spec.summary, "no" if spec.costly else "yes"] for name, spec in HEADS.items()]
     shell.print_table("Heads", ["--head", "what it is", "compared by default"], rows)
@@ -63,6 +65,7 @@ def predict(
 
         shell.print_json(
             {
+                "schema": "answers/1",
                 "run": asked.card.model,
                 "images": len(asked.predictions.image_id),
                 "observations": len(asked.fused.observation_id),
@@ -84,7 +87,8 @@ def show(run: RunArgument, as_json: shell.JsonOption = False) -> None:
     card, scores = read_run_card(run), scores_of(run)
     if as_json:
         shell.print_json(
-            {"model": card.model, "kind": card.kind, "backbones": list(card.backbones), "head": card.head,
+            {"schema": "run-shown/1",
+             "model": card.model, "kind": card.kind, "backbones": list(card.backbones), "head": card.head,
              "classes": dict(card.classes), "details": dict(card.details), "scores": scores_to_json(scores)}
         )  # fmt: skip
         return

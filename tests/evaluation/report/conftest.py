@@ -174,8 +174,13 @@ class Page:
     def open(self, page: Path | str, width: int = 1280, height: int = 900, *, script: bool = True) -> None:
         self.resize(width, height)
         self.call("Emulation.setScriptExecutionDisabled", value=not script)
+        # What the page before it still asks for, and complains of, is not this page's.
+        self._load("about:blank")
+        self._load(page if isinstance(page, str) else page.resolve().as_uri())
+
+    def _load(self, url: str) -> None:
         self.events.clear()
-        self.call("Page.navigate", url=page if isinstance(page, str) else page.resolve().as_uri())
+        self.call("Page.navigate", url=url)
         while not any(event.get("method") == "Page.loadEventFired" for event in self.events):
             self.events.append(self._next())
 
