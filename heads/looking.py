@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import cast
@@ -13,9 +13,9 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.identify.contract import OPEN_VIEW, Neighbour, Photograph
+from evaluation.identify.contract import OPEN_VIEW, Photograph
 from evaluation.identify.opening import store_beside
-from evaluation.report.neighbours import nearest_rows, unit_rows
+from evaluation.neighbours import Neighbour, neighbours_among, unit_batches
 from evaluation.runs import RunCard
 from featstore.backbones import Network, Pooling, check_engine, weights_source
 from featstore.build.prepare import Job, prepare
@@ -30,6 +30,8 @@ from featstore.table import LazyTable, open_table
 
 N_REMEMBERED = 256
 """Photographs whose rows are kept, so that votes and similar photographs ask a network once."""
+KEPT_BYTES = 512 * 2**20
+"""Features of photographs learnt from that a run keeps in memory, to compare others with."""
 _N_CROPS = 64
 _N_THREADS = 4
 ONE_AT_A_TIME = threading.Lock()
@@ -109,6 +111,8 @@ class Sight:
     recipes: Mapping[str, Recipe]
     root: Path
     taught: frozenset[str]
+    _kept: dict[str, list[NDArray[np.float32]]] = field(default_factory=dict, init=False, repr=False)
+    _room: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False)
 
     @cached_property
     def rows(self) -> Rows:
@@ -130,7 +134,8 @@ class Sight:
             places = np.flatnonzero(usable & (views == view))
             table = self._table(view)
             if table is not None:
-                of_view = self._nearest(features[places], table, n_neighbours)
+                unit = self._unit_rows(view, table)
+                of_view = neighbours_among(table, unit, features[places], n_neighbours, self.root)
                 found |= {
                     photographs[place].image_id: some for place, some in zip(places.tolist(), of_view, strict=True)
                 }
@@ -139,16 +144,16 @@ class Sight:
     def _searched(self, view: str) -> str:
         return view if self._table(view) is not None else OPEN_VIEW
 
-    def _nearest(self, rows: NDArray[np.float32], table: LazyTable, n_neighbours: int) -> list[list[Neighbour]]:
-        cosine, place = nearest_rows(unit_rows(rows), table, n_neighbours)
-        ids, classes, paths = (table.papers[name].to_numpy() for name in ("image_id", "class_id", "path"))
-        return [
-            [
-                Neighbour(str(ids[at]), str(classes[at]), value, str(self.root / paths[at]))
-                for at, value in zip(place[row].tolist(), cosine[row].tolist(), strict=True)
-            ]
-            for row in range(len(rows))
-        ]
+    def _unit_rows(self, view: str, table: LazyTable) -> Iterable[NDArray[np.float32]]:
+        """Rows of a view at length 1: kept in memory as long as there is room, else read anew."""
+        with self._room:
+            if view not in self._kept:
+                width = sum(network.dimension for network in self.networks.values())
+                in_use = sum(batch.nbytes for batches in self._kept.values() for batch in batches)
+                if in_use + 4 * width * len(table) > KEPT_BYTES:
+                    return unit_batches(table)
+                self._kept[view] = list(unit_batches(table))
+            return self._kept[view]
 
     @cached_property
     def _tables(self) -> dict[str, LazyTable | None]:

@@ -1,37 +1,19 @@
-"""Neighbours: the training photographs that look most like another one to a network."""
+"""Neighbours of a report's photographs, among those that taught."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from evaluation.neighbours import Neighbour, neighbours_among, unit_batches
 from evaluation.report.herbarium import Herbarium
 from featstore import shell
 from featstore.errors import StoreError
-from featstore.table import LazyTable, open_table
+from featstore.table import open_table
 
 N_NEIGHBOURS = 3
-ROWS_AT_ONCE = 4096
-
-
-@dataclass(frozen=True)
-class Neighbour:
-    """A training photograph beside another one.
-
-    Attributes
-    ----------
-    image_id, class_id
-        Whose it is.
-    cosine
-        Of the angle between both rows of features, in [-1, 1]; 1 is the same direction.
-    """
-
-    image_id: str
-    class_id: str
-    cosine: float
 
 
 def nearest_neighbours(
@@ -77,53 +59,9 @@ def _within_view(
     except StoreError:
         # No photograph of this view has features: nothing to compare.
         return {}
-    cosine, place = nearest_rows(unit_rows(asking.load().features), table, n_neighbours)
-    ids, classes = table.papers["image_id"].to_numpy(), table.papers["class_id"].to_numpy()
-    return {
-        str(image_id): [
-            Neighbour(str(ids[at]), str(classes[at]), float(value))
-            for at, value in zip(place[row].tolist(), cosine[row].tolist(), strict=True)
-        ]
-        for row, image_id in enumerate(asking.papers["image_id"])
-    }
-
-
-def nearest_rows(
-    queries: NDArray[np.float32], table: LazyTable, n_nearest: int
-) -> tuple[NDArray[np.float32], NDArray[np.intp]]:
-    """Cosine and place of the rows of a table that are nearest to each query, the nearest first.
-
-    Parameters
-    ----------
-    queries
-        (q, d) of unit length.
-    table
-        n rows of d features, read in batches.
-
-    Returns
-    -------
-    cosine, place
-        (q, min(n_nearest, n)); of equal rows the earlier one comes first.
-    """
-    best = np.empty((len(queries), 0), dtype=np.float32)
-    place = np.empty((len(queries), 0), dtype=np.intp)
-    start = 0
-    for batch in table.batches(ROWS_AT_ONCE):
-        cosine = np.concatenate([best, queries @ unit_rows(batch.features).T], axis=1)
-        own = np.broadcast_to(np.arange(start, start + len(batch)), (len(queries), len(batch)))
-        at = np.concatenate([place, own], axis=1)
-        order = np.argsort(-cosine, axis=1, kind="stable")[:, :n_nearest]
-        best, place = np.take_along_axis(cosine, order, 1), np.take_along_axis(at, order, 1)
-        start += len(batch)
-    return best, place
-
-
-def unit_rows(features: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Rows (n, d) at length 1."""
-    length = np.linalg.norm(features, axis=1, keepdims=True)
-    # A row of zeros looks like nothing: cosine 0 to everything.
-    unit: NDArray[np.float32] = features / np.maximum(length, np.finfo(np.float32).tiny)
-    return unit
+    root, features = herbarium.store.root, asking.load().features
+    alike = neighbours_among(table, unit_batches(table), features, n_neighbours, root)
+    return dict(zip(asking.papers["image_id"].astype(str), alike, strict=True))
 
 
 def image_ids_of(neighbours: Mapping[str, Sequence[Neighbour]]) -> list[str]:

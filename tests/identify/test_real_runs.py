@@ -7,6 +7,7 @@ import shutil
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from unittest.mock import create_autospec
 
 import numpy as np
 import pandas as pd
@@ -17,8 +18,8 @@ from evaluation.fuse import FuseSettings, fuse_runs
 from evaluation.fusion import Recipe
 from evaluation.identify.contract import Photograph
 from evaluation.identify.opening import Places, open_identifiers, open_panel
+from evaluation.neighbours import unit_rows
 from evaluation.predictions import Predictions
-from evaluation.report.neighbours import unit_rows
 from evaluation.runs import read_run_card
 from featstore.backbones import Network
 from featstore.build import specs
@@ -27,7 +28,7 @@ from featstore.build.settings import BuildSettings
 from featstore.errors import PredictionsError, SettingsError, StoreError, WeightsError
 from featstore.store import Store
 from featstore.synth import SynthSettings, synthesise
-from featstore.table import load_table
+from featstore.table import LazyTable, load_table
 from finetune import asking as finetune_asking
 from finetune.run import finetune
 from finetune.settings import TrainSettings
@@ -129,6 +130,22 @@ def test_similar_photographs_are_the_nearest_of_the_view(house: House, run: str)
         np.testing.assert_allclose([near.cosine for near in told], cosine[best], **CLOSE)
         assert all(Path(near.path).is_file() for near in told)
         assert {near.image_id for near in found[f"open {one.image_id}"]} <= set(papers.loc[taught, "image_id"])
+
+
+def test_the_store_is_read_once_or_as_often_as_there_is_no_room(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    n_read = create_autospec(LazyTable.batches, side_effect=LazyTable.batches)
+    monkeypatch.setattr(LazyTable, "batches", n_read)
+    shown = house.photographs(house.papers[house.papers["split"] == "test"].drop_duplicates("view"))[:2]
+    (identifier,) = open_identifiers([house.runs / "small-logistic"])
+    first = identifier.nearest(shown, 2)
+    assert n_read.call_count == 2
+    assert identifier.nearest(shown, 2) == first
+    assert n_read.call_count == 2
+    monkeypatch.setattr(looking, "KEPT_BYTES", 0)
+    (crowded,) = open_identifiers([house.runs / "small-logistic"])
+    for times in (1, 2):
+        assert crowded.nearest(shown, 2) == first
+        assert n_read.call_count == 2 + 2 * times
 
 
 def test_networks_load_once_and_look_once(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
