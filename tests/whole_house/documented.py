@@ -27,6 +27,9 @@ NAMES = {
     "new.zarr --dataset": "imported.zarr --dataset",
     "resnet50": "mobilenet_v2",
     "inception_v3": "mobilenet",
+    "seedling": "mobilenet",
+    # The one command about weights that come with a network.
+    "--backbone seedling --weights random --weights seedling=shipped": "--backbone seedling --weights random --weights seedling=shipped",
     "WEIGHTS": "random",
     "RUN": "runs/mobilenet-mlp",
     "TRUTH": "photos/testwithgroundtruthxml",
@@ -44,7 +47,7 @@ NETWORKS = "--backbone mobilenet --backbone mobilenet_v2"
 OPTIONS = {
     "featstore build": f"{NETWORKS} --weights random --side 32 --workers 0",
     "featstore repair": "--workers 0",
-    "featstore synth": "--species 3 --observations 6 --side 64 --corrupt 0",
+    "featstore synth": "--species 3 --observations 6 --side 64 --corrupt 0 --variation 0",
     "heads compare": "--backbone mobilenet --head logistic --head ridge --no-concat",
     "finetune run": "--epochs 1 --tta 1",
     "finetune predict": "--tta 1",
