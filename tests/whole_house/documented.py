@@ -28,8 +28,9 @@ NAMES = {
     "resnet50": "mobilenet_v2",
     "inception_v3": "mobilenet",
     "seedling": "mobilenet",
-    # The one command about weights that come with a network.
-    "--backbone seedling --weights random --weights seedling=shipped": "--backbone seedling --weights random --weights seedling=shipped",
+    # The help of `featstore build` means the network whose weights come with it.
+    "seedling --weights random": "seedling --weights random",
+    "seedling=shipped": "seedling=shipped",
     "WEIGHTS": "random",
     "RUN": "runs/mobilenet-mlp",
     "TRUTH": "photos/testwithgroundtruthxml",
