@@ -36,7 +36,9 @@ class App(typer.Typer):
         register = super().command(name, **{"cls": Command, **settings})
 
         def decorate(function: _Function) -> _Function:
-            register(_with_habits(function, self.names))
+            called = name or function.__name__.replace("_", "-")
+            told = f"{self.info.name or 'phytobench'}-{called}/1"
+            register(_with_habits(function, self.names, told))
             return function
 
         return decorate
@@ -126,7 +128,7 @@ def _own_state() -> Iterator[None]:
             os.environ[QUIET] = before
 
 
-def _with_habits(function: Callable[..., Any], names: Mapping[str, Names]) -> Callable[..., Any]:
+def _with_habits(function: Callable[..., Any], names: Mapping[str, Names], schema: str) -> Callable[..., Any]:
     """The function of a command with `--quiet` and `--config`; one that has its own `config` is given it."""
     signature = inspect.signature(function, eval_str=True)
     options = [p for p in signature.parameters.values() if p.kind is p.KEYWORD_ONLY or p.default is not p.empty]
@@ -137,6 +139,7 @@ def _with_habits(function: Callable[..., Any], names: Mapping[str, Names]) -> Ca
 
     @wraps(function)
     def command(quiet: bool = False, config: Path | None = None, **arguments: Any) -> Any:
+        Printed.schema = schema
         if quiet:
             os.environ[QUIET] = "1"
         if takes_config:

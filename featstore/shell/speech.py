@@ -47,9 +47,12 @@ def print_line(text: str) -> None:
 
 
 def print_json(content: Mapping[str, Json]) -> None:
-    """Print the result as the one JSON document of this run to standard output."""
+    """Print the result as the one JSON document of this run to standard output.
+
+    One without a schema of its own has the command's, such as ``"featstore-info/1"``.
+    """
     Printed.json = True
-    print(in_json(content), flush=True)
+    print(in_json({"schema": Printed.schema, **content}), flush=True)
 
 
 def in_json(content: Mapping[str, object]) -> str:
@@ -59,9 +62,10 @@ def in_json(content: Mapping[str, object]) -> str:
 
 
 class Printed:
-    """Whether this run has printed its JSON document; a second one would make both unreadable."""
+    """Whether this run has printed its JSON document: a second one would make both unreadable; and its schema."""
 
     json = False
+    schema = ""
 
 
 def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:

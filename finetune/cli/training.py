@@ -94,7 +94,7 @@ def run(
 
     keep_freed_memory()
     load_engine()
-    from evaluation.scores import scores_to_json
+    from evaluation.scores import SCHEMA, scores_to_json
     from finetune.config import load_settings
     from finetune.display import show_reports, write_comparison
     from finetune.report import fused_rows, rows_to_json
@@ -115,10 +115,9 @@ def run(
     rows.sort(key=lambda row: SPLITS.index(row.split))
     write_comparison(rows, (out or runs) / "finetuned.csv")
     if as_json:
-        document = {name: value for name, value in reports[0].to_json().items() if name == "schema"} if reports else {}
         networks = [{k: v for k, v in r.to_json().items() if k not in {"runs", "scores", "schema"}} for r in reports]
         shell.print_json(
-            {**document, "networks": [*networks], "failed": {name: str(error) for name, error in failed.items()},
+            {"schema": SCHEMA, "networks": [*networks], "failed": {name: str(error) for name, error in failed.items()},
              "runs": rows_to_json(rows), "scores": scores_to_json([score for row in rows for score in row.scores])}
         )  # fmt: skip
     else:

@@ -108,7 +108,7 @@ def test_letters_that_a_pipe_has_not_end_nothing(monkeypatch: pytest.MonkeyPatch
     assert ended.value.code == 0
     table, _, document = written.getvalue().decode(encoding).partition("=====")
     assert name.encode(encoding, "backslashreplace").decode(encoding) in table
-    assert json.loads(document) == {"name": name}
+    assert json.loads(document) == {"schema": "phytobench-work/1", "name": name}
     assert out.errors == "strict"
 
 
@@ -129,8 +129,9 @@ def test_wildcards_where_the_shell_leaves_them(tmp_path: Path, monkeypatch: pyte
             shell.run(app)
         return json.loads(out.getvalue())
 
-    assert told(False) == {"runs": ["a-mlp", "b-mlp", "no*such"], "pattern": "**x"}
-    assert told(True) == {"runs": ["*-mlp", "no*such"], "pattern": "**x"}
+    schema = {"schema": "phytobench-work/1"}
+    assert told(False) == {**schema, "runs": ["a-mlp", "b-mlp", "no*such"], "pattern": "**x"}
+    assert told(True) == {**schema, "runs": ["*-mlp", "no*such"], "pattern": "**x"}
 
 
 def test_tables_align_numbers(capsys: pytest.CaptureFixture[str]) -> None:

@@ -126,7 +126,7 @@ def line() -> tuple[shell.App, list[dict[str, Any]]]:
         if name == "losses":
             raise typer.Exit(shell.EXIT_INCOMPLETE)
         if as_json:
-            shell.print_json({"schema": "work/1", "name": name})
+            shell.print_json({"schema": "work/1", "name": name} if name == "own" else {"name": name})
         else:
             shell.print_line("the result")
 
@@ -194,6 +194,13 @@ def test_an_error_after_the_result_leaves_one_document(line: Line, capsys: pytes
     captured = capsys.readouterr()
     assert json.loads(captured.out) == {"schema": "work/1"}
     assert "error: Expected more, got less. Try again." in captured.err
+
+
+def test_every_document_has_a_schema(line: Line, capsys: pytest.CaptureFixture[str]) -> None:
+    """That of its content, where it has one, else the command's."""
+    for name, schema in (("own", "work/1"), ("x", "featstore-work/1")):
+        assert leave(line[0], "work", name, "--json") == 0
+        assert json.loads(capsys.readouterr().out) == {"schema": schema, "name": name}
 
 
 def test_losses_have_a_code_of_their_own(line: Line) -> None:
