@@ -30,8 +30,7 @@ def read_dataset(root: Path, reader: str | None = None, *, new: bool = False) ->
     DatasetError
         If nothing is there, no reader recognises it, or its records contradict each other.
     """
-    if not root.exists():
-        raise DatasetError("a folder or table of photographs", f"no such path: {root}", "Check the spelling.")
+    require_path(root)
     if reader is not None:
         if reader not in READERS:
             raise DatasetError(f"a reader among {', '.join(READERS)}", repr(reader), "Choose one of these.")
@@ -43,8 +42,14 @@ def read_dataset(root: Path, reader: str | None = None, *, new: bool = False) ->
     raise DatasetError(f"one of these forms ({forms})", f"none of them in {root}", "See docs/datasets.md.")
 
 
+def require_path(root: Path) -> None:
+    """Refuse photographs where nothing is, with a `DatasetError`."""
+    if not root.exists():
+        raise DatasetError("a folder or table of photographs", f"no such path: {root}", "Check the spelling.")
+
+
 def _read(reader: Reader, root: Path, *, new: bool) -> Catalog:
     return reader.read_new(root) if new and reader.read_new is not None else reader.read(root)
 
 
-__all__ = ["READERS", "Reader", "read_dataset"]
+__all__ = ["READERS", "Reader", "read_dataset", "require_path"]
