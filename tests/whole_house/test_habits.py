@@ -120,7 +120,7 @@ def test_what_is_missing_is_told_before_a_network_can_be_loaded(tmp_path: Path) 
     """
     absent = {
         "featstore.cli build nowhere": "got no such path: nowhere",
-        "featstore.cli build empty": "got none of them in empty",
+        "featstore.cli build empty": "got a folder without files: empty",
         "featstore.cli info nowhere.zarr": "got none at",
         "heads.cli compare nowhere.zarr": "got none at",
         "heads.cli compare empty": "got none at",
