@@ -17,7 +17,7 @@ from evaluation.runs import RunCard, read_run_card
 from featstore import shell
 from featstore.backbones import preprocess
 from featstore.catalog import Catalog, make_catalog
-from featstore.errors import PredictionsError, StoreError, TrainingError, listed
+from featstore.errors import PredictionsError, StoreError, TrainingError, counted, listed
 from featstore.provenance import provenance, sha256_of_file
 from featstore.readers import read_dataset
 from featstore.readers.reader import is_photograph
@@ -190,5 +190,6 @@ def _known_classes(papers: pd.DataFrame, card: RunCard) -> pd.DataFrame:
     strange = (classes != "") & ~classes.isin(list(card.classes))
     if strange.any():
         names = sorted(classes[strange].unique().tolist())
-        shell.warn(f"{strange.sum()} photographs are of classes that {card.model} does not know: {listed(names)}")
+        told = counted(int(strange.sum()), "photograph is", "photographs are")
+        shell.warn(f"{told} of classes that {card.model} does not know: {listed(names)}")
     return papers.assign(class_id=classes.where(~strange, ""))

@@ -17,7 +17,7 @@ from evaluation.runs import RunCard, write_run_card
 from evaluation.scores import write_scores
 from featstore import shell
 from featstore.backbones import preprocess, random_seed
-from featstore.errors import PhytobenchError, TrainingError, listed
+from featstore.errors import PhytobenchError, TrainingError, counted, listed
 from featstore.provenance import Json
 from featstore.store.lease import LockedError, only_writer
 from finetune.assemble import assemble, prove, use_all_devices
@@ -228,7 +228,8 @@ def _train(
     number = {part: _numbers(crops, rows[part], start.classes) for part in ("train", "valid")}
     empty = sorted({*start.classes.tolist()} - {*start.classes[number["train"]].tolist()})
     if empty:
-        shell.warn(f"{len(empty)} classes have no training photographs left and will be forgotten: {listed(empty)}")
+        told = counted(len(empty), "class has", "classes have")
+        shell.warn(f"{told} no training photographs left and will be forgotten: {listed(empty)}")
     target = np.eye(len(start.classes), dtype=np.float32)[number["train"]]
     batches = TrainingBatches(crops, rows["train"], target, scale, settings)
     valid = Validation(crops, rows["valid"], number["valid"], Viewing(scale, settings.batch_size))

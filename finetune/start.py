@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from evaluation.predictions import Predictions
 from evaluation.runs import RunCard, predictions_path, read_run_card
 from featstore import shell
-from featstore.errors import TrainingError, listed
+from featstore.errors import TrainingError, counted, listed
 from featstore.exclusions import excluded_in, read_exclusions
 from featstore.provenance import Json, sha256_of_file
 from featstore.roi import Recipe
@@ -242,7 +242,9 @@ def _kept(table: FeatureTable, request: Request) -> FeatureTable:
         listed_ids = {exclusion.image_id for exclusion in read_exclusions(path)}
         unknown = sorted(listed_ids - set(table.papers["image_id"]) - left_out)
         if unknown:
-            shell.warn(f"{path} lists {len(unknown)} photographs that the store does not hold: {listed(unknown)}")
+            shell.warn(
+                f"{path} lists {counted(len(unknown), 'photograph')} that the store does not hold: {listed(unknown)}"
+            )
         left_out |= listed_ids
     return table.select(~table.papers["image_id"].isin(left_out).to_numpy())
 

@@ -145,7 +145,7 @@ def test_unknown_content_is_kept_and_told(tmp_path: Path, add: Callable[..., Non
     add(tmp_path / "train", 1, Content="Roots")
     catalog = read_dataset(tmp_path)
     assert catalog.frame.loc[0, "view"] == "Unknown"
-    assert "1 images have no known view (Content) and are kept as Unknown: 1" in catalog.warnings
+    assert "1 image has no known view (Content) and is kept as Unknown: 1" in catalog.warnings
 
 
 @pytest.mark.shared_data
@@ -274,7 +274,7 @@ def test_class_folders(tmp_path: Path, write_photo: Callable[..., Path]) -> None
     }  # fmt: skip
     assert frame.loc["train/Rosa_canina/1.jpg", ["class_id", "species"]].tolist() == ["Rosa_canina", "Rosa canina"]
     assert frame["observation_id"].nunique() == 3
-    assert any("1 files are not photographs" in text for text in catalog.warnings)
+    assert any("1 file is no photograph" in text for text in catalog.warnings)
 
 
 def test_class_folders_without_splits(tmp_path: Path, write_photo: Callable[..., Path]) -> None:

@@ -130,7 +130,7 @@ def test_what_is_missing_is_told_before_a_network_can_be_loaded(tmp_path: Path) 
         "finetune.cli run nowhere.zarr": "got none at",
         "finetune.cli run there.zarr --from nowhere": "got no folder nowhere",
         "finetune.cli run there.zarr --from empty": "got empty without one",
-        "finetune.cli run there.zarr --from empty --backbone vgg16": "Expected the mlp head of vgg16 in empty, got none",
+        "finetune.cli run there.zarr --from empty --backbone vgg16": "mlp head of vgg16 in empty, got none",
         "finetune.cli run there.zarr --from empty --photos nowhere": "got no such path: nowhere",
         "finetune.cli show empty": "got empty without one",
         "finetune.cli predict empty there.zarr": "got empty without one",
