@@ -40,10 +40,11 @@ from finetune.model_card import write_model_card
 from finetune.outcome import predict_anew, write_predictions
 from finetune.predict import Viewing
 from finetune.report import Judged, Kept, Report, comparable, results_of, starting_rows
-from finetune.saved import HEAD, recipe_of, write_learnt
+from finetune.saved import HEAD, recipe_of
 from finetune.settings import TrainSettings
 from finetune.start import ENDING, SPLITS, Request, Start, open_start
 from finetune.train import CHECKPOINT, WEIGHTS, Training, Validation, train
+from heads.learnt import write_learnt
 
 
 def finetune_all(request: Request, backbones: Sequence[str]) -> tuple[list[Report], dict[str, PhytobenchError]]:
@@ -185,7 +186,9 @@ def _compute(start: Start, settings: TrainSettings, cache: Path, work: Path, fol
     else:
         network = trained
     write_predictions(network, start, crops, settings, work)
-    write_learnt(work, crops.papers, np.where(start.is_aside(crops.papers), "", start.split[crops.place]))
+    split = start.split[crops.place]
+    looked_at = np.isin(split, ("train", "valid")) & ~start.is_aside(crops.papers)
+    write_learnt(work, crops.papers, np.where(looked_at, split, ""))
     start.head.network = network.layers[-1]
     start.head.save(work / HEAD)
     files: list[Json] = [path.name for path in sorted(work.iterdir()) if path.name not in {CHECKPOINT, CONTENT, IMAGES}]
