@@ -88,6 +88,9 @@ def run(
 
     - `finetune run features.zarr --from runs --config recipe.toml --set layer_decay=0.7 --set augment.noise=0`
     """
+    from finetune.starting import require_there
+
+    require_there(store, runs, backbone or (), photos)
     from featstore.engine import load_engine
     from featstore.errors import TrainingError
     from finetune.memory import keep_freed_memory
