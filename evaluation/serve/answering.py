@@ -75,13 +75,13 @@ class Asking:
     n_neighbours: int = 3
 
 
-def answerer(panel: Panel, gallery: Gallery, asking: Asking) -> Callable[[Sequence[Photograph]], dict[str, Json]]:
+def answerer(panel: Panel, gallery: Gallery, asking: Asking) -> Callable[[Sequence[Photograph]], Identification]:
     """A function that answers for the photographs of one plant.
 
     It raises a `RefusedError` where none can be used.
     """
 
-    def answer(photographs: Sequence[Photograph]) -> dict[str, Json]:
+    def answer(photographs: Sequence[Photograph]) -> Identification:
         try:
             found = panel.identify(photographs, top=asking.top, n_neighbours=asking.n_neighbours)
         except UnreadableError as error:
@@ -90,7 +90,7 @@ def answerer(panel: Panel, gallery: Gallery, asking: Asking) -> Callable[[Sequen
         gallery.remember(one for some in found.neighbours.values() for one in some)
         # What is doubtful about the models has been told where the server was started, with its paths.
         own = tuple(text for text in found.remarks if text not in panel.remarks)
-        return told(replace(found, remarks=own))
+        return replace(found, remarks=own)
 
     return answer
 
