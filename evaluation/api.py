@@ -7,6 +7,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
+from evaluation.identify import N_NEIGHBOURS, TOP
 from featstore.shown import Shown, rounded
 
 if TYPE_CHECKING:
@@ -92,8 +93,8 @@ def identify_plant(
     models: Somewhere | Sequence[Somewhere],
     *,
     rule: str | None = None,
-    top: int = 5,
-    n_neighbours: int = 3,
+    top: int = TOP,
+    n_neighbours: int = N_NEIGHBOURS,
     threshold: str | None = None,
     store: Somewhere | None = None,
     weights: Somewhere | None = None,

@@ -10,6 +10,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
+from evaluation.identify import N_NEIGHBOURS, TOP
 from evaluation.identify.answer import Candidate, Identification, Step, Taxon, Vote
 from evaluation.identify.contract import Identifier, Neighbour, Photograph
 from evaluation.identify.doubting import Threshold, doubt_of
@@ -18,8 +19,6 @@ from evaluation.identify.names import Names
 from evaluation.taxonomy.taxa import HIGHER, roll_up
 from featstore.errors import ImageError, SettingsError, listed
 
-TOP = 5
-N_NEIGHBOURS = 3
 N_ALONE = 3
 """Species that are told of each photograph alone."""
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal, cast
 from urllib.parse import quote
 
+from evaluation.identify import N_NEIGHBOURS, TOP
 from evaluation.identify.answer import Candidate, Doubt, Identification, Step, Taxon, Vote
 from evaluation.identify.contract import Photograph
 from evaluation.identify.identify import UnreadableError
@@ -71,8 +72,8 @@ class Asking:
         How many similar training photographs are looked for, of each photograph.
     """
 
-    top: int = 5
-    n_neighbours: int = 3
+    top: int = TOP
+    n_neighbours: int = N_NEIGHBOURS
 
 
 def answerer(panel: Panel, gallery: Gallery, asking: Asking) -> Callable[[Sequence[Photograph]], Identification]:

@@ -15,7 +15,7 @@ import pytest
 from evaluation.cli import main
 from evaluation.fuse import FuseSettings, fuse_runs
 from evaluation.fusion import Recipe
-from evaluation.identify.contract import Photograph
+from evaluation.identify.contract import OPEN_VIEW, Photograph
 from evaluation.identify.opening import Places, open_identifiers, open_panel
 from evaluation.predictions import Predictions
 from evaluation.report.neighbours import unit_rows
@@ -27,13 +27,13 @@ from featstore.build.settings import BuildSettings
 from featstore.errors import PredictionsError, SettingsError, StoreError, WeightsError
 from featstore.store import Store
 from featstore.synth import SynthSettings, synthesise
-from featstore.table import load_table
+from featstore.table import LazyTable, load_table, open_table
 from finetune import asking as finetune_asking
 from finetune.run import finetune
 from finetune.settings import TrainSettings
 from finetune.start import Request
 from heads import asking as heads_asking
-from heads import looking
+from heads import looking, similar
 from heads.compare import CompareSettings, compare_heads
 from heads.protocol import Protocol
 
@@ -129,6 +129,30 @@ def test_similar_photographs_are_the_nearest_of_the_view(house: House, run: str)
         np.testing.assert_allclose([near.cosine for near in told], cosine[best], **CLOSE)
         assert all(Path(near.path).is_file() for near in told)
         assert {near.image_id for near in found[f"open {one.image_id}"]} <= set(papers.loc[taught, "image_id"])
+
+
+@pytest.mark.parametrize("kept_bytes", [similar.KEPT_BYTES, 0])
+def test_features_learnt_from_are_read_once_if_they_fit(
+    house: House, monkeypatch: pytest.MonkeyPatch, kept_bytes: int
+) -> None:
+    """Kept or read anew, the answers are those of one product with all features."""
+    table = open_table(Store.open(house.store), ["small", "other"])
+    learnt = similar.Learnt(table, house.photos, kept_bytes)
+    features, papers = table.load().features, table.papers
+    unit = unit_rows(features)
+    read: list[int] = []
+    rows = LazyTable.rows
+    monkeypatch.setattr(LazyTable, "rows", lambda own, places: read.extend(places) or rows(own, places))
+    flowers = np.flatnonzero(papers["view"] == "Flower")
+    for asked in (flowers[:2], flowers[2:3], np.array([0, 1])):
+        for view, among in (("Flower", flowers), (OPEN_VIEW, np.arange(len(papers)))):
+            cosine = unit[asked] @ unit[among].T
+            for row, some in enumerate(learnt.nearest(features[asked], view, 2)):
+                best = np.argsort(-cosine[row], kind="stable")[:2]
+                assert [near.image_id for near in some] == papers["image_id"].iloc[among[best]].tolist()
+                np.testing.assert_allclose([near.cosine for near in some], cosine[row, best], **CLOSE)
+    # Each time flowers alone, then all views; kept flowers are not read again for all.
+    assert len(read) == (len(papers) if kept_bytes else 3 * (len(flowers) + len(papers)))
 
 
 def test_networks_load_once_and_look_once(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
