@@ -10,13 +10,14 @@ import numpy as np
 
 from evaluation.alignment import align
 from evaluation.gain.entries import expand
+from evaluation.identify.contract import Neighbour
 from evaluation.intervals import Difference
 from evaluation.members import Member, load_members, species_names
 from evaluation.recipes import require_fixed
 from evaluation.report.growth import Growth, measure_growth
 from evaluation.report.herbarium import Herbarium
 from evaluation.report.mistakes import Case, Confusion, cases_of, confusions_of, image_rows
-from evaluation.report.neighbours import Neighbour, nearest_neighbours
+from evaluation.report.neighbours import nearest_neighbours
 from evaluation.report.results import Answers, Result, answers, judge, lead, ordered, questions
 from featstore import shell
 from featstore.errors import PredictionsError, SettingsError
