@@ -109,7 +109,7 @@ class DemoSettings:
 def demo_steps(settings: DemoSettings) -> list[Step]:
     """List the steps, each behind those that it needs."""
     photos, store, runs, seed = str(settings.photos), str(settings.store), str(settings.runs), str(settings.seed)
-    mlp, whole = f"{runs}/{settings.trained}-mlp", f"{runs}/{settings.trained}-finetuned"
+    mlp, whole = (f"{runs}/{settings.trained}-{end}" for end in ("mlp", "finetuned"))
     logistic = f"{runs}/{settings.partner}-logistic"
     synth = ["featstore", "synth", photos, "--species", str(settings.n_species)]
     synth += ["--observations", str(settings.n_observations), "--variation", str(VARIATION), "--seed", seed]
@@ -123,7 +123,7 @@ def demo_steps(settings: DemoSettings) -> list[Step]:
     train = ["finetune", "run", store, "--from", runs, "--backbone", settings.trained]
     train += [*(TRAINING if settings.trained == NETWORKS[0] else ()), "--epochs", str(settings.epochs)]
     fuse = ["evaluate", "fuse", logistic, whole, "--out", runs]
-    article = ["evaluate", "article", mlp, whole, "--out", runs]
+    article = ["evaluate", "article", logistic, whole, "--out", runs]
     report = ["evaluate", "report", runs, "--store", store, "--out", str(settings.report)]
     found = settings.runs
     return [
