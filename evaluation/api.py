@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from evaluation.identify import N_NEIGHBOURS, TOP
+from featstore.errors import counted
 from featstore.shown import Shown, rounded
 
 if TYPE_CHECKING:
@@ -153,7 +154,7 @@ def identify_plant(
     ]  # fmt: skip
     alike = {one.path: None for shown_for in found.neighbours.values() for one in shown_for}
     notes = [*found.remarks, *(f"{name} is left out: {reason}" for name, reason in found.failures.items())]
-    title = f"{len(shown)} photographs of one plant"
+    title = f"{counted(len(shown), 'photograph')} of one plant"
     if found.doubt.unknown:
         title += ": likely none of the known species"
     return Shown(title, rounded(rows), found, tuple(map(Path, alike))[: n_neighbours * 2], tuple(notes))
