@@ -75,6 +75,19 @@ def open_at_once(path: str, flags: int) -> int:
     return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
+def existing_folder(path: Path) -> Path:
+    """The folder itself, or the nearest one above it that is there; the root of a disk that is not there."""
+    folder = path.expanduser().absolute()
+    while not folder.is_dir() and folder != folder.parent:
+        folder = folder.parent
+    return folder
+
+
+def free_bytes(path: Path) -> int:
+    """Room on the disk of a folder that need not be there yet."""
+    return shutil.disk_usage(existing_folder(path)).free
+
+
 def require_room(folder: Path, n_bytes: int) -> None:
     """Raise what a full disk would raise, with a name to it, if a folder has no room for so many bytes.
 

@@ -59,15 +59,14 @@ def fine_tune(
     load_engine()
     from finetune.config import load_settings
     from finetune.display import write_comparison
-    from finetune.report import fused_rows
+    from finetune.report import compared_rows
     from finetune.run import finetune_all
-    from finetune.start import SPLITS, Request
+    from finetune.start import Request
 
     chosen = settings or load_settings(None if config is None else Path(config), {})
     folder = Path(runs if out is None else out)
     reports, failed = finetune_all(Request(str(store), Path(runs), chosen, None, folder), list(backbones))
-    rows = [row for report in reports for row in report.rows] + fused_rows(reports)
-    rows.sort(key=lambda row: SPLITS.index(row.split))
+    rows = compared_rows(reports)
     write_comparison(rows, folder / "finetuned.csv")
     notes = [f"{name} was not fine-tuned: {error}" for name, error in failed.items()]
     for report in reports:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -16,7 +15,7 @@ import numpy as np
 from featstore.backbones import preprocess
 from featstore.errors import ImageError
 from featstore.images import load_crop
-from featstore.provenance import Json
+from featstore.provenance import Json, free_bytes
 from featstore.shell import in_words
 from finetune.assemble import assemble
 from finetune.crops import BOX
@@ -37,16 +36,24 @@ class NetworkForecast:
 
     Attributes
     ----------
-    epochs
-        At most; 0 if the run is there already.
-    step_s
-        Of one batch, forwards and backwards.
-    predict_s
-        Of one photograph, forwards.
+    n_train, n_valid, n_photographs
+        Photographs learnt from, judged after every epoch, and cut in all.
     n_predicted
         Photographs to predict in the end, each variant counted.
+    epochs
+        At most; 0 if the run is there already, or if the network is only to be judged as it starts.
+    n_steps
+        Of one epoch.
+    step_s
+        Of one batch, forwards and backwards.
+    predict_s, decode_s
+        Of one photograph: forwards through the network; decoded and cut by one processor.
     memory
         What this process took after the steps that were measured.
+    n_bytes
+        Disk that it takes at most, cut photographs included.
+    is_done
+        Whether the run is there already; speeds are 0 then.
     """
 
     name: str
@@ -61,6 +68,7 @@ class NetworkForecast:
     decode_s: float
     memory: int
     n_bytes: int
+    is_done: bool
 
     @property
     def epoch_s(self) -> float:
@@ -70,7 +78,7 @@ class NetworkForecast:
     @property
     def seconds(self) -> float:
         """All of it, with every epoch."""
-        if not self.epochs:
+        if self.is_done:
             return 0.0
         decoding = self.n_photographs * self.decode_s / (os.cpu_count() or 1)
         # Validation before the first epoch, too.
@@ -101,8 +109,8 @@ class TrainingForecast:
     def cells(self) -> list[list[str]]:
         """Rows of the table."""
         return [
-            [one.name, str(one.n_train), str(one.n_valid), str(one.epochs) if one.epochs else "done", str(one.n_steps),
-             in_words(one.epoch_s) if one.epochs else "-", in_words(one.seconds) if one.epochs else "-",
+            [one.name, str(one.n_train), str(one.n_valid), "done" if one.is_done else str(one.epochs), str(one.n_steps),
+             "-" if one.is_done else in_words(one.epoch_s), "-" if one.is_done else in_words(one.seconds),
              f"{one.memory / 1e6:.0f}", f"{one.n_bytes / 1e6:.0f}"]
             for one in self.networks
         ]  # fmt: skip
@@ -111,7 +119,7 @@ class TrainingForecast:
         """Everything as one document."""
         networks: list[Json] = [
             {"network": one.name, "train": one.n_train, "valid": one.n_valid, "photographs": one.n_photographs,
-             "epochs": one.epochs, "steps_per_epoch": one.n_steps, "seconds_per_step": one.step_s,
+             "done": one.is_done, "epochs": one.epochs, "steps_per_epoch": one.n_steps, "seconds_per_step": one.step_s,
              "seconds_per_epoch": one.epoch_s, "seconds": one.seconds, "memory_bytes": one.memory,
              "disk_bytes": one.n_bytes}
             for one in self.networks
@@ -135,11 +143,8 @@ def foresee(request: Request, backbones: Sequence[str]) -> TrainingForecast:
     """
     names: list[str | None] = [*dict.fromkeys(backbones)] or [None]
     out = request.out or request.runs
-    folder = out.absolute()
-    while not folder.is_dir():
-        folder = folder.parent
     found = tuple(_network(replace(request, backbone=name), out) for name in names)
-    return TrainingForecast(found, shutil.disk_usage(folder).free)
+    return TrainingForecast(found, free_bytes(out))
 
 
 def _network(request: Request, out: Path) -> NetworkForecast:
@@ -158,15 +163,15 @@ def _network(request: Request, out: Path) -> NetworkForecast:
     batch_size = min(settings.batch_size, n_train)
     step_s = predict_s = decode_s = 0.0
     n_weights = 0
-    if epochs:
+    if not is_done:
         network = assemble(start, name, side_px, settings.precision)
         step_s, predict_s = _speeds(network, start, settings, (batch_size, side_px, side_px, 3))
         decode_s = _decoding(start, side_px)
         n_weights = int(network.count_params())
-    pixels = n_photographs * side_px * side_px * 3 if epochs else 0
+    pixels = n_photographs * side_px * side_px * 3 if not is_done else 0
     return NetworkForecast(
         name, n_train, n_valid, n_photographs, n_predicted, epochs, n_train // batch_size, step_s, predict_s, decode_s,
-        int(psutil.Process().memory_info().rss), pixels + _COPIES * 4 * n_weights,
+        int(psutil.Process().memory_info().rss), pixels + _COPIES * 4 * n_weights, is_done,
     )  # fmt: skip
 
 

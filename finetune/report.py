@@ -220,6 +220,12 @@ def comparable(rows: Sequence[Judged]) -> list[Judged]:
     return found
 
 
+def compared_rows(reports: Sequence[Report]) -> list[Judged]:
+    """Rows of all networks and of what they say together, those on valid first."""
+    rows = [row for report in reports for row in report.rows] + fused_rows(reports)
+    return sorted(rows, key=lambda row: SPLITS.index(row.split))
+
+
 def fused_rows(reports: Sequence[Report]) -> list[Judged]:
     """Judge what several networks say together: the mean of their starting heads, of the networks, and with TTA.
 

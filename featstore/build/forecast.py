@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -18,7 +17,7 @@ from featstore.build.settings import BuildSettings
 from featstore.build.setup import refuse_other_features
 from featstore.build.specs import NetworkSpec, load_untrained, with_known_weights
 from featstore.catalog import Catalog
-from featstore.provenance import Json
+from featstore.provenance import Json, free_bytes
 from featstore.readers import read_dataset
 from featstore.roi import Recipe
 from featstore.store import Store
@@ -128,7 +127,6 @@ def foresee_build(dataset: Path, location: str, settings: BuildSettings) -> Buil
     n_images = sum(part.n_images for part in missing)
     jobs = [job for part in missing for job in part.jobs]
     wanted = [spec for spec in specs if rows[spec.name]]
-    folder = None if "://" in location else _existing_folder(Path(location))
     return BuildForecast(
         location=place.url,
         dataset=catalog.name,
@@ -137,7 +135,7 @@ def foresee_build(dataset: Path, location: str, settings: BuildSettings) -> Buil
         n_images=n_images,
         rows=rows,
         n_bytes=sum(4 * spec.dimension * rows[spec.name] for spec in specs),
-        free_bytes=shutil.disk_usage(folder).free if folder else None,
+        free_bytes=None if "://" in location else free_bytes(Path(location)),
         decoding_s=_decoding(jobs),
         networks_s={spec.name: _speed(spec) for spec in wanted},
         n_workers=settings.n_workers,
@@ -241,10 +239,3 @@ def _speed(spec: NetworkSpec) -> float:
         network.features(images)
         best = min(best, time.perf_counter() - started)
     return best / spec.batch_size
-
-
-def _existing_folder(path: Path) -> Path:
-    folder = path.expanduser().absolute()
-    while not folder.is_dir():
-        folder = folder.parent
-    return folder

@@ -21,7 +21,7 @@ NAMES: dict[str, shell.Names] = {
     "--roi": shell.listed_in("featstore.roi", "RECIPES"),
     "--split": lambda: ("train", "valid", "test"),
     "--view": shell.listed_in("featstore.catalog", "VIEWS"),
-    "--weights": lambda: ("imagenet", "random"),
+    "--weights": lambda: ("imagenet", "random", "shipped"),
 }
 app = shell.new_app("Turn photographs into a feature store that every later step reads.", "featstore", NAMES)
 for command in (build, preview, info, verify, repair, explain, doctor, export, forget, synth, system):

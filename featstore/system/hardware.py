@@ -10,6 +10,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from featstore.provenance import existing_folder
+
 INSTRUCTIONS = (
     "avx", "avx2", "fma", "avx512f", "avx512_vnni", "avx512_bf16", "avx_vnni", "amx_tile", "amx_bf16", "amx_int8",
     "asimd", "sve",
@@ -118,9 +120,7 @@ def disk(use: str, path: Path, *, measure: bool) -> Disk:
     """
     import psutil
 
-    there = path.expanduser().absolute()
-    while not there.is_dir() and there != there.parent:
-        there = there.parent
+    there = existing_folder(path)
     usage = psutil.disk_usage(str(there))
     return Disk(
         use,

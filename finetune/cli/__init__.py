@@ -16,7 +16,7 @@ NAMES: dict[str, shell.Names] = {
     "--class-weight": lambda: ("none", "balanced"),
     "--finetune": shell.listed_in("featstore.backbones.table", "BACKBONES"),
     "--precision": lambda: ("float32", "mixed_bfloat16", "mixed_float16"),
-    "--weights": lambda: ("imagenet", "random"),
+    "--weights": lambda: ("imagenet", "random", "shipped"),
 }
 app = shell.new_app("Train whole networks: the best backbone together with its fitted head.", "finetune", NAMES)
 for command in (run, show, predict, variants, preview, article, demo):

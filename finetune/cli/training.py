@@ -100,9 +100,9 @@ def run(
     from evaluation.scores import SCHEMA, scores_to_json
     from finetune.config import load_settings
     from finetune.display import show_reports, write_comparison
-    from finetune.report import fused_rows, rows_to_json
+    from finetune.report import compared_rows, rows_to_json
     from finetune.run import finetune_all
-    from finetune.start import SPLITS, Request
+    from finetune.start import Request
 
     options = {
         "epochs": epochs, "batch_size": batch_size, "rate": rate, "min_vote": min_vote, "class_weight": class_weight,
@@ -114,8 +114,7 @@ def run(
         _foresee(request, backbone or (), as_json=as_json)
         return
     reports, failed = finetune_all(request, backbone or ())
-    rows = [row for report in reports for row in report.rows] + fused_rows(reports)
-    rows.sort(key=lambda row: SPLITS.index(row.split))
+    rows = compared_rows(reports)
     write_comparison(rows, (out or runs) / "finetuned.csv")
     if as_json:
         networks = [{k: v for k, v in r.to_json().items() if k not in {"runs", "scores", "schema"}} for r in reports]

@@ -9,6 +9,7 @@ from evaluation.runs import CARD
 from featstore.backbones import BACKBONES, check_options, random_seed
 from featstore.errors import SettingsError
 from featstore.synth import SynthSettings
+from finetune.settings import TrainSettings
 from finetune.study.step import Step
 
 NETWORKS = ("seedling", "colour")
@@ -49,7 +50,8 @@ class DemoSettings:
     Raises
     ------
     SettingsError
-        If a network is unknown, the side too small for it, none can learn, or so many plants cannot be drawn.
+        If a network is unknown, the side too small for it, none can learn, so many plants cannot be drawn, or a number
+        is out of range.
     """
 
     out: Path
@@ -62,8 +64,9 @@ class DemoSettings:
     seed: int = 1
 
     def __post_init__(self) -> None:
-        # What cannot be drawn is refused before the first step.
+        # What cannot be drawn or trained is refused before the first step.
         SynthSettings(n_species=self.n_species, n_observations=self.n_observations, seed=self.seed)
+        TrainSettings(epochs=self.epochs, seed=self.seed)
         for name in self.backbones:
             check_options(name, "avg", self.side_px)
         if all(BACKBONES[name].baseline for name in self.backbones):

@@ -37,7 +37,7 @@ class Photographs:
     n_voted
         Variation -> photographs to learn from whose vote is high enough or unknown.
     sample
-        Path and view of some, evenly spread.
+        Path and view of the first few of each view, `N_SAMPLE` or fewer in all where there are no more views than that.
     warnings
         What is doubtful and was kept.
     """

@@ -9,6 +9,7 @@ from pathlib import Path
 from evaluation.runs import CARD
 from featstore.backbones import ARTICLE_BACKBONES, BACKBONES, check_options
 from featstore.errors import SettingsError
+from finetune.settings import TrainSettings
 from finetune.study.step import Step
 from finetune.study.variations import ARTICLE, FINE_TUNED, FINE_TUNING, HEADS, LEAVABLE, VARIATIONS, Variation
 
@@ -69,9 +70,7 @@ class ArticleSettings:
         if strange:
             expected = f"--finetune among {', '.join(self.backbones)}"
             raise SettingsError(expected, ", ".join(strange), "Name it by --backbone, too.")
-        for option, value in (("--epochs", self.epochs), ("--seed", self.seed)):
-            if value is not None and value < 0:
-                raise SettingsError(f"{option} of 0 or more", str(value), "Choose another number.")
+        TrainSettings(epochs=self.epochs or 0, seed=self.seed)
 
     @property
     def trained(self) -> tuple[str, ...]:

@@ -176,7 +176,7 @@ def call(arguments: Sequence[str], log: Path) -> tuple[int, str]:
         try:
             _pass_on(child, file, lines)
         except KeyboardInterrupt:
-            _interrupt(child)
+            _interrupt(child, file, lines)
             raise
         finally:
             # The child ends when this pipe does, if it has not already.
@@ -190,7 +190,7 @@ def call(arguments: Sequence[str], log: Path) -> tuple[int, str]:
 
 
 def _pass_on(child: subprocess.Popen[str], file: TextIO, lines: deque[str]) -> None:
-
+    """Show, log and remember what a process says, until it ends."""
     for line in child.stdout or ():
         file.write(line)
         sys.stderr.write(line)
@@ -199,12 +199,10 @@ def _pass_on(child: subprocess.Popen[str], file: TextIO, lines: deque[str]) -> N
     child.wait()
 
 
-def _interrupt(child: subprocess.Popen[str]) -> None:
-    """Let the step stop in order; a second interrupt, or a process that does not answer, ends it at once."""
+def _interrupt(child: subprocess.Popen[str], file: TextIO, lines: deque[str]) -> None:
+    """Let the step stop in order; a second interrupt ends one that does not."""
     if not _POSIX:
         return
     with suppress(OSError, KeyboardInterrupt):
         child.send_signal(signal.SIGINT)
-        for line in child.stdout or ():
-            sys.stderr.write(line)
-        child.wait()
+        _pass_on(child, file, lines)

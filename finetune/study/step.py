@@ -30,7 +30,7 @@ class Step:
     name
         In tables and in the name of its log.
     command
-        Program and arguments; one with ``*`` stands for the files it matches when the step begins.
+        Program and arguments.
     needs
         Names of steps without which it cannot run.
     outputs
@@ -54,7 +54,7 @@ class Step:
     @property
     def line(self) -> str:
         """The command line."""
-        return " ".join(word if "*" in word else shlex.quote(word) for word in self.command)
+        return shlex.join(self.command)
 
     @property
     def is_whole(self) -> bool:
@@ -62,15 +62,8 @@ class Step:
         return all(path.exists() for path in self.outputs)
 
     def arguments(self) -> list[str]:
-        """Program and arguments as they are now: patterns become what they match, one that matches nothing stays."""
-        found: list[str] = []
-        for word in self.command:
-            if word in self.where_there and not Path(word).exists():
-                continue
-            path = Path(word)
-            matches = sorted(str(match) for match in path.parent.glob(path.name)) if "*" in path.name else []
-            found += matches or [word]
-        return found
+        """Program and arguments as they are now, without those it can do without that are not there."""
+        return [word for word in self.command if word not in self.where_there or Path(word).exists()]
 
 
 def digests(steps: Sequence[Step]) -> Mapping[str, str]:

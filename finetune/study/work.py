@@ -14,7 +14,7 @@ from featstore import shell
 from featstore.backbones import random_seed
 from featstore.backbones.sources import weights_source
 from featstore.errors import WeightsError
-from featstore.provenance import write_json
+from featstore.provenance import free_bytes, write_json
 from featstore.store.lease import only_writer
 from finetune.study.forecast import Forecast, foresee, sides
 from finetune.study.journal import Journal
@@ -75,7 +75,7 @@ def plan_article(settings: ArticleSettings, *, dry: bool) -> Plan:
     with _speeds_folder(settings.out, dry=dry) as folder:
         speeds = _speeds(request, folder)
     forecast = foresee(settings, steps, done, photographs, speeds)
-    return Plan(settings, tuple(steps), photographs, forecast, to_download, _free_bytes(settings.out))
+    return Plan(settings, tuple(steps), photographs, forecast, to_download, free_bytes(settings.out))
 
 
 def run_article(plan: Plan) -> tuple[list[Outcome], StudyTable]:
@@ -183,9 +183,3 @@ def _speeds_folder(out: Path, *, dry: bool) -> Iterator[Path]:
             if (out / name).is_file():
                 shutil.copy(out / name, folder)
         yield Path(folder)
-
-
-def _free_bytes(folder: Path) -> int:
-    """Room on the disk of a folder that need not be there yet."""
-    there = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
-    return shutil.disk_usage(there).free

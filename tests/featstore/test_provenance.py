@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from featstore import provenance
-from featstore.provenance import replacing, write_text
+from featstore.provenance import existing_folder, free_bytes, replacing, write_text
 
 
 def busy(monkeypatch: pytest.MonkeyPatch, n_times: int) -> None:
@@ -60,3 +60,15 @@ def test_lines_end_alike_everywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(Path, "write_text", write)
     write_text(tmp_path / "a.txt", "a\nb\n")
     assert asked == [{"encoding": "utf-8", "newline": "\n"}]
+
+
+def test_room_is_that_of_the_nearest_folder_that_is_there(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("no folder")
+    assert existing_folder(tmp_path) == tmp_path
+    assert existing_folder(tmp_path / "file") == existing_folder(tmp_path / "not" / "there") == tmp_path
+    assert free_bytes(tmp_path / "not" / "there") > 0
+
+
+def test_a_disk_that_is_not_there_is_not_looked_for_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Path, "is_dir", lambda _: False)
+    assert existing_folder(Path("/nowhere/at/all")) == Path("/").absolute()

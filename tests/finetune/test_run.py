@@ -172,7 +172,7 @@ def test_a_saved_network_opens_again_and_says_the_same(finished: House) -> None:
 def test_a_forecast_counts_what_is_to_be_done_and_writes_nothing(finished: House, tmp_path: Path) -> None:
     before = sorted(tmp_path.rglob("*"))
     done = foresee(Request(finished.store, finished.runs, QUICK), [BACKBONE]).networks[0]
-    assert (done.epochs, done.seconds) == (0, 0.0)
+    assert (done.is_done, done.epochs, done.seconds) == (True, 0, 0.0)
     request = Request(finished.store, finished.runs, replace(QUICK, epochs=3), out=tmp_path / "other")
     ahead = foresee(request, [BACKBONE])
     start = open_start(replace(request, backbone=BACKBONE))
@@ -181,6 +181,10 @@ def test_a_forecast_counts_what_is_to_be_done_and_writes_nothing(finished: House
     assert one.n_steps == one.n_train // min(request.settings.batch_size, one.n_train)
     assert one.epochs == 3
     assert one.seconds > 3 * one.n_steps * one.step_s > 0
+    # A network that is only to be judged as it starts is not done: it predicts.
+    judged = foresee(replace(request, settings=replace(QUICK, epochs=0)), [BACKBONE])
+    assert judged.cells()[0][3] == "0"
+    assert judged.networks[0].seconds > judged.networks[0].n_predicted * judged.networks[0].predict_s > 0
     assert sorted(tmp_path.rglob("*")) == before
 
 

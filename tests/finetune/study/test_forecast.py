@@ -13,6 +13,7 @@ from finetune.study.photographs import Photographs
 from finetune.study.plan import ArticleSettings, article_steps
 from finetune.study.variations import VARIATIONS
 
+ROOT = Path(__file__).parents[3]
 NAMES = ("vgg16", "resnet50")
 SETTINGS = ArticleSettings(Path("photos"), Path("article"), "random", NAMES, epochs=10)
 FOUND = Photographs(
@@ -66,3 +67,42 @@ def test_the_total_is_about_what_is_still_to_be_done() -> None:
     assert some.n_bytes < every.n_bytes
     # 224 x 224 x 3 bytes of each photograph are cut for training, and go again.
     assert every.n_bytes > sum(step.n_bytes for step in every.steps) + 4000 * 224 * 224 * 3
+
+
+def test_the_table_of_the_docs_is_computed_from_what_they_name() -> None:
+    speed = {"vgg16": 7.3, "vgg19": 5.8, "resnet50": 25.4, "inception_v3": 17.4}
+    n_train, n_test, n_vote_1 = 47_815, 13_146, 1_966
+    found = Photographs(
+        Path("package"), "digest", n_images=n_train + n_test, n_train=n_train, n_test=n_test, n_classes=500,
+        n_observations=0, n_voted=dict.fromkeys(VARIATIONS, n_train - n_vote_1) | {"all-votes": n_train}, sample=(),
+    )  # fmt: skip
+    speeds = Speeds(
+        start_s=0.0, decode_s={"article": 0.0, "none": 0.0}, images_per_second=speed,
+        weight_bytes=dict.fromkeys(speed, 94_000_000), head_s=dict.fromkeys(speed, 126.0 + 50.0),
+    )  # fmt: skip
+
+    def told(*without: str) -> Forecast:
+        settings = ArticleSettings(Path("package"), Path("article"), without=without)
+        steps = article_steps(settings, "x")
+        return foresee(settings, steps, {step.name: False for step in steps}, found, speeds)
+
+    ahead, frozen = told(), told("fine-tuning")
+    of = {step.name: step for step in ahead.steps}
+    text = (ROOT / "docs" / "article.md").read_text(encoding="utf-8")
+    features, training, telling = of["features"], of["finetune"], of["report"]
+    hours, gb = 3600, 1e9
+    assert f"of features | {features.seconds / hours:.0f} h | {features.n_bytes / gb:.1f} |" in text
+    assert f"instead of {features.seconds / hours:.1f}" in text
+    fits = "minutes: selu head 126 s, logistic 50 s for 2,048 features"
+    assert f"comparisons of heads | {fits} | {of['heads'].n_bytes / gb:.1f} |" in text
+    assert 60 < of["heads"].seconds < hours
+    cells = (
+        f"{training.seconds / hours:.0f} h | {training.n_bytes / gb:.1f}, and {training.passing_bytes / gb:.0f} while"
+    )
+    assert f"all 20 epochs of both networks | {cells}" in text
+    assert telling.seconds < 60
+    assert telling.n_bytes < 0.1 * gb
+    total = f"**{ahead.seconds / 24 / hours:.0f} days**; {frozen.seconds / hours:.0f} h `--without fine-tuning`"
+    assert f"| {total} | **{ahead.n_bytes / gb:.0f}** at most |" in text
+    assert f"three quarters, {found.n_learnt(VARIATIONS['article']):,}, teach" in text
+    assert f"the 47,815, {found.n_valid:,}, is valid" in text

@@ -83,6 +83,12 @@ def test_what_cannot_be_done_is_refused_by_name() -> None:
         settings(backbones=("colour",))
     with pytest.raises(SettingsError, match="inception_v3"):
         settings(side_px=64)
+    with pytest.raises(SettingsError, match=r"epochs.*got -1"):
+        settings(epochs=-1)
+    with pytest.raises(SettingsError, match=r"seed.*got -1"):
+        settings(seed=-1)
+    with pytest.raises(SettingsError, match=r"epochs.*got -1"):
+        DemoSettings(Path("demo"), epochs=-1)
 
 
 def test_networks_of_ones_own_are_all_fine_tuned_unless_the_articles_are_among_them() -> None:

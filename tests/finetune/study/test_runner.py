@@ -160,6 +160,7 @@ def test_a_killed_or_interrupted_study_leaves_no_orphan(sent: str, tmp_path: Pat
         parent.wait()
     assert parent.returncode == -signal.Signals[sent]
     wait_for_end(child)
+    assert ("got an interrupt" in (tmp_path / "log").read_text(encoding="utf-8")) == (sent == "SIGINT")
 
 
 def wait_for_child(pid: int) -> psutil.Process:

@@ -1,4 +1,4 @@
-"""Steps: their digests tell whether anything they rest on has changed; patterns and paths are as they are now."""
+"""Steps: their digests tell whether anything they rest on has changed; paths are as they are now."""
 
 from __future__ import annotations
 
@@ -28,16 +28,6 @@ def test_a_digest_changes_with_the_command_and_with_whatever_the_step_needs() ->
     assert changed(steps, [FIRST, replace(SECOND, command=("heads", "list")), OTHER]) == {"second"}
 
 
-def test_a_pattern_stands_for_the_files_that_are_there(tmp_path: Path) -> None:
-    for name in ("b-mlp", "a-mlp", "a-ridge"):
-        (tmp_path / name).mkdir()
-    step = Step("fuse", ("evaluate", "fuse", f"{tmp_path}/*-mlp", f"{tmp_path}/*-none", "--tta"))
-    assert step.arguments() == [
-        "evaluate", "fuse", f"{tmp_path}/a-mlp", f"{tmp_path}/b-mlp", f"{tmp_path}/*-none", "--tta"
-    ]  # fmt: skip
-    assert f"{tmp_path}/*-mlp" in step.line
-
-
 def test_a_run_that_a_step_can_do_without_is_left_out_where_it_is_not_there(tmp_path: Path) -> None:
     runs = tuple(str(tmp_path / name) for name in ("a", "b"))
     (tmp_path / "b").mkdir()
@@ -45,6 +35,12 @@ def test_a_run_that_a_step_can_do_without_is_left_out_where_it_is_not_there(tmp_
 
 
 def test_a_command_line_can_be_pasted_into_a_shell() -> None:
-    assert Step("x", ("featstore", "build", "my photos", "--as", "{backbone}-max")).line == (
-        "featstore build 'my photos' --as '{backbone}-max'"
-    )
+    step = Step("x", ("featstore", "build", "my photos*", "--as", "{backbone}-max"))
+    assert step.line == "featstore build 'my photos*' --as '{backbone}-max'"
+
+
+def test_a_folder_with_a_star_in_its_name_is_that_folder_and_no_other(tmp_path: Path) -> None:
+    for name in ("best*", "best-of-2014"):
+        (tmp_path / name).mkdir()
+    command = ("featstore", "build", f"{tmp_path}/best*")
+    assert Step("features", command).arguments() == [*command]
