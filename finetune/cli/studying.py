@@ -160,7 +160,6 @@ def _show_plan(plan: Plan, *, quietly: bool) -> None:
     from textwrap import shorten
 
     from finetune.study.forecast import GB
-    from heads.effort import in_words
 
     found, ahead = plan.photographs, plan.forecast
     for text in found.warnings:
@@ -169,7 +168,7 @@ def _show_plan(plan: Plan, *, quietly: bool) -> None:
         shell.say(f"Weights to be downloaded first: {', '.join(plan.to_download)}.")
     if not quietly:
         lines = [
-            [step.name, "done" if step.is_done else in_words(step.seconds), f"{step.n_bytes / GB:.2f}",
+            [step.name, "done" if step.is_done else shell.in_words(step.seconds), f"{step.n_bytes / GB:.2f}",
              f"{step.passing_bytes / GB:.2f}" if step.passing_bytes else "-"]
             for step in ahead.steps
         ]  # fmt: skip
@@ -180,8 +179,8 @@ def _show_plan(plan: Plan, *, quietly: bool) -> None:
         shell.print_table(title, ["step", "about", "GB", "GB while it runs"], lines)
     free = plan.free_bytes
     shell.say(
-        f"About {in_words(ahead.seconds)} in all, with every epoch of fine-tuning; early stopping may end it sooner. "
-        f"Disk: {ahead.n_bytes / GB:.2g} GB at most, {free / GB:.2g} GB free."
+        f"About {shell.in_words(ahead.seconds)} in all, with every epoch of fine-tuning; early stopping may end it "
+        f"sooner. Disk: {ahead.n_bytes / GB:.2g} GB at most, {free / GB:.2g} GB free."
     )
     if free < ahead.n_bytes:
         shell.warn("the disk may be too small; a step that finds it full stops, and the same command goes on.")
