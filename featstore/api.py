@@ -47,7 +47,7 @@ def build_features(
     side_px
         Side of the networks' input; None for each network's own.
     settings
-        Every setting there is, in place of all the above.
+        Every setting there is, in place of `backbones` to `side_px`.
 
     Returns
     -------
