@@ -18,7 +18,7 @@ import finetune
 from featstore import shell
 from featstore.errors import listed
 from featstore.provenance import Json
-from finetune.study.journal import Journal
+from finetune.study.journal import Journal, Leave
 from finetune.study.step import Step, StepError, digests
 
 LOGS = "logs"
@@ -123,7 +123,7 @@ def run_steps(steps: Sequence[Step], folder: Path) -> list[Outcome]:
 
 def _run(step: Step, log: Path, journal: Journal, digest: str) -> Outcome:
     note = journal.notes.get(step.name)
-    leave = note.next_leave(digest) if note else ""
+    leave: Leave = note.next_leave(digest) if note else ""
     arguments = [*step.arguments(), *(step.when_changed if leave == "given" else ())]
     journal.begin(step.name, digest, step.line, leave)
     started = time.perf_counter()
