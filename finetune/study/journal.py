@@ -68,7 +68,7 @@ class Journal:
     def end(self, name: str, code: int, seconds: float) -> None:
         """Note how a step ended."""
         note = self.notes[name]
-        leave = "" if code in {shell.EXIT_DONE, shell.EXIT_INCOMPLETE} else note.leave
+        leave: Leave = "" if code in {shell.EXIT_DONE, shell.EXIT_INCOMPLETE} else note.leave
         self._note(name, replace(note, code=code, seconds=round(seconds, 1), leave=leave))
 
     def _note(self, name: str, note: Note) -> None:
