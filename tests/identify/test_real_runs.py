@@ -137,7 +137,7 @@ def test_features_learnt_from_are_read_once_if_they_fit(
 ) -> None:
     """Kept or read anew, the answers are those of one product with all features."""
     table = open_table(Store.open(house.store), ["small", "other"])
-    learnt = similar.Learnt(table, house.photos, kept_bytes)
+    neighbourhood = similar.Neighbourhood(table, house.photos, kept_bytes)
     features, papers = table.load().features, table.papers
     unit = unit_rows(features)
     read: list[int] = []
@@ -147,7 +147,7 @@ def test_features_learnt_from_are_read_once_if_they_fit(
     for asked in (flowers[:2], flowers[2:3], np.array([0, 1])):
         for view, among in (("Flower", flowers), (OPEN_VIEW, np.arange(len(papers)))):
             cosine = unit[asked] @ unit[among].T
-            for row, some in enumerate(learnt.nearest(features[asked], view, 2)):
+            for row, some in enumerate(neighbourhood.nearest(features[asked], view, 2)):
                 best = np.argsort(-cosine[row], kind="stable")[:2]
                 assert [near.image_id for near in some] == papers["image_id"].iloc[among[best]].tolist()
                 np.testing.assert_allclose([near.cosine for near in some], cosine[row, best], **CLOSE)
