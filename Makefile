@@ -11,7 +11,7 @@ DEMO ?= demo
 SPECIES ?= 16
 OBSERVATIONS ?= 24
 SEED ?= 1
-EPOCHS ?= 20
+EPOCHS ?= 30
 FOUR = $(addprefix --backbone ,seedling colour vgg16 vgg19 resnet50 inception_v3) --weights $(WEIGHTS) --weights seedling=shipped
 
 # The article's study: DATA is the PlantCLEF 2014 package, OPTIONS any options of `finetune article`.

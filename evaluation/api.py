@@ -7,6 +7,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
+from evaluation.identify import N_NEIGHBOURS, TOP
+from featstore.errors import counted
 from featstore.shown import Shown, rounded
 
 if TYPE_CHECKING:
@@ -92,8 +94,8 @@ def identify_plant(
     models: Somewhere | Sequence[Somewhere],
     *,
     rule: str | None = None,
-    top: int = 5,
-    n_neighbours: int = 3,
+    top: int = TOP,
+    n_neighbours: int = N_NEIGHBOURS,
     threshold: str | None = None,
     store: Somewhere | None = None,
     weights: Somewhere | None = None,
@@ -127,15 +129,18 @@ def identify_plant(
     Raises
     ------
     PhytobenchError
-        If no photograph can be used, or a model cannot be opened.
+        If no photograph can be used, a view is none, or a model cannot be opened.
     """
-    from evaluation.identify.contract import OPEN_VIEW
-    from evaluation.identify.views import photograph_named
+    from evaluation.identify.contract import OPEN_VIEW, Photograph
+    from evaluation.identify.views import view_named
     from evaluation.runs import CARD, read_run_card
 
     given = [photographs] if isinstance(photographs, str | Path) else photographs
     views = given if isinstance(given, Mapping) else dict.fromkeys(given, OPEN_VIEW)
-    shown = [photograph_named(f"{path}:{view}") for path, view in views.items()]
+    shown = [
+        Photograph(str(path), Path(path), view_named(view, f"photograph {number}, {path}"))
+        for number, (path, view) in enumerate(views.items(), 1)
+    ]
     runs = [Path(models)] if isinstance(models, str | Path) else [Path(model) for model in models]
     for run in runs:
         read_run_card(run)  # says what is wrong with a path
@@ -149,7 +154,7 @@ def identify_plant(
     ]  # fmt: skip
     alike = {one.path: None for shown_for in found.neighbours.values() for one in shown_for}
     notes = [*found.remarks, *(f"{name} is left out: {reason}" for name, reason in found.failures.items())]
-    title = f"{len(shown)} photographs of one plant"
+    title = f"{counted(len(shown), 'photograph')} of one plant"
     if found.doubt.unknown:
         title += ": likely none of the known species"
     return Shown(title, rounded(rows), found, tuple(map(Path, alike))[: n_neighbours * 2], tuple(notes))

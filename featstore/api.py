@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from featstore.errors import counted
 from featstore.shown import Shown, rounded
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def build_features(
     side_px
         Side of the networks' input; None for each network's own.
     settings
-        Every setting there is, in place of all the above.
+        Every setting there is, in place of `backbones` to `side_px`.
 
     Returns
     -------
@@ -67,6 +68,7 @@ def build_features(
     from featstore.build.build import build_store
     from featstore.build.settings import BuildSettings
     from featstore.engine import load_engine
+    from featstore.tiny import tiny_warning
 
     chosen = settings or BuildSettings(
         tuple(backbones) or ARTICLE_BACKBONES, weights, pooling=pooling, side_px=side_px, roi=roi
@@ -79,7 +81,9 @@ def build_features(
     }  # fmt: skip
     notes = [*found.warnings]
     if found.n_failed:
-        notes.append(f"{found.n_failed} photographs cannot be used: {found.failures_told}")
+        notes.append(f"{counted(found.n_failed, 'photograph')} cannot be used: {found.failures_told}")
+    if found.n_tiny:
+        notes.append(tiny_warning(found.n_tiny, found.n_done))
     if found.random_weights:
         notes.append("Random weights: these features show that everything runs and say nothing about plants.")
     return Shown(f"{found.dataset} -> {found.location}", rounded([row], 2), found, notes=tuple(notes))

@@ -63,6 +63,15 @@ class TrainingError(PhytobenchError):
     """Training cannot start or had to stop; what was best so far is kept."""
 
 
+def counted(n: int, singular: str, plural: str = "") -> str:
+    """A number and what it counts, for a message.
+
+    >>> counted(1, "photograph"), counted(0, "photograph"), counted(2, "species", "species")
+    ('1 photograph', '0 photographs', '2 species')
+    """
+    return f"{n:,} {singular if n == 1 else plural or singular + 's'}"
+
+
 def listed(items: list[str], limit: int = 5) -> str:
     """Join up to `limit` items for a message and count the rest.
 

@@ -17,7 +17,7 @@ from evaluation.runs import RunCard, read_run_card
 from featstore import shell
 from featstore.backbones import preprocess
 from featstore.catalog import Catalog, make_catalog
-from featstore.errors import PredictionsError, StoreError, TrainingError, listed
+from featstore.errors import PredictionsError, StoreError, TrainingError, counted, listed
 from featstore.provenance import provenance, sha256_of_file
 from featstore.readers import read_dataset
 from featstore.readers.reader import is_photograph
@@ -26,8 +26,9 @@ from featstore.table import load_table
 from finetune.card import NetworkRecipe, seed_of
 from finetune.crops import Crops, cut_photographs
 from finetune.predict import Viewing, predict, with_log_sum_exp
-from finetune.saved import load_network, read_learnt
+from finetune.saved import load_network
 from heads.asking import SPLIT, Asked, answered, require_no_run
+from heads.learnt import is_learnt
 
 
 def ask(
@@ -78,10 +79,9 @@ def ask(
         raise PredictionsError("a run of `finetune run`", f"{card.kind} in {run}", "Ask it by its own command.")
     network = load_network(run)
     out.mkdir(parents=True, exist_ok=True)
-    seen = frozenset(read_learnt(run)["sha256"]) if unseen else frozenset()
     cache = Path(tempfile.mkdtemp(prefix=".photographs-", dir=out))
     try:
-        crops = crops_of(card, source, cache, photos, without=seen)
+        crops = crops_of(card, source, cache, photos, not_learnt_by=run if unseen else None)
         viewing = Viewing(partial(preprocess, NetworkRecipe.of(card).backbone), batch_size, tta, seed_of(card))
         answer, speed = predict(with_log_sum_exp(network), crops, np.arange(len(crops.papers)), viewing, "predicting")
     finally:
@@ -96,7 +96,7 @@ def ask(
 
 
 def crops_of(
-    card: RunCard, source: str, cache: Path, photos: Path | None, *, without: frozenset[str] = frozenset()
+    card: RunCard, source: str, cache: Path, photos: Path | None, *, not_learnt_by: Path | None = None
 ) -> Crops:
     """Cut the photographs of a source as the network of a run is to see them.
 
@@ -108,8 +108,8 @@ def crops_of(
         See `ask`.
     cache
         Folder for the pixels.
-    without
-        sha256 of photographs to leave out.
+    not_learnt_by
+        Folder of a run whose learnt photographs are left out.
 
     Raises
     ------
@@ -137,8 +137,8 @@ def crops_of(
         for text in catalog.warnings:
             shell.warn(text)
         papers, root = catalog.frame, catalog.root
-    if without:
-        known = np.isin(_digests(papers, root), list(without))
+    if not_learnt_by is not None:
+        known = is_learnt(not_learnt_by, _digests(papers, root))
         shell.say(f"{known.sum()} of {len(known)} photographs are left out: the run has learnt or chosen from them")
         papers = papers[~known].reset_index(drop=True)
     if papers.empty:
@@ -190,5 +190,6 @@ def _known_classes(papers: pd.DataFrame, card: RunCard) -> pd.DataFrame:
     strange = (classes != "") & ~classes.isin(list(card.classes))
     if strange.any():
         names = sorted(classes[strange].unique().tolist())
-        shell.warn(f"{strange.sum()} photographs are of classes that {card.model} does not know: {listed(names)}")
+        told = counted(int(strange.sum()), "photograph is", "photographs are")
+        shell.warn(f"{told} of classes that {card.model} does not know: {listed(names)}")
     return papers.assign(class_id=classes.where(~strange, ""))

@@ -12,7 +12,7 @@ from evaluation.intervals import Difference
 from evaluation.runs import RunCard
 from evaluation.table import COLUMNS, SPEED_NOTE
 from featstore import shell
-from featstore.errors import PhytobenchError, PredictionsError, listed
+from featstore.errors import PhytobenchError, PredictionsError, counted, listed
 from finetune.report import Judged, Kept, Report, base_of
 from finetune.start import ENDING
 from finetune.train import LOG
@@ -46,7 +46,7 @@ def show_reports(reports: Sequence[Report], rows: Sequence[Judged], failed: Mapp
         shell.say(f"{report.folder}: {report.epochs_run} epochs run, kept: {kept}{_OF_FINISHED[report.kept]}")
         if report.failures:
             reasons = listed([f"{image_id}: {reason}" for image_id, reason in report.failures.items()])
-            shell.warn(f"{len(report.failures)} photographs could not be used: {reasons}")
+            shell.warn(f"{counted(len(report.failures), 'photograph')} could not be used: {reasons}")
     for name, error in failed.items():
         shell.warn(f"{name} was not fine-tuned: {error}")
     if any(report.random_weights for report in reports):

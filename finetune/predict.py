@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import keras
 import numpy as np
@@ -61,11 +61,13 @@ def predict(
     probability : (n, k) float32
         The mean over the image and its variants.
     images_per_second : float
-        Photographs per second from cut pixels to probabilities; decoding is not counted, nor the first batch where
-        there are more, because it may compile the network.
+        Photographs per second from cut pixels to probabilities; decoding is not counted, nor the first batch, because
+        it may compile the network. A single batch is therefore looked at twice.
     """
     starts = range(0, len(rows), viewing.batch_size)
     found, seconds = [], []
+    if len(starts) == 1:
+        _look(network, crops, _padded(rows, 0, viewing.batch_size), replace(viewing, n_variants=0))
     with shell.progress(len(rows), label, "images") as bar:
         for start in starts:
             started = time.perf_counter()

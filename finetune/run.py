@@ -17,7 +17,7 @@ from evaluation.runs import RunCard, write_run_card
 from evaluation.scores import write_scores
 from featstore import shell
 from featstore.backbones import preprocess, random_seed
-from featstore.errors import PhytobenchError, TrainingError, listed
+from featstore.errors import PhytobenchError, TrainingError, counted, listed
 from featstore.provenance import Json
 from featstore.store.lease import LockedError, only_writer
 from finetune.assemble import assemble, prove, use_all_devices
@@ -40,10 +40,11 @@ from finetune.model_card import write_model_card
 from finetune.outcome import predict_anew, write_predictions
 from finetune.predict import Viewing
 from finetune.report import Judged, Kept, Report, comparable, results_of, starting_rows
-from finetune.saved import HEAD, recipe_of, write_learnt
+from finetune.saved import HEAD, recipe_of
 from finetune.settings import TrainSettings
 from finetune.start import ENDING, SPLITS, Request, Start, open_start
 from finetune.train import CHECKPOINT, WEIGHTS, Training, Validation, train
+from heads.learnt import write_learnt
 
 
 def finetune_all(request: Request, backbones: Sequence[str]) -> tuple[list[Report], dict[str, PhytobenchError]]:
@@ -185,7 +186,9 @@ def _compute(start: Start, settings: TrainSettings, cache: Path, work: Path, fol
     else:
         network = trained
     write_predictions(network, start, crops, settings, work)
-    write_learnt(work, crops.papers, np.where(start.is_aside(crops.papers), "", start.split[crops.place]))
+    split = start.split[crops.place]
+    looked_at = np.isin(split, ("train", "valid")) & ~start.is_aside(crops.papers)
+    write_learnt(work, crops.papers, np.where(looked_at, split, ""))
     start.head.network = network.layers[-1]
     start.head.save(work / HEAD)
     files: list[Json] = [path.name for path in sorted(work.iterdir()) if path.name not in {CHECKPOINT, CONTENT, IMAGES}]
@@ -228,7 +231,8 @@ def _train(
     number = {part: _numbers(crops, rows[part], start.classes) for part in ("train", "valid")}
     empty = sorted({*start.classes.tolist()} - {*start.classes[number["train"]].tolist()})
     if empty:
-        shell.warn(f"{len(empty)} classes have no training photographs left and will be forgotten: {listed(empty)}")
+        told = counted(len(empty), "class has", "classes have")
+        shell.warn(f"{told} no training photographs left and will be forgotten: {listed(empty)}")
     target = np.eye(len(start.classes), dtype=np.float32)[number["train"]]
     batches = TrainingBatches(crops, rows["train"], target, scale, settings)
     valid = Validation(crops, rows["valid"], number["valid"], Viewing(scale, settings.batch_size))

@@ -5,14 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import keras
-import numpy as np
-import pandas as pd
-from numpy.typing import NDArray
 
 from evaluation.runs import RunCard, read_run_card
 from featstore.backbones import build_backbone
 from featstore.errors import PredictionsError, TrainingError, WeightsError
-from featstore.provenance import Json, replacing
+from featstore.provenance import Json
 from finetune.card import NetworkRecipe, whole_number
 from finetune.model import join
 from finetune.report import Judged, results_of
@@ -21,9 +18,6 @@ from finetune.start import Start
 from finetune.train import WEIGHTS
 from heads.mlp import MlpHead
 from heads.registry import load_head
-
-LEARNT = "learnt.csv"
-"""File of a run that lists the photographs it has learnt and chosen from."""
 
 HEAD = "head"
 """Folder of a run that holds the head alone, as heads save themselves."""
@@ -37,36 +31,6 @@ def recipe_of(start: Start, side_px: int) -> dict[str, Json]:
         "pooling": start.identity.pooling,
         "roi": start.recipe.to_json(),
     }
-
-
-def write_learnt(folder: Path, papers: pd.DataFrame, split: NDArray[np.str_]) -> None:
-    """Write which photographs the run, or the head it started from, has learnt and chosen from.
-
-    Parameters
-    ----------
-    papers, split
-        Of n photographs, and their split; "" of one that nothing has looked at. Neither these nor test are written.
-    """
-    table = papers[["image_id", "sha256"]].assign(split=split)
-    with replacing(folder / LEARNT) as temporary:
-        table[table["split"].isin(["train", "valid"])].to_csv(temporary, index=False)
-
-
-def read_learnt(folder: Path) -> pd.DataFrame:
-    """Read what `write_learnt` wrote.
-
-    Raises
-    ------
-    PredictionsError
-        If it is absent or damaged.
-    """
-    try:
-        table = pd.read_csv(folder / LEARNT, dtype=str, keep_default_na=False)
-        return table[["image_id", "sha256", "split"]]
-    except (OSError, ValueError, KeyError) as error:
-        raise PredictionsError(
-            f"{LEARNT} in {folder}, written by `finetune run`", str(error), "Train the run again."
-        ) from error
 
 
 def open_run(folder: Path) -> tuple[RunCard, list[Judged]]:

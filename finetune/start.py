@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from evaluation.predictions import Predictions
 from evaluation.runs import RunCard, predictions_path, read_run_card
 from featstore import shell
-from featstore.errors import PredictionsError, TrainingError, listed
+from featstore.errors import TrainingError, counted, listed
 from featstore.exclusions import excluded_in, read_exclusions
 from featstore.provenance import Json, sha256_of_file
 from featstore.roi import Recipe
@@ -24,6 +24,7 @@ from featstore.store.identity import Identity
 from featstore.table import FeatureTable, load_table
 from finetune.batches import require_step, trained_rows
 from finetune.settings import TrainSettings
+from finetune.starting import starting_run
 from heads.looking import recipe_as_made
 from heads.mlp import MlpHead
 from heads.registry import load_head
@@ -36,9 +37,6 @@ SPLITS = ("valid", "test")
 
 ENDING = "-finetuned"
 """What the name of a run adds to that of the features whose network it trains."""
-
-BEST = "best.json"
-BEST_SCHEMA = "best/1"
 
 
 @dataclass(frozen=True)
@@ -155,7 +153,7 @@ def open_start(request: Request) -> Start:
         If there is nothing to train on, nothing to validate on, or only one class.
     """
     store = Store.open(request.store)
-    run = _starting_run(request.runs, request.backbone)
+    run = starting_run(request.runs, request.backbone)
     card = read_run_card(run)
     head = load_head(run / "fitted")
     if not isinstance(head, MlpHead) or len(card.backbones) != 1:
@@ -230,37 +228,6 @@ def require_trainable(start: Start, settings: TrainSettings) -> None:
     require_step(n_train // min(settings.batch_size, n_train), settings)
 
 
-def _starting_run(runs: Path, backbone: str | None) -> Path:
-    """Folder of the head to start from: the named backbone's mlp, or what `best.json` says."""
-    if backbone is not None:
-        run = runs / f"{backbone}-mlp"
-        if not run.is_dir():
-            there = sorted(path.name.removesuffix("-mlp") for path in runs.glob("*-mlp") if "+" not in path.name)
-            raise TrainingError(
-                f"the mlp head of {backbone} in {runs}",
-                f"those of {listed(there)}" if there else "none",
-                f"Run `heads compare STORE --backbone {backbone} --head mlp` first, or name another --backbone.",
-            )
-        return run
-    path = runs / BEST
-    try:
-        best = json.loads(path.read_text(encoding="utf-8"))
-        if best["schema"] != BEST_SCHEMA:
-            raise PredictionsError(
-                f"schema {BEST_SCHEMA}", f"{best['schema']!r} in {path}", "Run `heads compare` again."
-            )
-        chosen = best["finetune"]
-        if chosen is None:
-            raise TrainingError("an mlp head on a single backbone", f"none in {path}", "Compare one: `--head mlp`.")
-        return runs / Path(str(chosen["run"])).name
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise PredictionsError(
-            f"{path} written by `heads compare`",
-            f"{type(error).__name__}: {error}",
-            "Run `heads compare` first, or name the folder that it wrote: --from RUNS.",
-        ) from error
-
-
 def _set_aside(run: Path) -> frozenset[str]:
     """Valid photographs that the comparison kept from every choice of the starting head."""
     path = predictions_path(run, "valid")
@@ -275,7 +242,9 @@ def _kept(table: FeatureTable, request: Request) -> FeatureTable:
         listed_ids = {exclusion.image_id for exclusion in read_exclusions(path)}
         unknown = sorted(listed_ids - set(table.papers["image_id"]) - left_out)
         if unknown:
-            shell.warn(f"{path} lists {len(unknown)} photographs that the store does not hold: {listed(unknown)}")
+            shell.warn(
+                f"{path} lists {counted(len(unknown), 'photograph')} that the store does not hold: {listed(unknown)}"
+            )
         left_out |= listed_ids
     return table.select(~table.papers["image_id"].isin(left_out).to_numpy())
 

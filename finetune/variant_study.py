@@ -28,7 +28,8 @@ from finetune.card import NetworkRecipe, seed_of
 from finetune.display import told
 from finetune.predict import Viewing, each_variant
 from finetune.report import Judged, judge
-from finetune.saved import load_network, read_learnt
+from finetune.saved import load_network
+from heads.learnt import read_learnt
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

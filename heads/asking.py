@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import cast
 
 import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
 
 from evaluation.alignment import align
 from evaluation.answers import N_ANSWERS, write_observations
@@ -26,6 +28,7 @@ from featstore.store.identity import differences
 from featstore.table import load_table
 from heads.calibrating import read_calibrated
 from heads.head import Head
+from heads.learnt import LEARNT, is_learnt
 from heads.recipe import RECIPE
 from heads.registry import load_head
 from heads.trial import FITTED, REFITTED
@@ -71,7 +74,7 @@ def ask(run: Path, store: Store, out: Path, *, unseen: bool = False, image_ids: 
     out
         Folder for the predictions and the answers.
     unseen
-        Leave out the photographs of the split beside the run that the head has learnt from.
+        Leave out the photographs that the run has learnt or chosen from, under whatever names they come.
     image_ids
         Only these; None for all.
 
@@ -88,16 +91,14 @@ def ask(run: Path, store: Store, out: Path, *, unseen: bool = False, image_ids: 
         raise PredictionsError("a run of `heads compare`", f"{card.kind} in {run}", "Ask it by its own command.")
     require_same_features(card, store)
     table = load_table(store, card.backbones, image_ids=image_ids)
-    if unseen or (run.parent / SPLIT_FILE).is_file():
-        split = read_split(run.parent / SPLIT_FILE).frame
-        known = table.papers["image_id"].isin(split.loc[split["split"] != "test", "image_id"]).to_numpy(bool)
-        if unseen:
-            table = table.select(~known)
-        elif known.any():
-            told = f"{known.sum()} of {len(known)} photographs bear names that {card.model} has learnt or chosen from"
-            shell.warn(f"{told}: figures over them flatter it. --unseen leaves them out.")
-        if not len(table):
-            raise StoreError("photographs that the run has not seen", "none", "Leave out --unseen.")
+    known = _known(run, table.papers, require=unseen)
+    if unseen:
+        table = table.select(~known)
+    elif known.any():
+        told = f"{card.model} has learnt or chosen from {known.sum()} of {len(known)} photographs"
+        shell.warn(f"{told}: figures over them flatter it. --unseen leaves them out.")
+    if not len(table):
+        raise StoreError("photographs that the run has not seen", "none", "Leave out --unseen.")
     head = answering_head(run)
     started = time.perf_counter()
     probability = head.predict_proba(table.features, table.papers["view"].to_numpy(np.str_))
@@ -111,6 +112,16 @@ def ask(run: Path, store: Store, out: Path, *, unseen: bool = False, image_ids: 
     if calibrated is not None and calibrated.applied:
         predictions = calibrated.calibration.apply(predictions)
     return answered(card, predictions, out)
+
+
+def _known(run: Path, papers: pd.DataFrame, *, require: bool) -> NDArray[np.bool_]:
+    """Which photographs a run has learnt or chosen from, by what they are; an older run knows their names alone."""
+    if (run / LEARNT).is_file():
+        return is_learnt(run, papers["sha256"])
+    if not require and not (run.parent / SPLIT_FILE).is_file():
+        return np.zeros(len(papers), dtype=np.bool_)
+    split = read_split(run.parent / SPLIT_FILE).frame
+    return papers["image_id"].isin(split.loc[split["split"] != "test", "image_id"]).to_numpy(bool)
 
 
 def answered(card: RunCard, predictions: Predictions, out: Path) -> Asked:

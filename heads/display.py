@@ -8,6 +8,7 @@ from pathlib import Path
 from evaluation.runs import RunCard
 from evaluation.scores import Score
 from featstore import shell
+from featstore.errors import counted
 from heads.asking import Asked
 from heads.effort import in_words
 from heads.entry import COLUMNS
@@ -109,13 +110,14 @@ def show_answers(asked: Asked) -> None:
         best = zip(fused.places.best[row, :3], fused.places.probability[row, :3], strict=True)
         cells = [f"{species.get(str(fused.classes[c])) or fused.classes[c]} {sure:.2f}" for c, sure in best]
         rows.append([str(fused.observation_id[row]), str(fused.n_images[row]), *cells, *["-"] * (3 - len(cells))])
-    title = f"{asked.card.model}: {len(asked.predictions.image_id)} photographs of {len(fused.observation_id)} plants"
+    told = counted(len(asked.predictions.image_id), "photograph")
+    title = f"{asked.card.model}: {told} of {counted(len(fused.observation_id), 'plant')}"
     shell.print_table(title, ["observation", "images", "first", "second", "third"], rows)
     if len(fused.observation_id) > len(rows):
         shell.say(f"... and {len(fused.observation_id) - len(rows)} more in {asked.files[1]}")
     known = [score for score in asked.scores if score.view == "all" and score.metric in {"S", "top_1"}]
     for score in known:
-        shell.say(f"{score.metric} {score.value:.4f} over {score.n_observations} plants of known class")
+        shell.say(f"{score.metric} {score.value:.4f} over {counted(score.n_observations, 'plant')} of known class")
     shell.say(f"written: {asked.files[0]}, {asked.files[1]}")
 
 

@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from evaluation.cells import write_csv
-from featstore.errors import SplitError, listed
+from featstore.errors import SplitError, counted, listed
 from featstore.groups import Leak, Links, find_crossings, find_leaks
 from featstore.splits import Split, make_split, read_rows, sides_of, write_split
 
@@ -81,11 +81,11 @@ def fitting(papers: pd.DataFrame, rows: pd.DataFrame, path: Path, links: Links, 
     sides = sides_of(rows, papers, remedy)
     moved = papers.loc[(papers["split"] == "test") != (sides == "test"), "image_id"]
     if len(moved):
-        got = f"{len(moved)} photographs on the other side ({listed(list(moved))})"
+        got = f"{counted(len(moved), 'photograph')} on the other side ({listed(list(moved))})"
         raise SplitError(f"the data set's own test photographs as test in {path}", got, remedy)
     leaks = leaks_within(papers, sides, links)
     if leaks:
-        got = f"{len(leaks)} photographs of train that belong together with some of valid"
+        got = f"{counted(len(leaks), 'photograph')} of train that belong together with some of valid"
         told = f"{remedy} Or leave them out of train: --drop-leaks."
         raise LeakError(f"a split in {path} between plants", got, told, leaks)
     return Split(rows[rows["image_id"].isin(papers["image_id"])].reset_index(drop=True))

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import cast
@@ -13,9 +13,8 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.identify.contract import OPEN_VIEW, Photograph
+from evaluation.identify.contract import Neighbour, Photograph
 from evaluation.identify.opening import store_beside
-from evaluation.neighbours import Neighbour, neighbours_among, unit_batches
 from evaluation.runs import RunCard
 from featstore.backbones import Network, Pooling, check_engine, weights_source
 from featstore.build.prepare import Job, prepare
@@ -26,12 +25,11 @@ from featstore.roi import Recipe, ViewRecipe
 from featstore.splits import read_split
 from featstore.store import Store
 from featstore.store.identity import Identity
-from featstore.table import LazyTable, open_table
+from featstore.table import open_table
+from heads.similar import Neighbourhood
 
 N_REMEMBERED = 256
 """Photographs whose rows are kept, so that votes and similar photographs ask a network once."""
-KEPT_BYTES = 512 * 2**20
-"""Features of photographs learnt from that a run keeps in memory, to compare others with."""
 _N_CROPS = 64
 _N_THREADS = 4
 ONE_AT_A_TIME = threading.Lock()
@@ -91,28 +89,22 @@ def _crop(path: Path, _stamp: tuple[int, int], recipe: ViewRecipe, side_px: int)
 
 @dataclass(frozen=True, eq=False)
 class Sight:
-    """The eyes of a run: the networks and recipes that made its features, and the store that these are in.
+    """The eyes of a run: networks and recipes that made its features, and the photographs it has learnt from.
 
     Attributes
     ----------
-    store, backbones
-        Where its features are, and under which names.
+    backbones
+        Names of its features, in their order.
     networks, recipes
         By name of features.
-    root
-        Folder that the paths of the store's photographs start from.
-    taught
-        image_ids of the photographs that similar ones are looked for among.
+    neighbourhood
+        The photographs that similar ones are looked for among; None where there are none.
     """
 
-    store: Store
     backbones: tuple[str, ...]
     networks: Mapping[str, Network]
     recipes: Mapping[str, Recipe]
-    root: Path
-    taught: frozenset[str]
-    _kept: dict[str, list[NDArray[np.float32]]] = field(default_factory=dict, init=False, repr=False)
-    _room: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False)
+    neighbourhood: Neighbourhood | None
 
     @cached_property
     def rows(self) -> Rows:
@@ -124,52 +116,17 @@ class Sight:
 
         An open view, or one of which nothing was learnt, is looked for in all views.
         """
-        if not self.taught:
+        if self.neighbourhood is None:
             return {}
         features, failures = self.rows.of(photographs)
-        views = np.array([self._searched(one.view) for one in photographs])
+        views = np.array([self.neighbourhood.searched(one.view) for one in photographs])
         usable = np.array([one.image_id not in failures for one in photographs])
         found: dict[str, list[Neighbour]] = {}
         for view in np.unique(views[usable]).tolist():
             places = np.flatnonzero(usable & (views == view))
-            table = self._table(view)
-            if table is not None:
-                unit = self._unit_rows(view, table)
-                of_view = neighbours_among(table, unit, features[places], n_neighbours, self.root)
-                found |= {
-                    photographs[place].image_id: some for place, some in zip(places.tolist(), of_view, strict=True)
-                }
+            of_view = self.neighbourhood.nearest(features[places], view, n_neighbours)
+            found |= {photographs[place].image_id: some for place, some in zip(places.tolist(), of_view, strict=True)}
         return {one.image_id: found[one.image_id] for one in photographs if one.image_id in found}
-
-    def _searched(self, view: str) -> str:
-        return view if self._table(view) is not None else OPEN_VIEW
-
-    def _unit_rows(self, view: str, table: LazyTable) -> Iterable[NDArray[np.float32]]:
-        """Rows of a view at length 1: kept in memory as long as there is room, else read anew."""
-        with self._room:
-            if view not in self._kept:
-                width = sum(network.dimension for network in self.networks.values())
-                in_use = sum(batch.nbytes for batches in self._kept.values() for batch in batches)
-                if in_use + 4 * width * len(table) > KEPT_BYTES:
-                    return unit_batches(table)
-                self._kept[view] = list(unit_batches(table))
-            return self._kept[view]
-
-    @cached_property
-    def _tables(self) -> dict[str, LazyTable | None]:
-        return {}
-
-    def _table(self, view: str) -> LazyTable | None:
-        """Photographs learnt from of a view, all of them for an open one; None where there are none."""
-        if view not in self._tables:
-            try:
-                found = open_table(
-                    self.store, self.backbones, views=None if view == OPEN_VIEW else view, image_ids=self.taught
-                )
-            except StoreError:
-                found = None
-            self._tables[view] = found
-        return self._tables[view]
 
     def _look(self, path: Path, view: str) -> NDArray[np.float32]:
         seen = stamp(path)
@@ -228,7 +185,7 @@ def open_sight(
     """
     networks = {name: _network(store.identity(name), name, weights) for name in names}
     recipes = {name: recipe_as_made(store, name) for name in names}
-    return Sight(store, tuple(names), networks, recipes, photos or store.root, _taught(run, card, store))
+    return Sight(tuple(names), networks, recipes, _neighbourhood(run, card, store, names, photos or store.root))
 
 
 def recipe_as_made(store: Store, name: str) -> Recipe:
@@ -287,12 +244,13 @@ def _engine(identity: Identity) -> str:
     return engine
 
 
-def _taught(run: Path, card: RunCard, store: Store) -> frozenset[str]:
-    """image_ids of the run's classes that the split beside it does not keep for test; none where there is no split."""
+def _neighbourhood(run: Path, card: RunCard, store: Store, names: Sequence[str], root: Path) -> Neighbourhood | None:
+    """Photographs of the run's classes that the split beside it does not keep for test; None where there are none."""
     try:
         split = read_split(run.parent / SPLIT_FILE).frame
-    except (OSError, SplitError):
-        return frozenset()
-    papers = store.catalog
-    known = papers.loc[papers["class_id"].isin(list(card.classes)), "image_id"]
-    return frozenset(known) & frozenset(split.loc[split["split"] != "test", "image_id"])
+        papers = store.catalog
+        known = papers.loc[papers["class_id"].isin(list(card.classes)), "image_id"]
+        taught = frozenset(known) & frozenset(split.loc[split["split"] != "test", "image_id"])
+        return Neighbourhood(open_table(store, names, image_ids=taught), root)
+    except (OSError, SplitError, StoreError, SettingsError):
+        return None

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from sklearn.utils.class_weight import compute_sample_weight
 
 from featstore.backbones.table import BACKBONES
-from featstore.errors import SplitError, TrainingError, listed
+from featstore.errors import SplitError, TrainingError, counted, listed
 from featstore.groups import Links, groups_of
 from featstore.splits import SPARE
 from featstore.store import Store
@@ -201,7 +201,8 @@ def load_material(
     columns = {backbone: slice(start, end) for backbone, start, end in zip(backbones, [0, *ends], ends, strict=False)}
     read = photographs_read(store, excluded)
     split = divide(read, seed, split_path, links, like_test=like_test).of(table.papers)
-    told = f"{int(left_out.sum())} photographs are left out by the exclusion list ({len(excluded)} in it)"
+    number = counted(int(left_out.sum()), "photograph is", "photographs are")
+    told = f"{number} left out by the exclusion list ({len(excluded)} in it)"
     warnings = [*([told] if excluded else []), *_incomplete(read, table, backbones), *_untrained(table.papers, split)]
     if n_held_out:
         split, named = _held_out(table.papers, split, n_held_out, seed)
@@ -237,8 +238,9 @@ def _incomplete(read: pd.DataFrame, table: FeatureTable, backbones: Sequence[str
     lacking = read.loc[~read["image_id"].isin(table.papers["image_id"]), "image_id"]
     if lacking.empty:
         return []
-    which = f"{len(lacking)} photographs lack features of one of {', '.join(backbones)}: {listed(list(lacking))}"
-    return [f"{which}. They are left out of every comparison; run featstore build again to complete them."]
+    told = counted(len(lacking), "photograph lacks", "photographs lack")
+    which = f"{told} features of one of {', '.join(backbones)}: {listed(list(lacking))}"
+    return [f"{which}. No comparison has them; run featstore build again to complete them."]
 
 
 def _untrained(papers: pd.DataFrame, split: NDArray[np.str_]) -> list[str]:
@@ -248,5 +250,6 @@ def _untrained(papers: pd.DataFrame, split: NDArray[np.str_]) -> list[str]:
     if lost.empty:
         return []
     names = [f"{row.class_id} {row.species}".strip() for row in lost.drop_duplicates("class_id").itertuples()]
-    which = f"{len(lost)} test photographs show {len(names)} classes without training photographs"
-    return [f"{which} and count as missed: {listed(names, 10)}"]
+    which = counted(len(lost), "test photograph shows", "test photographs show")
+    classes = counted(len(names), "class", "classes")
+    return [f"{which} {classes} without training photographs, and count as missed: {listed(names, 10)}"]

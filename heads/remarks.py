@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from featstore.errors import counted
 from featstore.provenance import Json, provenance
 from featstore.splits import SPARE
 from featstore.store import Store
@@ -81,4 +82,4 @@ def _votes(material: Material, protocol: Protocol) -> list[str]:
     kept = learnt[well_voted(learnt, protocol.min_vote)]
     lost = learnt["class_id"].nunique() - kept["class_id"].nunique()
     told = f"--min-vote {protocol.min_vote:g} leaves {len(kept):,} of {len(learnt):,} photographs of train"
-    return [f"{told}, and {lost} classes without any" if lost else told]
+    return [f"{told}, and {counted(lost, 'class', 'classes')} without any" if lost else told]

@@ -26,6 +26,7 @@ from heads.candidates import Tuned
 from heads.choice import HeadChoice
 from heads.head import Head, Tell
 from heads.journal import JOURNALS
+from heads.learnt import write_learnt
 from heads.luck import write_seeds
 from heads.material import Material, examples_of
 from heads.protocol import Protocol
@@ -137,6 +138,8 @@ def run_trial(trial: Trial, material: Material, folder: Path, fingerprint: dict[
             predictions.write(predictions_path(temporary, split))
             if protocol.calibrates_out_of_fold:
                 predictions.write(predictions_path(temporary, split, UNCALIBRATED))
+        looked_at = np.isin(material.split, ("train", "valid", SPARE))
+        write_learnt(temporary, material.table.papers, np.where(looked_at, material.split, ""))
         if tuned:
             tuned.write(temporary)
         if protocol.n_seeds > 1 and trial.choice.random(tuned.settings if tuned else None):

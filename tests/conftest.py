@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -63,6 +65,24 @@ def write_record() -> Callable[..., Path]:
         return path
 
     return write
+
+
+@pytest.fixture(scope="session")
+def small_backbone() -> Iterator[Path]:
+    """Let `--backbone small` name a network of two convolutions: runs of it take seconds.
+
+    Gives the script that is `finetune` with this network.
+    """
+    path = Path(__file__).parent / "finetune" / "small_backbone.py"
+    found = importlib.util.spec_from_file_location("small_backbone", path)
+    assert found is not None
+    assert found.loader is not None
+    module = importlib.util.module_from_spec(found)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(sys.modules, found.name, module)
+        found.loader.exec_module(module)
+        module.register(patch)
+        yield path
 
 
 @pytest.fixture

@@ -7,10 +7,8 @@ from typing import Annotated
 
 import typer
 
+from evaluation.identify import N_NEIGHBOURS, TOP
 from featstore import shell
-
-# The same defaults as `evaluation.identify.identify`, which is not loaded for --help.
-TOP, N_NEIGHBOURS = 5, 3
 
 ModelOption = Annotated[
     list[Path],
@@ -26,6 +24,10 @@ FixedRuleOption = Annotated[
     typer.Option(
         "--rule", help="How photographs and models are fused, a fixed rule: mean, product, median, ... [default: mean]"
     ),
+]
+RankedOption = Annotated[int, typer.Option("--top", metavar="K", min=1, help="How many species are ranked.")]
+NeighboursOption = Annotated[
+    int, typer.Option("--neighbours", metavar="N", min=0, help="Similar training photographs to show of each one.")
 ]
 ThresholdOption = Annotated[
     str | None,
@@ -68,10 +70,8 @@ def identify(
     ],
     model: ModelOption,
     rule: FixedRuleOption = None,
-    top: Annotated[int, typer.Option("--top", metavar="K", min=1, help="How many species are ranked.")] = TOP,
-    neighbours: Annotated[
-        int, typer.Option("--neighbours", metavar="N", min=0, help="Similar photographs to show of each one.")
-    ] = N_NEIGHBOURS,
+    top: RankedOption = TOP,
+    neighbours: NeighboursOption = N_NEIGHBOURS,
     threshold: ThresholdOption = None,
     papers: TaxaOption = None,
     store: StoreOption = None,

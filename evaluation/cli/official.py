@@ -88,6 +88,7 @@ def check_run(
     from evaluation.official.faults import FAULT_COLUMNS, N_SHOWN
     from evaluation.official.lines import read_lines
     from evaluation.official.truth import read_truth
+    from featstore.errors import counted
 
     lines = read_lines(run, layout)
     faults = check(lines, read_truth(truth, split).known(lines.layout) if truth else None)
@@ -96,7 +97,7 @@ def check_run(
     if as_json:
         shell.print_json(faults.to_json() | {"layout": lines.layout.name, "n_lines": len(lines.number)})
     elif faults.found:
-        title = f"{run.name}: {len(faults.found):,} faults, the first {min(N_SHOWN, len(faults.found))}"
+        title = f"{run.name}: {counted(len(faults.found), 'fault')}, the first {min(N_SHOWN, len(faults.found))}"
         shell.print_table(title, FAULT_COLUMNS, faults.table())
         shell.say("; ".join(f"{kind}: {count:,}" for kind, count in faults.counts.items()))
     else:

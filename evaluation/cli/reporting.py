@@ -35,15 +35,16 @@ def report(
     """
     from evaluation.report.material import ReportSettings
     from evaluation.report.writing import report_runs
+    from featstore.errors import counted
 
     written = report_runs(runs, ReportSettings(split, rule, align, worst), store, out)
     for text in written.warnings:
         shell.warn(text)
     if written.n_missing:
-        shell.warn(f"{written.n_missing} photographs could not be shown; the page says why.")
+        shell.warn(f"{counted(written.n_missing, 'photograph')} could not be shown; the page says why.")
     if as_json:
         shell.print_json(written.to_json())
         return
     shell.print_line(written.headline)
-    size = f"{written.n_bytes / 1e6:.1f} MB, {written.n_photographs} photographs"
+    size = f"{written.n_bytes / 1e6:.1f} MB, {counted(written.n_photographs, 'photograph')}"
     shell.print_line(f"{written.path}: {written.n_results} results, {written.n_observations:,} observations; {size}")

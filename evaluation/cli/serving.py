@@ -8,19 +8,19 @@ from typing import Annotated
 import typer
 
 from evaluation.cli.identifying import (
-    N_NEIGHBOURS,
-    TOP,
     FixedRuleOption,
     ModelOption,
+    NeighboursOption,
     PhotosOption,
+    RankedOption,
     StoreOption,
     TaxaOption,
     ThresholdOption,
     WeightsOption,
 )
+from evaluation.identify import N_NEIGHBOURS, TOP
+from evaluation.serve.limits import MB, Limits
 from featstore import shell
-
-MB = 1_000_000
 
 
 def serve(
@@ -39,10 +39,8 @@ def serve(
         typer.Option("--keep", metavar="FOLDER", help="Keep photographs and answers there. [default: nothing is kept]"),
     ] = None,
     rule: FixedRuleOption = None,
-    top: Annotated[int, typer.Option("--top", metavar="K", min=1, help="How many species are ranked.")] = TOP,
-    neighbours: Annotated[
-        int, typer.Option("--neighbours", metavar="N", min=0, help="Similar training photographs of each one.")
-    ] = N_NEIGHBOURS,
+    top: RankedOption = TOP,
+    neighbours: NeighboursOption = N_NEIGHBOURS,
     threshold: ThresholdOption = None,
     papers: TaxaOption = None,
     store: StoreOption = None,
@@ -50,18 +48,22 @@ def serve(
     photos: PhotosOption = None,
     max_photographs: Annotated[
         int, typer.Option("--max-photographs", metavar="N", min=1, help="Photographs of one plant.")
-    ] = 20,
-    max_file: Annotated[float, typer.Option("--max-file", metavar="MB", help="Size of one photograph's file.")] = 20,
-    max_total: Annotated[float, typer.Option("--max-total", metavar="MB", help="Size of one request.")] = 100,
+    ] = Limits.n_photographs,
+    max_file: Annotated[
+        float, typer.Option("--max-file", metavar="MB", help="Size of one photograph's file.")
+    ] = Limits.file_bytes // MB,
+    max_total: Annotated[
+        float, typer.Option("--max-total", metavar="MB", help="Size of one request.")
+    ] = Limits.total_bytes // MB,
     max_megapixels: Annotated[
         float, typer.Option("--max-megapixels", metavar="MP", help="Pixels of one photograph.")
-    ] = 64,
+    ] = Limits.pixels // MB,
     timeout: Annotated[
         float, typer.Option("--timeout", metavar="SECONDS", help="From a request's first byte to its answer.")
-    ] = 60,
+    ] = Limits.timeout_s,
     max_waiting: Annotated[
         int, typer.Option("--max-waiting", metavar="N", min=1, help="Requests that may wait; one more is sent away.")
-    ] = 32,
+    ] = Limits.n_waiting,
 ) -> None:
     """Identify plants in the browser: drop the photographs of one plant on a page, see its species.
 
@@ -78,7 +80,6 @@ def serve(
     from evaluation.identify.opening import Places, open_panel
     from evaluation.serve.answering import Asking
     from evaluation.serve.app import ServeSettings, make_app
-    from evaluation.serve.limits import Limits
 
     limits = Limits(
         file_bytes=_bytes(max_file),

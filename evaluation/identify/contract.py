@@ -10,10 +10,6 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.neighbours import Neighbour
-
-__all__ = ["OPEN_VIEW", "Identifier", "Neighbour", "Photograph"]
-
 OPEN_VIEW = "Unknown"
 """View of a photograph whose organ nobody has named."""
 
@@ -35,6 +31,26 @@ class Photograph:
     image_id: str
     path: Path
     view: str = OPEN_VIEW
+
+
+@dataclass(frozen=True)
+class Neighbour:
+    """A photograph that a model has learnt from.
+
+    Attributes
+    ----------
+    image_id, class_id
+        Whose it is.
+    cosine
+        Of the angle between its features and those of the photograph that is asked about, in [-1, 1].
+    path
+        Its file; whether it is still there has not been looked up.
+    """
+
+    image_id: str
+    class_id: str
+    cosine: float
+    path: str
 
 
 class Identifier(Protocol):

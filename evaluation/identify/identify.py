@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
+from evaluation.identify import N_NEIGHBOURS, TOP
 from evaluation.identify.answer import Candidate, Identification, Step, Taxon, Vote
 from evaluation.identify.contract import Identifier, Neighbour, Photograph
 from evaluation.identify.doubting import Threshold, doubt_of
@@ -18,8 +19,6 @@ from evaluation.identify.names import Names
 from evaluation.taxonomy.taxa import HIGHER, roll_up
 from featstore.errors import ImageError, SettingsError, listed
 
-TOP = 5
-N_NEIGHBOURS = 3
 N_ALONE = 3
 """Species that are told of each photograph alone."""
 
@@ -27,24 +26,7 @@ NONE_ALIKE = "No similar photographs: store, split or weights of what the models
 
 
 class UnreadableError(ImageError):
-    """None of the photographs of a plant can be used.
-
-    Parameters
-    ----------
-    failures
-        image_id and reason of each.
-    """
-
-    def __init__(self, failures: Mapping[str, str]) -> None:
-        self.failures = dict(failures)
-        reasons = [f"{image_id}: {reason}" for image_id, reason in failures.items()]
-        super().__init__(
-            "at least one photograph that can be read", f"none of {len(failures)} ({listed(reasons)})", "Name others."
-        )
-
-    def __reduce__(self) -> tuple[type[UnreadableError], tuple[dict[str, str]]]:  # type: ignore[override]  # its own arguments
-        """Travel between processes."""
-        return type(self), (self.failures,)
+    """None of the photographs of a plant can be used."""
 
 
 def identify(
@@ -157,7 +139,9 @@ def _ask(
         failures |= failed
     usable = [place for place, one in enumerate(photographs) if one.image_id not in failures]
     if not usable:
-        raise UnreadableError(failures)
+        reasons = [f"{image_id}: {reason}" for image_id, reason in failures.items()]
+        got = f"none of {len(failures)} ({listed(reasons)})"
+        raise UnreadableError("at least one photograph that can be read", got, "Name others.")
     return [photographs[place] for place in usable], [probability[usable] for probability in rows], failures
 
 

@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import cast
 
 from evaluation.alignment import align
+from evaluation.identify import N_NEIGHBOURS, TOP
 from evaluation.identify.answer import Identification
 from evaluation.identify.contract import Identifier, Photograph
 from evaluation.identify.doubting import Threshold, named_threshold, threshold_of
 from evaluation.identify.fusing import Fusing, silent
-from evaluation.identify.identify import N_NEIGHBOURS, TOP, identify
+from evaluation.identify.identify import identify
 from evaluation.identify.names import Names
 from evaluation.identify.plugins import opener_of
 from evaluation.recipes import Recipe, require_fixed

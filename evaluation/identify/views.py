@@ -9,8 +9,13 @@ from featstore.catalog import VIEWS, view_of
 from featstore.errors import SettingsError
 
 
-def view_named(text: str) -> str:
+def view_named(text: str, owner: str = "") -> str:
     """The view of a name in any case, or of one of the words that data sets use for it.
+
+    Parameters
+    ----------
+    owner
+        Which photograph it is the view of, for the error.
 
     Raises
     ------
@@ -22,7 +27,8 @@ def view_named(text: str) -> str:
     """
     found = view_of(text)
     if found == OPEN_VIEW and text.strip().casefold() != OPEN_VIEW.casefold():
-        raise SettingsError(f"a view out of {', '.join(VIEWS)}", repr(text), "Correct it, or leave it out.")
+        got = f"{text!r} for {owner}" if owner else repr(text)
+        raise SettingsError(f"a view out of {', '.join(VIEWS)}", got, "Correct it, or leave it out.")
     return found
 
 

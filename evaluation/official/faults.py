@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from evaluation.cells import write_csv
-from featstore.errors import PhytobenchError
+from featstore.errors import PhytobenchError, counted
 from featstore.provenance import Json
 
 SCHEMA = "run-faults/1"
@@ -132,7 +132,7 @@ class Faults:
         shown = "".join(f"\n  {fault}" for fault in self.refused[:N_SHOWN])
         n_more = len(self.refused) - N_SHOWN
         more = f"\n  and {n_more:,} more" if n_more > 0 else ""
-        got = f"{len(self.refused):,} faults in {self.path}:{shown}{more}"
+        got = f"{counted(len(self.refused), 'fault')} in {self.path}:{shown}{more}"
         remedy = "Correct them; `evaluate check-run RUN --out faults.csv` writes all of them."
         raise RunFileError("a run file without a fault", got, remedy)
 

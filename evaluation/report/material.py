@@ -10,9 +10,9 @@ import numpy as np
 
 from evaluation.alignment import align
 from evaluation.gain.entries import expand
+from evaluation.identify.contract import Neighbour
 from evaluation.intervals import Difference
 from evaluation.members import Member, load_members, species_names
-from evaluation.neighbours import Neighbour
 from evaluation.recipes import require_fixed
 from evaluation.report.growth import Growth, measure_growth
 from evaluation.report.herbarium import Herbarium

@@ -24,6 +24,7 @@ from evaluation.report.neighbours import image_ids_of
 from evaluation.report.origins import origins
 from evaluation.report.standings import footing, headline, leaderboard, view_tables
 from evaluation.scores import scores_to_json
+from featstore.errors import counted
 from featstore.provenance import Json
 
 SCHEMA = "report/1"
@@ -101,7 +102,7 @@ def _header(material: Material, album: Album) -> Markup:
         notes.insert(0, "Without photographs: no feature store was named. Pass --store to see them.")
     if album.missing:
         reasons = "; ".join(dict.fromkeys(_without_name(reason) for reason in album.missing.values()))
-        notes.insert(0, f"{len(album.missing)} photographs could not be shown ({reasons}).")
+        notes.insert(0, f"{counted(len(album.missing), 'photograph')} could not be shown ({reasons}).")
     herbarium = material.herbarium
     subject = f"{herbarium.store.name}, {material.answers.fused.split}" if herbarium else material.answers.fused.split
     return element(

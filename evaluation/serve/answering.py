@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal, cast
 from urllib.parse import quote
 
+from evaluation.identify import N_NEIGHBOURS, TOP
 from evaluation.identify.answer import Candidate, Doubt, Identification, Step, Taxon, Vote
 from evaluation.identify.contract import Photograph
 from evaluation.identify.identify import UnreadableError
@@ -71,17 +72,17 @@ class Asking:
         How many similar training photographs are looked for, of each photograph.
     """
 
-    top: int = 5
-    n_neighbours: int = 3
+    top: int = TOP
+    n_neighbours: int = N_NEIGHBOURS
 
 
-def answerer(panel: Panel, gallery: Gallery, asking: Asking) -> Callable[[Sequence[Photograph]], dict[str, Json]]:
+def answerer(panel: Panel, gallery: Gallery, asking: Asking) -> Callable[[Sequence[Photograph]], Identification]:
     """A function that answers for the photographs of one plant.
 
     It raises a `RefusedError` where none can be used.
     """
 
-    def answer(photographs: Sequence[Photograph]) -> dict[str, Json]:
+    def answer(photographs: Sequence[Photograph]) -> Identification:
         try:
             found = panel.identify(photographs, top=asking.top, n_neighbours=asking.n_neighbours)
         except UnreadableError as error:
@@ -90,7 +91,7 @@ def answerer(panel: Panel, gallery: Gallery, asking: Asking) -> Callable[[Sequen
         gallery.remember(one for some in found.neighbours.values() for one in some)
         # What is doubtful about the models has been told where the server was started, with its paths.
         own = tuple(text for text in found.remarks if text not in panel.remarks)
-        return told(replace(found, remarks=own))
+        return replace(found, remarks=own)
 
     return answer
 

@@ -7,7 +7,7 @@ import logging
 import tempfile
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from http import HTTPStatus
 from pathlib import Path
@@ -19,10 +19,10 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
+from evaluation.identify.answer import Identification
 from evaluation.identify.contract import Photograph
 from evaluation.identify.opening import Panel
-from evaluation.serve import refusal
-from evaluation.serve.answering import PHOTOGRAPHS, Answer, Asking, Fault, answerer
+from evaluation.serve.answering import PHOTOGRAPHS, Answer, Asking, Fault, answerer, told
 from evaluation.serve.content import check_content
 from evaluation.serve.desk import Desk
 from evaluation.serve.gallery import Gallery
@@ -30,13 +30,13 @@ from evaluation.serve.guard import Guard
 from evaluation.serve.keeping import keep_plant
 from evaluation.serve.limits import Limits
 from evaluation.serve.pages import add_pages
-from evaluation.serve.refusal import RefusedError
+from evaluation.serve.refusal import RefusedError, on_error
 from evaluation.serve.upload import FILES, VIEW_FIELD, receive_photographs
 from featstore.catalog import VIEWS
 from featstore.errors import ImageError
 from featstore.provenance import Json, phytobench_version
 
-_log = logging.getLogger(__name__)
+_logger = logging.getLogger(__name__)
 
 _FORM: dict[str, Json] = {
     "type": "object",
@@ -119,8 +119,8 @@ def make_app(panel: Panel, settings: ServeSettings) -> FastAPI:
         lifespan=lifespan,
     )
     app.add_middleware(Guard, names=settings.names)
-    for kind, handler in _HANDLERS.items():
-        app.add_exception_handler(kind, handler)
+    for kind in (RefusedError, HTTPException, ClientDisconnect):
+        app.add_exception_handler(kind, on_error)
     _add_identify(app, desk, answerer(panel, gallery, settings.asking), settings)
     _add_facts(app, desk, panel, settings)
     _add_gallery(app, gallery)
@@ -128,15 +128,8 @@ def make_app(panel: Panel, settings: ServeSettings) -> FastAPI:
     return app
 
 
-_HANDLERS = {
-    RefusedError: refusal.on_refusal,
-    ClientDisconnect: refusal.on_departure,
-    HTTPException: refusal.on_http_error,
-}
-
-
 def _add_identify(
-    app: FastAPI, desk: Desk, answer: Callable[[Sequence[Photograph]], dict[str, Json]], settings: ServeSettings
+    app: FastAPI, desk: Desk, answer: Callable[[Sequence[Photograph]], Identification], settings: ServeSettings
 ) -> None:
     limits = settings.limits
 
@@ -156,12 +149,12 @@ def _add_identify(
                     photographs = await receive_photographs(request, Path(folder), limits)
                     await run_in_threadpool(_check, photographs, limits.pixels)
                     receiving = False
-                    content = await desk.have_done(partial(answer, photographs), request)
+                    found = await desk.have_done(partial(answer, photographs), request)
             except TimeoutError as error:
                 raise _too_slow(limits.timeout_s, receiving=receiving) from error
             if settings.keep is not None:
-                await run_in_threadpool(_keep, settings.keep, photographs, content)
-        return JSONResponse(content)
+                found = await run_in_threadpool(_keep, settings.keep, photographs, found)
+        return JSONResponse(told(found))
 
 
 def _check(photographs: Sequence[Photograph], max_pixels: int) -> None:
@@ -183,15 +176,14 @@ def _too_slow(timeout_s: float, *, receiving: bool) -> RefusedError:
     )
 
 
-def _keep(folder: Path, photographs: Sequence[Photograph], content: dict[str, Json]) -> None:
-    """Keep a plant; a full disk costs the copy, not the answer."""
+def _keep(folder: Path, photographs: Sequence[Photograph], found: Identification) -> Identification:
+    """Keep a plant; a full disk costs the copy, not the answer, which then says so."""
     try:
-        keep_plant(folder, photographs, content)
+        keep_plant(folder, photographs, told(found))
     except OSError as error:
-        _log.warning("A plant was not kept in %s: %s", folder, error.strerror)
-        remarks = content["remarks"]
-        assert isinstance(remarks, list)  # noqa: S101  # by its schema
-        remarks.append("The server could not keep a copy of these photographs.")
+        _logger.warning("A plant was not kept in %s: %s", folder, error.strerror)
+        return replace(found, remarks=(*found.remarks, "The server could not keep a copy of these photographs."))
+    return found
 
 
 def _add_facts(app: FastAPI, desk: Desk, panel: Panel, settings: ServeSettings) -> None:
@@ -231,7 +223,7 @@ def _add_gallery(app: FastAPI, gallery: Gallery) -> None:
             try:
                 copy = await run_in_threadpool(gallery.copy_of, image_id)
             except ImageError as error:
-                _log.warning("A training photograph cannot be shown: %s", error)
+                _logger.warning("A training photograph cannot be shown: %s", error)
                 copy = None
         if copy is None:
             got = f"{image_id[:100]!r}"

@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from evaluation.serve.refusal import RefusedError, defect, error_response
 
-_log = logging.getLogger(__name__)
+_logger = logging.getLogger(__name__)
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; connect-src 'self'; "
@@ -70,8 +70,9 @@ class Guard:
         refusal = self._refusal(Headers(scope=scope))
         try:
             await (error_response(refusal) if refusal else self._app)(scope, receive, send_guarded)
-        except Exception:  # noqa: BLE001  # whatever it is, the client hears that, and the log what
-            _log.exception("%s %s", scope["method"], scope["path"])
+        except Exception:
+            # Whatever it is, the client hears that, and the log what.
+            _logger.exception("%s %s", scope["method"], scope["path"])
             if not started:
                 await error_response(defect())(scope, receive, send_guarded)
 

@@ -39,7 +39,7 @@ class Limits:
     n_photographs: int = 20
     total_bytes: int = 100 * MB
     pixels: int = 64 * MB
-    timeout_s: float = 60.0
+    timeout_s: float = 60
     n_waiting: int = 32
 
     def __post_init__(self) -> None:

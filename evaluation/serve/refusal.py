@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from http import HTTPStatus
 
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 
 from featstore.errors import PhytobenchError
@@ -64,24 +64,22 @@ def error_response(error: RefusedError) -> JSONResponse:
     return JSONResponse(content, error.status, headers)
 
 
-async def on_refusal(_request: Request, error: Exception) -> JSONResponse:
-    """Answer what the client can mend."""
-    assert isinstance(error, RefusedError)  # noqa: S101  # it is registered for these alone
-    return error_response(error)
-
-
-async def on_departure(_request: Request, _error: Exception) -> Response:
-    """End a request whose client has gone; nobody reads this."""
-    return Response(status_code=CLIENT_GONE)
-
-
-async def on_http_error(request: Request, error: Exception) -> JSONResponse:
-    """Answer a wrong address or method."""
-    assert isinstance(error, HTTPException)  # noqa: S101  # it is registered for these alone
-    got = f"{request.method} {request.url.path}: {HTTPStatus(error.status_code).phrase}"
-    response = error_response(RefusedError("an address of this server", got, "See /docs.", status=error.status_code))
-    response.headers.update(error.headers or {})
-    return response
+async def on_error(request: Request, error: Exception) -> Response:
+    """Answer a refusal, a wrong address or method, and a client that has gone; a defect is raised again."""
+    match error:
+        case RefusedError():
+            return error_response(error)
+        case HTTPException():
+            got = f"{request.method} {request.url.path}: {HTTPStatus(error.status_code).phrase}"
+            refusal = RefusedError("an address of this server", got, "See /docs.", status=error.status_code)
+            response = error_response(refusal)
+            response.headers.update(error.headers or {})
+            return response
+        case ClientDisconnect():
+            # Nobody reads it.
+            return Response(status_code=CLIENT_GONE)
+        case _:
+            raise error
 
 
 def defect() -> RefusedError:

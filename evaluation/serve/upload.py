@@ -15,9 +15,11 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.requests import ClientDisconnect, Request
 
 from evaluation.identify.contract import OPEN_VIEW, Photograph
+from evaluation.identify.views import view_named
 from evaluation.serve.limits import MB, Limits
 from evaluation.serve.refusal import RefusedError
-from featstore.catalog import VIEWS, view_of
+from featstore.catalog import VIEWS
+from featstore.errors import SettingsError
 
 FILES, VIEW_FIELD = "files", "views"
 MAX_VIEW_BYTES = 100
@@ -183,7 +185,7 @@ class _Form:
     def _take(self, data: bytes, start: int, end: int) -> None:
         if self._file is None:
             if len(self._text) + end - start > MAX_VIEW_BYTES:
-                raise _no_view("a long text")
+                raise self._no_view("a long text")
             self._text.extend(data[start:end])
             return
         self._n_file_bytes += end - start
@@ -197,17 +199,17 @@ class _Form:
             self.close()
             return
         text = self._text.decode("utf-8", "replace").strip()
-        view = view_of(text)
-        if view == OPEN_VIEW and text.casefold() not in {"", OPEN_VIEW.casefold()}:
-            raise _no_view(repr(text))
-        self._views.append(view)
+        try:
+            self._views.append(view_named(text) if text else OPEN_VIEW)
+        except SettingsError as error:
+            raise self._no_view(error.got) from error
 
     def _end(self) -> None:
         self._ended = True
 
-
-def _no_view(got: str) -> RefusedError:
-    return RefusedError(f"a view out of {', '.join(VIEWS)}", got, "Leave it empty if it is none of these.")
+    def _no_view(self, got: str) -> RefusedError:
+        remedy = "Leave it empty if it is none of these."
+        return RefusedError(f"a view out of {', '.join(VIEWS)}", got, remedy, photographs=[len(self._views) + 1])
 
 
 def _no_form(reason: str) -> RefusedError:

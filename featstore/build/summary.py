@@ -14,6 +14,7 @@ from featstore.catalog import Catalog
 from featstore.errors import listed
 from featstore.store import Store
 from featstore.store.ledger import FAILED
+from featstore.tiny import is_tiny
 
 
 @dataclass(frozen=True)
@@ -32,8 +33,8 @@ class BuildSummary:
         Photographs that had changed since they were decoded, and those that came, went or were renamed.
     failures
         image_id and reason of every photograph that cannot be used.
-    fallbacks
-        Number of photographs whose whole area was taken because no region was found.
+    fallbacks, n_tiny
+        Number of photographs whose whole area was taken because no region was found, and of those with a tiny region.
     seconds, stages
         Of the whole run, and of its stages: ``waiting`` for photographs, in the ``networks``, ``writing``, and all
         of ``working``.
@@ -54,6 +55,7 @@ class BuildSummary:
     stages: Mapping[str, float]
     failures: tuple[tuple[str, str], ...]
     fallbacks: int
+    n_tiny: int
     warnings: tuple[str, ...]
     random_weights: tuple[str, ...]
 
@@ -77,7 +79,7 @@ def summarise(
 
     unusable = catalog.frame[catalog.frame["problem"] != ""]
     failures = list(zip(unusable["image_id"], unusable["problem"], strict=True))
-    n_done = fallbacks = 0
+    n_done = fallbacks = n_tiny = 0
     for view, of_view in catalog.frame[catalog.frame["problem"] == ""].groupby("view", sort=True):
         ledger = store.ledger(str(view))
         here = pd.Index(ledger.keys, dtype="str").isin(of_view["image_id"])
@@ -88,7 +90,9 @@ def summarise(
             done &= ledger.counts(spec.name, plan.accepted(spec.name, str(view)))
         n_done += int(done.sum())
         regions = ledger.boxes.get(plan.recipe.of(str(view)).identity)
-        fallbacks += sum(bool(done[place]) for place in regions.reasons) if regions else 0
+        if regions:
+            fallbacks += sum(bool(done[place]) for place in regions.reasons)
+            n_tiny += int((done & is_tiny(regions.boxes)).sum())
     n_found = len(catalog.frame)
     return BuildSummary(
         location=store.location,
@@ -106,6 +110,7 @@ def summarise(
         stages=tally.seconds,
         failures=tuple(failures),
         fallbacks=fallbacks,
+        n_tiny=n_tiny,
         warnings=catalog.warnings,
         random_weights=tuple(spec.name for spec in plan.specs if spec.weights_source.startswith("random:")),
     )

@@ -7,10 +7,14 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, cast
 
+import numpy as np
+
 from featstore.catalog import SPLITS
 from featstore.provenance import Json
 from featstore.store import Store
 from featstore.store.identity import Identity
+from featstore.store.ledger import EDGES
+from featstore.tiny import is_tiny
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -60,6 +64,8 @@ class Survey:
         image_id and reason of every photograph that cannot be used.
     whole
         Photographs kept whole for lack of a region, by reason.
+    n_tiny
+        Photographs with a tiny region by the recipe of the first features.
     size_bytes
         Of the whole store on disk.
     n_files
@@ -77,6 +83,7 @@ class Survey:
     features: tuple[FeatureFacts, ...]
     failures: tuple[tuple[str, str], ...]
     whole: Mapping[str, int]
+    n_tiny: int
     size_bytes: int
     n_files: int
     warnings: tuple[str, ...]
@@ -125,6 +132,7 @@ def survey_store(store: Store) -> tuple[Survey, pd.DataFrame]:
         features=features,
         failures=tuple(zip(failed["image_id"], failed["reason"], strict=True)),
         whole=dict(Counter(papers.loc[done & (papers["box_reason"] != ""), "box_reason"]).most_common()),
+        n_tiny=int((done & is_tiny(papers[list(EDGES)].to_numpy(np.int64))).sum()),
         size_bytes=sum(sizes.values()),
         n_files=len(sizes),
         warnings=tuple(str(warning) for warning in cast("list[Json]", store.attrs["warnings"])),

@@ -168,6 +168,7 @@ def forget(
     For example: `featstore forget features.zarr resnet50-448`
     """
     from featstore.build.forget import forget as remove
+    from featstore.errors import counted
     from featstore.store.place import open_place
 
     gone = remove(open_place(store), name)
@@ -177,7 +178,9 @@ def forget(
              "bytes": gone.n_bytes}
         )  # fmt: skip
     else:
-        shell.print_line(f"{gone.location} has forgotten {gone.name}: {gone.n_rows} rows, {gone.n_bytes / 1e6:.1f} MB.")
+        shell.print_line(
+            f"{gone.location} has forgotten {gone.name}: {counted(gone.n_rows, 'row')}, {gone.n_bytes / 1e6:.1f} MB."
+        )
 
 
 def _foresee(dataset: Path, store: str, settings: BuildSettings, *, as_json: bool) -> None:
@@ -248,6 +251,7 @@ def _as_json(summary: BuildSummary) -> dict[str, Json]:
         "images_per_second": round(summary.images_per_second, 3),
         "seconds_by_stage": {stage: round(seconds, 3) for stage, seconds in summary.stages.items()},
         "whole_image_kept": summary.fallbacks,
+        "tiny": summary.n_tiny,
         "failures": [{"image_id": image_id, "reason": reason} for image_id, reason in summary.failures],
         "warnings": list(summary.warnings),
         "random_weights": bool(summary.random_weights),
@@ -257,7 +261,8 @@ def _as_json(summary: BuildSummary) -> dict[str, Json]:
 def _show(summary: BuildSummary) -> None:
     from textwrap import shorten
 
-    from featstore.errors import listed
+    from featstore.errors import counted, listed
+    from featstore.tiny import tiny_warning
 
     for warning in summary.warnings:
         shell.warn(shorten(warning, 300, placeholder=f" ... ({len(warning)} characters; all of them with --json)"))
@@ -268,16 +273,26 @@ def _show(summary: BuildSummary) -> None:
     columns = ["found", "done", "failed", "pending", "decoded now", "rows now", "seconds", "images/s"]
     shell.print_table(f"{summary.dataset} -> {summary.location}", columns, [row])
     if summary.n_failed:
-        shell.warn(f"{summary.n_failed} photographs cannot be used: {summary.failures_told}")
+        shell.warn(f"{counted(summary.n_failed, 'photograph')} cannot be used: {summary.failures_told}")
     if summary.n_changed:
-        shell.say(f"{summary.n_changed} photographs had changed and were looked at again.")
+        told = counted(summary.n_changed, "photograph had changed and was", "photographs had changed and were")
+        shell.say(f"{told} looked at again.")
     if summary.moves.renamed:
         pairs = [f"{old} -> {new}" for old, new in summary.moves.renamed]
-        shell.say(f"{len(pairs)} photographs have another name now and keep their features: {listed(pairs)}")
+        told = counted(
+            len(pairs),
+            "photograph has another name now and keeps its",
+            "photographs have other names now and keep their",
+        )
+        shell.say(f"{told} features: {listed(pairs)}")
     if summary.moves.gone:
-        shell.say(f"{len(summary.moves.gone)} photographs are gone: {listed(list(summary.moves.gone))}")
+        told = counted(len(summary.moves.gone), "photograph is", "photographs are")
+        shell.say(f"{told} gone: {listed(list(summary.moves.gone))}")
     if summary.fallbacks:
-        shell.say(f"{summary.fallbacks} photographs were kept whole, because no region was found in them.")
+        told = counted(summary.fallbacks, "photograph was", "photographs were")
+        shell.say(f"{told} kept whole, because no region was found in {'it' if summary.fallbacks == 1 else 'them'}.")
+    if summary.n_tiny:
+        shell.warn(tiny_warning(summary.n_tiny, summary.n_done))
     if summary.random_weights:
         names = listed(list(summary.random_weights))
         shell.warn(f"random weights in {names}: these features show that everything runs and say nothing about plants.")

@@ -37,7 +37,7 @@ def doctor(
     """
     from featstore.care.doctor import DoctorSettings, counts, examine, exclusions_of
     from featstore.care.gallery import draw_findings
-    from featstore.errors import ImageError
+    from featstore.errors import ImageError, counted
     from featstore.exclusions import write_exclusions
     from featstore.images import load_photograph
     from featstore.provenance import write_text
@@ -79,7 +79,7 @@ def doctor(
             }
         )
         return
-    _show(findings, f"{len(table)} photographs by {table.backbones[0]}")
+    _show(findings, f"{counted(len(table), 'photograph')} by {table.backbones[0]}")
     shell.say(f"written: {out / 'findings.csv'}, {out / 'exclusions.csv'} ({len(exclusions)} suggested)")
     for path in drawn:
         shell.say(f"drawn: {path}")

@@ -9,6 +9,7 @@ import typer
 
 from featstore import shell
 from featstore.cli.building import StoreArgument
+from featstore.errors import counted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -59,7 +60,8 @@ def info(
         for path in drawn:
             shell.say(f"drawn: {path}")
     if survey.n_missing:
-        shell.warn(f"{survey.n_missing} photographs have no row; a build or import completes them")
+        told = counted(survey.n_missing, "photograph has", "photographs have")
+        shell.warn(f"{told} no row; a build or import completes them")
     if (survey.n_missing and not allow_missing) or (max_failures is not None and survey.n_failed > max_failures):
         raise typer.Exit(shell.EXIT_INCOMPLETE)
 
@@ -119,7 +121,8 @@ def repair(
             shell.say("The description of the store was damaged; it was taken from its copy.")
         _show_verdict(done.before)
         if not done.before.sound:
-            shell.say(f"{done.n_rows} feature rows were made anew; the store is {_state(done.after)} now.")
+            told = counted(done.n_rows, "feature row was", "feature rows were")
+            shell.say(f"{told} made anew; the store is {_state(done.after)} now.")
         if done.foreign:
             shell.warn(f"imported features lost rows; import them again: {', '.join(done.foreign)}")
         if done.failed:
@@ -149,10 +152,12 @@ def explain(
 
 
 def _show_survey(survey: Survey) -> None:
+    from featstore.tiny import tiny_warning
+
     splits = list(next(iter(survey.photographs.values()), {}))
     rows = [_count_row(view, of_view) for view, of_view in survey.photographs.items()]
     totals = {split: sum(of_view[split] for of_view in survey.photographs.values()) for split in splits}
-    title = f"{survey.dataset} in {survey.location}: {survey.n_found} photographs"
+    title = f"{survey.dataset} in {survey.location}: {counted(survey.n_found, 'photograph')}"
     shell.print_table(title, ["view", *splits, "all"], [*rows, _count_row("all", totals)])
     shell.print_table(
         f"{survey.n_done} done, {survey.n_failed} failed, {survey.n_pending} pending",
@@ -177,6 +182,8 @@ def _show_survey(survey: Survey) -> None:
             shell.say(f"... and {len(survey.failures) - 20} more; all of them with --json.")
     for warning in survey.warnings:
         shell.warn(warning)
+    if survey.n_tiny:
+        shell.warn(tiny_warning(survey.n_tiny, survey.n_done))
 
 
 def _count_row(view: str, counts: Mapping[str, int]) -> list[str]:
@@ -201,7 +208,7 @@ def _verdict_json(verdict: Verdict) -> dict[str, Json]:
 
 
 def _state(verdict: Verdict) -> str:
-    return "sound" if verdict.sound else f"not sound ({len(verdict.faults)} faults)"
+    return "sound" if verdict.sound else f"not sound ({counted(len(verdict.faults), 'fault')})"
 
 
 def _show_verdict(verdict: Verdict) -> None:
@@ -219,10 +226,8 @@ def _tell_pending(verdict: Verdict) -> None:
             numbers[part.view, part.detail] = numbers.get((part.view, part.detail), 0) + len(part.image_ids)
         rows = [[view, str(number), detail] for (view, detail), number in numbers.items()]
         shell.print_table("Still to be made", ["view", "photographs", "found"], rows)
-        shell.warn(
-            f"{verdict.n_pending} photographs have no row yet, which is no damage: featstore build with the data set "
-            "completes them"
-        )
+        told = counted(verdict.n_pending, "photograph has", "photographs have")
+        shell.warn(f"{told} no row yet, which is no damage: featstore build with the data set completes them")
 
 
 def _fault_row(fault: Fault) -> list[str]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 from featstore.catalog import Catalog
-from featstore.errors import DatasetError
+from featstore.errors import DatasetError, counted, listed
 from featstore.readers import folders, plantclef, table
-from featstore.readers.reader import Reader
+from featstore.readers.reader import Reader, walk
 
 READERS: dict[str, Reader] = {reader.name: reader for reader in (plantclef.READER, table.READER, folders.READER)}
 """Every known form, in the order in which it is looked for."""
@@ -30,8 +31,7 @@ def read_dataset(root: Path, reader: str | None = None, *, new: bool = False) ->
     DatasetError
         If nothing is there, no reader recognises it, or its records contradict each other.
     """
-    if not root.exists():
-        raise DatasetError("a folder or table of photographs", f"no such path: {root}", "Check the spelling.")
+    require_path(root)
     if reader is not None:
         if reader not in READERS:
             raise DatasetError(f"a reader among {', '.join(READERS)}", repr(reader), "Choose one of these.")
@@ -40,11 +40,30 @@ def read_dataset(root: Path, reader: str | None = None, *, new: bool = False) ->
         if candidate.recognises(root):
             return _read(candidate, root, new=new)
     forms = "; ".join(f"{known.name}: {known.description}" for known in READERS.values())
-    raise DatasetError(f"one of these forms ({forms})", f"none of them in {root}", "See docs/datasets.md.")
+    raise DatasetError("a data set of photographs", _instead(root), f"Give one of these forms ({forms}).")
+
+
+def _instead(root: Path) -> str:
+    """Say what is there that no reader recognises."""
+    if root.is_file():
+        return f"a file that is no table of photographs: {root}"
+    if (root / "zarr.json").is_file():
+        return f"a feature store: {root}"
+    kinds = Counter(path.suffix or path.name for path in walk(root))
+    if not kinds:
+        return f"a folder without files: {root}"
+    told = listed([f"{counted(n, 'file')} of {kind}" for kind, n in kinds.most_common()])
+    return f"{told} in {root}, no photograph, no XML record and no table that lists photographs"
+
+
+def require_path(root: Path) -> None:
+    """Refuse photographs where nothing is, with a `DatasetError`."""
+    if not root.exists():
+        raise DatasetError("a folder or table of photographs", f"no such path: {root}", "Check the spelling.")
 
 
 def _read(reader: Reader, root: Path, *, new: bool) -> Catalog:
     return reader.read_new(root) if new and reader.read_new is not None else reader.read(root)
 
 
-__all__ = ["READERS", "Reader", "read_dataset"]
+__all__ = ["READERS", "Reader", "read_dataset", "require_path"]

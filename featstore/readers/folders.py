@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from featstore.catalog import Catalog, make_catalog
-from featstore.errors import DatasetError, listed
+from featstore.errors import DatasetError, counted, listed
 from featstore.readers.reader import Reader, hidden_warning, is_photograph, others_warning, walk, walk_folders
 
 _SPLIT_OF = {
@@ -37,15 +37,15 @@ def read(root: Path) -> Catalog:
     if len(classless) == len(records):
         raise DatasetError(
             "photographs in class folders (class/photo.jpg, or train/class/photo.jpg)",
-            f"{len(records)} photographs and {len(files) - len(records)} other files in {root}, none in such a folder",
+            f"{counted(len(records), 'photograph')} and {counted(len(files) - len(records), 'other file')} in {root}, "
+            "none in such a folder",
             "Put each class's photographs in a folder of its name.",
         )
     warnings = others_warning([path for path in files if not is_photograph(path)])
     warnings += hidden_warning([name for *_, hidden in folders for name in hidden])
     if classless:
-        warnings.append(
-            f"{len(classless)} photographs lie outside class folders and cannot be used: {listed(classless)}"
-        )
+        told = counted(len(classless), "photograph lies", "photographs lie")
+        warnings.append(f"{told} outside class folders and cannot be used: {listed(classless)}")
     return make_catalog(records, root, root.resolve().name, warnings)
 
 

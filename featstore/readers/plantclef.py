@@ -11,7 +11,7 @@ from pathlib import Path
 from xml.parsers import expat
 
 from featstore.catalog import Catalog, make_catalog, number_of, view_of
-from featstore.errors import DatasetError, listed
+from featstore.errors import DatasetError, counted, listed
 from featstore.provenance import open_at_once
 from featstore.readers.reader import Reader, hidden_warning, is_photograph, walk, walk_folders
 
@@ -252,11 +252,12 @@ def _orphan(path: str, split: str) -> dict[str, object]:
 
 def _unknown_views(entries: list[dict[str, object]]) -> list[str]:
     unknown = [str(entry["image_id"]) for entry in entries if entry["view"] == "Unknown" and not entry["problem"]]
-    return (
-        [f"{len(unknown)} images have no known view (Content) and are kept as Unknown: {listed(unknown)}"]
-        if unknown
-        else []
+    if not unknown:
+        return []
+    told = counted(
+        len(unknown), "image has no known view (Content) and is", "images have no known view (Content) and are"
     )
+    return [f"{told} kept as Unknown: {listed(unknown)}"]
 
 
 def _recognises(root: Path) -> bool:

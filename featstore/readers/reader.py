@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from featstore.catalog import Catalog
-from featstore.errors import DatasetError, listed
+from featstore.errors import DatasetError, counted, listed
 
 PHOTOGRAPH_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".gif", ".webp"})
 
@@ -82,7 +82,8 @@ def hidden_warning(names: list[str]) -> list[str]:
     photographs = [name for name in names if is_photograph(name)]
     if not photographs:
         return []
-    return [f"{len(photographs)} photographs are hidden by their names and were passed over: {listed(photographs)}"]
+    told = counted(len(photographs), "photograph is hidden by its name", "photographs are hidden by their names")
+    return [f"{told}, and passed over: {listed(photographs)}"]
 
 
 def others_warning(paths: list[Path]) -> list[str]:
@@ -90,4 +91,5 @@ def others_warning(paths: list[Path]) -> list[str]:
     if not paths:
         return []
     suffixes = sorted({path.suffix or path.name for path in paths})
-    return [f"{len(paths)} files are not photographs by their names and were passed over ({', '.join(suffixes[:8])})"]
+    told = counted(len(paths), "file is no photograph by its name", "files are no photographs by their names")
+    return [f"{told}, and passed over ({', '.join(suffixes[:8])})"]

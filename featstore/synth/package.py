@@ -6,7 +6,7 @@ import json
 import multiprocessing
 import os
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -20,7 +20,7 @@ from PIL import Image
 from featstore.errors import DatasetError
 from featstore.processes import end_with_parent
 from featstore.provenance import write_json
-from featstore.shell import progress
+from featstore.shell.progress import Bar, progress
 from featstore.synth.plan import PHOTOGRAPH_STREAM, Shot, SynthSettings, planned
 from featstore.synth.scenes import photograph
 
@@ -85,8 +85,7 @@ def synthesise(folder: Path, settings: SynthSettings) -> SynthSummary:
         for name in _FOLDERS:
             (draft / name).mkdir()
         with progress(len(shots), "drawing", "photographs") as bar:
-            for _ in _write_all(draft, shots, settings):
-                bar.update()
+            _write_all(draft, shots, settings, bar)
         for name in _FOLDERS:
             (draft / name).rename(folder / name)
     write_json(folder / MARKER, {"schema": SCHEMA, "settings": asdict(settings)})
@@ -129,16 +128,24 @@ def _check_same(folder: Path, settings: SynthSettings, summary: SynthSummary) ->
         raise DatasetError(f"{n_wanted} files in {folder}", str(n_found), "Remove the folder; it is then drawn again.")
 
 
-def _write_all(package: Path, shots: Sequence[Shot], settings: SynthSettings) -> Iterator[None]:
-    """Write every photograph, on all cores if there are many; yields after each."""
+def _write_all(package: Path, shots: Sequence[Shot], settings: SynthSettings, bar: Bar) -> None:
+    """Write every photograph, on all cores if there are many."""
     write = partial(_write_shot, package, settings=settings)
     n_processes = min(os.cpu_count() or 1, len(shots) // _SHARE)
     if n_processes < 2:
-        yield from map(write, shots)
+        for shot in shots:
+            write(shot)
+            bar.update()
         return
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(n_processes, mp_context=context, initializer=end_with_parent) as pool:
-        yield from pool.map(write, shots, chunksize=4)
+        try:
+            for _ in pool.map(write, shots):
+                bar.update()
+        except BaseException:
+            # Whoever interrupts does not wait for what is left.
+            pool.shutdown(cancel_futures=True)
+            raise
 
 
 def _write_shot(package: Path, shot: Shot, settings: SynthSettings) -> None:

@@ -16,6 +16,10 @@ RunArgument = Annotated[
 
 def show(run: RunArgument, as_json: shell.JsonOption = False) -> None:
     """Show what a fine-tuned network is, how it was made, its epochs and its scores with their intervals."""
+    from evaluation.runs import read_run_card
+
+    # What is missing is told before a network can be loaded, which takes seconds.
+    read_run_card(run)
     from featstore.engine import load_engine
 
     load_engine()
@@ -67,6 +71,13 @@ def predict(
 
     - `finetune predict runs/mobilenet-finetuned features.zarr --unseen`
     """
+    from evaluation.runs import read_run_card
+    from featstore.readers import require_path
+
+    # What is missing is told before a network can be loaded, which takes seconds.
+    read_run_card(run)
+    if "://" not in source:
+        require_path(Path(source))
     from featstore.engine import load_engine
 
     load_engine()
@@ -108,6 +119,12 @@ def variants(
 
     - `finetune variants runs/mobilenet-finetuned features.zarr`
     """
+    from evaluation.runs import read_run_card
+    from featstore.store import Store
+
+    # What is missing is told before a network can be loaded, which takes seconds.
+    read_run_card(run)
+    Store.open(store)
     from featstore.engine import load_engine
 
     load_engine()

@@ -36,7 +36,7 @@ def preview(
 
     - `finetune preview features.zarr --config recipe.toml --seed 3 --out augmentation.png`
     """
-    from featstore.errors import listed
+    from featstore.errors import counted, listed
     from finetune.config import load_settings
     from finetune.preview import draw_preview
 
@@ -51,7 +51,9 @@ def preview(
             }
         )
     else:
-        shell.print_line(f"{drawn.path} shows {len(set(drawn.photographs))} photographs, one group in each row.")
+        shell.print_line(
+            f"{drawn.path} shows {counted(len(set(drawn.photographs)), 'photograph')}, one group in each row."
+        )
     if drawn.failures:
         told = listed([f"{image_id}: {reason}" for image_id, reason in drawn.failures.items()])
-        shell.warn(f"{len(drawn.failures)} photographs could not be used: {told}")
+        shell.warn(f"{counted(len(drawn.failures), 'photograph')} could not be used: {told}")

@@ -104,7 +104,7 @@ def demo(
     side: Annotated[
         int | None, typer.Option("--side", help="Input side in px. [default: 96 with random weights, else their own]")
     ] = None,
-    epochs: Annotated[int, typer.Option("--epochs", help="Most epochs of fine-tuning.")] = 20,
+    epochs: Annotated[int, typer.Option("--epochs", help="Most epochs of fine-tuning.")] = 30,
     seed: shell.SeedOption = 1,
     as_json: shell.JsonOption = False,
 ) -> None:

@@ -88,6 +88,15 @@ def run(
 
     - `finetune run features.zarr --from runs --config recipe.toml --set layer_decay=0.7 --set augment.noise=0`
     """
+    from finetune.config import load_settings
+    from finetune.starting import require_there
+
+    options = {
+        "epochs": epochs, "batch_size": batch_size, "rate": rate, "min_vote": min_vote, "class_weight": class_weight,
+        "tta": tta, "precision": precision, "batch_norm": batch_norm, "seed": seed,
+    }  # fmt: skip
+    settings = load_settings(config, options, assignment or ())
+    require_there(store, runs, backbone or (), photos)
     from featstore.engine import load_engine
     from featstore.errors import TrainingError
     from finetune.memory import keep_freed_memory
@@ -95,17 +104,11 @@ def run(
     keep_freed_memory()
     load_engine()
     from evaluation.scores import SCHEMA, scores_to_json
-    from finetune.config import load_settings
     from finetune.display import show_reports, write_comparison
     from finetune.report import compared_rows, rows_to_json
     from finetune.run import finetune_all
     from finetune.start import Request
 
-    options = {
-        "epochs": epochs, "batch_size": batch_size, "rate": rate, "min_vote": min_vote, "class_weight": class_weight,
-        "tta": tta, "precision": precision, "batch_norm": batch_norm, "seed": seed,
-    }  # fmt: skip
-    settings = load_settings(config, options, assignment or ())
     request = Request(store, runs, settings, None, out, photos, weights, tuple(exclude or ()), restart)
     if dry_run:
         _foresee(request, backbone or (), as_json=as_json)

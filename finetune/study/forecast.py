@@ -146,7 +146,8 @@ class _Costs:
             n_bytes += self._answers_bytes(2) + self.speeds.weight_bytes[name] + _CARD_BYTES
         side = max(sides(self.settings)[name] for name in self.settings.trained)
         # The cut photographs, and the best and the last state of one network.
-        passing = 3.0 * side**2 * found.n_images + 3.0 * max(self.speeds.weight_bytes.values())
+        heaviest = max(self.speeds.weight_bytes[name] for name in self.settings.trained)
+        passing = 3.0 * side**2 * found.n_images + 3.0 * heaviest
         return seconds, n_bytes, passing
 
     def telling(self) -> tuple[float, float, float]:

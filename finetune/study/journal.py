@@ -6,12 +6,16 @@ import json
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Literal, TypeAlias
 
 from featstore import shell
 from featstore.provenance import Json, write_json
 
 SCHEMA = "study/1"
 FILE = "journal.json"
+
+Leave: TypeAlias = Literal["", "given", "kept back"]
+"""Whether a command got the arguments that let it replace what other settings made; "" where nothing is to be."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +32,8 @@ class Note:
         What it took the last time.
     begun, command
         When, and the command line.
+    leave
+        Of the last call; "" once the step has ended well.
     """
 
     digest: str
@@ -35,6 +41,16 @@ class Note:
     seconds: float | None = None
     begun: str = ""
     command: str = ""
+    leave: Leave = ""
+
+    def next_leave(self, digest: str) -> Leave:
+        """Leave of the next call: where the settings have changed, and where a call that lacked it has failed since.
+
+        A call that was killed goes on without: it may have begun anew already, and to restart it would lose that.
+        """
+        if self.digest != digest or (self.leave == "kept back" and self.code is not None):
+            return "given"
+        return "kept back" if self.leave else ""
 
 
 class Journal:
@@ -44,13 +60,16 @@ class Journal:
         self._path = folder / FILE
         self.notes = _read(self._path)
 
-    def begin(self, name: str, digest: str, command: str) -> None:
+    def begin(self, name: str, digest: str, command: str, leave: Leave) -> None:
         """Note that a step begins."""
-        self._note(name, Note(digest, begun=datetime.now(UTC).isoformat(timespec="seconds"), command=command))
+        begun = datetime.now(UTC).isoformat(timespec="seconds")
+        self._note(name, Note(digest, begun=begun, command=command, leave=leave))
 
     def end(self, name: str, code: int, seconds: float) -> None:
         """Note how a step ended."""
-        self._note(name, replace(self.notes[name], code=code, seconds=round(seconds, 1)))
+        note = self.notes[name]
+        leave: Leave = "" if code in {shell.EXIT_DONE, shell.EXIT_INCOMPLETE} else note.leave
+        self._note(name, replace(note, code=code, seconds=round(seconds, 1), leave=leave))
 
     def _note(self, name: str, note: Note) -> None:
         self.notes[name] = note

@@ -18,7 +18,7 @@ import finetune
 from featstore import shell
 from featstore.errors import listed
 from featstore.provenance import Json
-from finetune.study.journal import Journal
+from finetune.study.journal import Journal, Leave
 from finetune.study.step import Step, StepError, digests
 
 LOGS = "logs"
@@ -117,14 +117,15 @@ def run_steps(steps: Sequence[Step], folder: Path) -> list[Outcome]:
             found[step.name] = Outcome(step, "was done", 0, note.seconds or 0.0, log)
         else:
             shell.say(f"\n[{number}/{len(steps)}] {step.name}\n$ {step.line}")
-            changed = note is not None and note.digest != wanted[step.name]
-            found[step.name] = _run(step, log, journal, wanted[step.name], changed=changed)
+            found[step.name] = _run(step, log, journal, wanted[step.name])
     return list(found.values())
 
 
-def _run(step: Step, log: Path, journal: Journal, digest: str, *, changed: bool) -> Outcome:
-    arguments = [*step.arguments(), *(step.when_changed if changed else ())]
-    journal.begin(step.name, digest, step.line)
+def _run(step: Step, log: Path, journal: Journal, digest: str) -> Outcome:
+    note = journal.notes.get(step.name)
+    leave: Leave = note.next_leave(digest) if note else ""
+    arguments = [*step.arguments(), *(step.when_changed if leave == "given" else ())]
+    journal.begin(step.name, digest, step.line, leave)
     started = time.perf_counter()
     code, last = call(arguments, log)
     seconds = time.perf_counter() - started

@@ -55,11 +55,16 @@ def predict(
 
     - `heads predict runs/resnet50-logistic new.zarr --out answers`
     """
+    from evaluation.runs import read_run_card
     from featstore.store import Store
+
+    # What is missing is told before the heads are loaded, which takes seconds.
+    read_run_card(run)
+    opened = Store.open(store)
     from heads.asking import ask
     from heads.display import show_answers
 
-    asked = ask(run, Store.open(store), out, unseen=unseen, image_ids=set(image) if image else None)
+    asked = ask(run, opened, out, unseen=unseen, image_ids=set(image) if image else None)
     if as_json:
         from evaluation.scores import scores_to_json
 
@@ -80,11 +85,13 @@ def predict(
 def show(run: RunArgument, as_json: shell.JsonOption = False) -> None:
     """Show what a run is, how it was made, and its scores with their intervals."""
     from evaluation.runs import read_run_card
+
+    card = read_run_card(run)
     from evaluation.scores import scores_to_json
     from heads.asking import scores_of
     from heads.display import show_run
 
-    card, scores = read_run_card(run), scores_of(run)
+    scores = scores_of(run)
     if as_json:
         shell.print_json(
             {"schema": "run-shown/1",

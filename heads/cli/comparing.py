@@ -152,6 +152,9 @@ def compare(
     """
     from featstore.errors import SettingsError
     from featstore.store import Store
+
+    # One that is missing is told before the heads are loaded, which takes seconds.
+    opened = Store.open(store)
     from heads.compare import CompareSettings, Crew, compare_heads, foresee
     from heads.display import show_board, show_forecast
     from heads.lists import Lists
@@ -172,13 +175,13 @@ def compare(
     )
     lists, crew = Lists(exclude, copies, drop_leaks, split), Crew(workers, scheduler, memory)
     if dry_run:
-        ahead = foresee(Store.open(store), settings, out, lists, crew)
+        ahead = foresee(opened, settings, out, lists, crew)
         if as_json:
             shell.print_json(ahead.to_json())
         else:
             show_forecast(ahead)
         return
-    board = compare_heads(Store.open(store), settings, out, lists, crew)
+    board = compare_heads(opened, settings, out, lists, crew)
     for text in board.warnings:
         shell.warn(text)
     if as_json:

@@ -258,12 +258,31 @@ def test_the_command_line_tells_by_table_json_and_exit_code(
     assert command(*words) == 3
     captured = capsys.readouterr()
     assert "found" in captured.out
-    assert "1 photographs cannot be used: 4: Expected a whole photograph" in captured.err
+    assert "1 photograph cannot be used: 4: Expected a whole photograph" in captured.err
     assert "random weights" in captured.err
     assert command(*words, "--max-failures", "1", "--json") == 0
     result = json.loads(capsys.readouterr().out)
     assert (result["found"], result["done"], result["failed"], result["decoded"]) == (11, 10, 1, 0)
     assert result["failures"][0]["image_id"] == "4"
+
+
+def test_tiny_photographs_are_taken_and_told_once(
+    tmp_path: Path, write_photo: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By the longer side of what is cut out, by a build and ever after; 32 px are enough."""
+    for number, side in enumerate((8, 8, 31, 32, 64)):
+        write_photo(tmp_path / "photos" / "acer" / f"{number}.jpg", seed=number, size=(side, 6))
+    store = tmp_path / "f.zarr"
+    words = ["build", tmp_path / "photos", "--store", store, "--backbone", "colour", "--roi", "none", "--workers", 0]
+    assert command(*words) == 0
+    told = "warning: 3 of 5 photographs give the networks less than 32 x 32 px"
+    assert capsys.readouterr().err.count(told) == 1
+    assert command(*words, "--json") == 0
+    assert json.loads(capsys.readouterr().out)["tiny"] == 3
+    assert command("info", store) == 0
+    assert told in capsys.readouterr().err
+    assert command("info", store, "--json") == 0
+    assert json.loads(capsys.readouterr().out)["n_tiny"] == 3
 
 
 def test_the_command_line_refuses_with_what_to_do(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

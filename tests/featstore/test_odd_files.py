@@ -68,11 +68,11 @@ def test_hidden_photographs_are_counted(tmp_path: Path, dataset: Path, write_pho
     write_photo(tmp_path / "folders" / "rose" / "a.jpg")
     write_photo(tmp_path / "folders" / "rose" / "._a.jpg")
     write_photo(tmp_path / "folders" / "rose" / "._b.JPG")
-    told = "1 photographs are hidden by their names and were passed over: .hidden.jpg"
+    told = "1 photograph is hidden by its name, and passed over: .hidden.jpg"
     assert told in read_dataset(dataset).warnings
     catalog = read_dataset(tmp_path / "folders")
     assert catalog.frame["image_id"].tolist() == ["rose/a.jpg"]
-    assert catalog.warnings == ("2 photographs are hidden by their names and were passed over: ._a.jpg, ._b.JPG",)
+    assert catalog.warnings == ("2 photographs are hidden by their names, and passed over: ._a.jpg, ._b.JPG",)
 
 
 @needs_pipes

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -144,7 +145,7 @@ def test_unknown_content_is_kept_and_told(tmp_path: Path, add: Callable[..., Non
     add(tmp_path / "train", 1, Content="Roots")
     catalog = read_dataset(tmp_path)
     assert catalog.frame.loc[0, "view"] == "Unknown"
-    assert "1 images have no known view (Content) and are kept as Unknown: 1" in catalog.warnings
+    assert "1 image has no known view (Content) and is kept as Unknown: 1" in catalog.warnings
 
 
 @pytest.mark.shared_data
@@ -273,7 +274,7 @@ def test_class_folders(tmp_path: Path, write_photo: Callable[..., Path]) -> None
     }  # fmt: skip
     assert frame.loc["train/Rosa_canina/1.jpg", ["class_id", "species"]].tolist() == ["Rosa_canina", "Rosa canina"]
     assert frame["observation_id"].nunique() == 3
-    assert any("1 files are not photographs" in text for text in catalog.warnings)
+    assert any("1 file is no photograph" in text for text in catalog.warnings)
 
 
 def test_class_folders_without_splits(tmp_path: Path, write_photo: Callable[..., Path]) -> None:
@@ -357,8 +358,19 @@ def test_ragged_rows_name_their_line(tmp_path: Path) -> None:
 def test_nothing_to_recognise(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="no such path"):
         read_dataset(tmp_path / "typo")
-    (tmp_path / "readme.txt").write_text("x")
-    with pytest.raises(DatasetError, match="none of them in"):
+    with pytest.raises(DatasetError, match=f"got a folder without files: {re.escape(str(tmp_path))}"):
+        read_dataset(tmp_path)
+    for name in ("readme.txt", "more.txt", "sub/deep.txt", "sub/list.md", "Makefile"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("x")
+    told = r"got 3 files of \.txt, 1 file of Makefile, 1 file of \.md in .*, no photograph, no XML record and no table"
+    with pytest.raises(DatasetError, match=told) as caught:
+        read_dataset(tmp_path)
+    assert all(f"{reader.name}: {reader.description}" in caught.value.remedy for reader in READERS.values())
+    with pytest.raises(DatasetError, match=r"a file that is no table of photographs: .*readme\.txt"):
+        read_dataset(tmp_path / "readme.txt")
+    (tmp_path / "zarr.json").write_text("{}")
+    with pytest.raises(DatasetError, match="got a feature store"):
         read_dataset(tmp_path)
 
 

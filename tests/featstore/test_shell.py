@@ -101,14 +101,14 @@ def test_letters_that_a_pipe_has_not_end_nothing(monkeypatch: pytest.MonkeyPatch
         shell.print_line(name)
         shell.print_table(name, [name], [[name]])
         shell.print_line("=====")
-        shell.print_json({"name": name})
+        shell.print_json({"schema": "work/1", "name": name})
 
     with pytest.raises(SystemExit) as ended:
         shell.run(app, ["work"])
     assert ended.value.code == 0
     table, _, document = written.getvalue().decode(encoding).partition("=====")
     assert name.encode(encoding, "backslashreplace").decode(encoding) in table
-    assert json.loads(document) == {"name": name}
+    assert json.loads(document) == {"schema": "work/1", "name": name}
     assert out.errors == "strict"
 
 
@@ -119,7 +119,7 @@ def test_wildcards_where_the_shell_leaves_them(tmp_path: Path, monkeypatch: pyte
 
     @app.command()
     def work(runs: list[Path], pattern: str = "") -> None:
-        shell.print_json({"runs": [run.name for run in runs], "pattern": pattern})
+        shell.print_json({"schema": "work/1", "runs": [run.name for run in runs], "pattern": pattern})
 
     def told(shell_expands: bool) -> object:
         out = io.StringIO()
@@ -129,8 +129,8 @@ def test_wildcards_where_the_shell_leaves_them(tmp_path: Path, monkeypatch: pyte
             shell.run(app)
         return json.loads(out.getvalue())
 
-    assert told(False) == {"runs": ["a-mlp", "b-mlp", "no*such"], "pattern": "**x"}
-    assert told(True) == {"runs": ["*-mlp", "no*such"], "pattern": "**x"}
+    assert told(False) == {"schema": "work/1", "runs": ["a-mlp", "b-mlp", "no*such"], "pattern": "**x"}
+    assert told(True) == {"schema": "work/1", "runs": ["*-mlp", "no*such"], "pattern": "**x"}
 
 
 def test_tables_align_numbers(capsys: pytest.CaptureFixture[str]) -> None:

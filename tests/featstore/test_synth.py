@@ -164,6 +164,18 @@ def test_several_processes_draw_the_same_bytes(tmp_path: Path, monkeypatch: pyte
     assert counted.call_count == 1
 
 
+def test_an_interrupt_does_not_wait_for_what_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(package, "_SHARE", 4)
+    monkeypatch.setattr("os.cpu_count", lambda: 2)
+    bar = Mock()
+    bar.update.side_effect = KeyboardInterrupt
+    shots = [replace(shot, split="train") for shot in planned(replace(SMALL, n_observations=40))]
+    (tmp_path / "train").mkdir()
+    with pytest.raises(KeyboardInterrupt):
+        package._write_all(tmp_path, shots, SMALL, bar)
+    assert len(list((tmp_path / "train").glob("*.jpg"))) < len(shots) / 2
+
+
 def test_a_photograph_does_not_depend_on_those_before_it(tmp_path: Path) -> None:
     spoilt, whole = (
         digests(synthesise(tmp_path / "a", SMALL).folder),

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import keras
@@ -19,21 +17,8 @@ SIDE_PX, N_CLASSES = 32, 3
 
 
 @pytest.fixture(scope="session", autouse=True)
-def small_backbone() -> Iterator[Path]:
-    """Let `--backbone small` name a network of two convolutions: runs of it take seconds.
-
-    Gives the script that is `finetune` with this network.
-    """
-    path = Path(__file__).with_name("small_backbone.py")
-    found = importlib.util.spec_from_file_location("small_backbone", path)
-    assert found is not None
-    assert found.loader is not None
-    module = importlib.util.module_from_spec(found)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(sys.modules, found.name, module)
-        found.loader.exec_module(module)
-        module.register(patch)
-        yield path
+def _small(small_backbone: Path) -> None:
+    """Every test here knows the small network."""
 
 
 @pytest.fixture

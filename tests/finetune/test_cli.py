@@ -14,6 +14,7 @@ import pytest
 
 import finetune.cli.training
 import finetune.run
+import finetune.starting
 from evaluation.predictions import Predictions
 from evaluation.runs import RunCard, write_run_card
 from evaluation.scores import Score
@@ -59,6 +60,7 @@ def call(monkeypatch: pytest.MonkeyPatch, report: Report, *options: str) -> tupl
         return report
 
     monkeypatch.setattr(finetune.run, "finetune", fake)
+    monkeypatch.setattr(finetune.starting, "require_there", lambda *_: None)
     with pytest.raises(SystemExit) as caught:
         main(["run", "features.zarr", *options])
     code = caught.value.code

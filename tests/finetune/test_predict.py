@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 import keras
@@ -27,6 +28,25 @@ def test_plain_prediction_is_the_networks_own(parts: Parts, crops: Crops, scale:
     np.testing.assert_allclose(probability, expected, atol=1e-6)
     assert probability.dtype == np.float32
     assert speed > 0
+
+
+@pytest.mark.parametrize("n_variants", [0, 2])
+def test_compiling_is_no_part_of_the_speed(crops: Crops, scale: Scale, n_variants: int) -> None:
+    """Neither of many batches nor of a single one."""
+
+    class Slow:
+        """A network that takes a second to compile."""
+
+        compiled = False
+
+        def predict_on_batch(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
+            time.sleep(0 if self.compiled else 1)
+            self.compiled = True
+            return np.ones((len(images), 2), np.float32)
+
+    for batch_size in (4, 16):
+        _, speed = predict(Slow(), crops, np.arange(10), Viewing(scale, batch_size, n_variants), "test")
+        assert speed > 20
 
 
 def test_variants_are_averaged_with_the_image(parts: Parts, crops: Crops, scale: Scale) -> None:

@@ -36,12 +36,13 @@ from finetune.folder import InterruptedTrainingError, finished_card
 from finetune.forecast import foresee
 from finetune.report import Report, base_of, fused_rows
 from finetune.run import finetune, finetune_all
-from finetune.saved import load_network, read_learnt
+from finetune.saved import load_network
 from finetune.settings import TrainSettings
 from finetune.start import Request, open_start, require_trainable
 from finetune.train import CHECKPOINT, LOG, WEIGHTS, Training
 from finetune.variant_study import study
 from heads.compare import CompareSettings, compare_heads
+from heads.learnt import read_learnt
 from heads.protocol import Protocol
 
 BACKBONE = "small"

@@ -68,6 +68,35 @@ def test_everything_or_some_photographs(compared: tuple[Store, Path], tmp_path: 
     assert some.predictions.image_id.tolist() == ["i000", "i470"]
 
 
+def test_what_a_run_has_learnt_is_known_by_what_it_is(
+    compared: tuple[Store, Path], make_store: MakeStore, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Not by its name: photographs that changed their names with those of test, and photographs of the same names."""
+    store, runs = compared
+    run = runs / "net_a-knn"
+    learnt = set(pd.read_csv(run / "learnt.csv", dtype=str)["image_id"])
+    assert learnt == set(store.papers["image_id"]) - set(Predictions.read(predictions_path(run, "test")).image_id)
+
+    def renamed(frame: pd.DataFrame) -> None:
+        frame["image_id"] = frame["image_id"].to_numpy()[::-1]
+
+    def others(frame: pd.DataFrame) -> None:
+        frame["sha256"] = "f" + frame["sha256"]
+
+    other_names = make_store(renamed, name="renamed.zarr")
+    left = ask(run, other_names, tmp_path / "a", unseen=True).predictions.image_id
+    digests = store.papers.set_index("image_id")["sha256"]
+    again = other_names.papers.set_index("image_id")["sha256"]
+    assert set(again[left]) == set(digests) - set(digests[list(learnt)])
+    capsys.readouterr()
+    ask(run, other_names, tmp_path / "b")
+    assert "net_a-knn has learnt or chosen from 66 of 96 photographs" in capsys.readouterr().err
+    assert len(ask(run, make_store(others, name="others.zarr"), tmp_path / "c", unseen=True).predictions.image_id) == 96
+    # A run from before knows names alone.
+    (run / "learnt.csv").unlink()
+    assert not set(ask(run, store, tmp_path / "d", unseen=True).predictions.image_id) & learnt
+
+
 def test_a_run_of_other_features_is_refused(
     compared: tuple[Store, Path], make_store: MakeStore, tmp_path: Path
 ) -> None:

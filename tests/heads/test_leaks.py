@@ -73,7 +73,7 @@ def test_a_split_of_ones_own_is_used_or_refused(make_store: MakeStore, tmp_path:
     torn.loc[torn["image_id"] == "i000", "split"] = "valid" if torn["split"][0] == "train" else "train"
     torn.to_csv(own, index=False)
     with pytest.raises(
-        SplitError, match=r"between plants, got 1 photographs of train.*i00. and i00.: one plant.*Correct .*own.csv"
+        SplitError, match=r"between plants, got 1 photograph of train.*i00. and i00.: one plant.*Correct .*own.csv"
     ):
         compare_heads(store, one, tmp_path / "third", Lists(split=own))
     assert not (tmp_path / "third" / "split.csv").exists()

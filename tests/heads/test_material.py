@@ -60,7 +60,7 @@ def test_examples_are_the_rows_of_known_class(make_store: MakeStore, tmp_path: P
 def test_classes_without_training_photographs_are_named(make_store: MakeStore, tmp_path: Path) -> None:
     material = load_material(make_store(), BOTH, 0, tmp_path / "split.csv")
     (warning,) = material.warnings
-    assert warning.startswith("2 test photographs show 1 classes without training photographs")
+    assert warning.startswith("2 test photographs show 1 class without training photographs")
     assert warning.endswith("7 Only in test")
     assert material.species() == {
         "10": "Acer campestre",

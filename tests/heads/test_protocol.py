@@ -411,4 +411,4 @@ def test_a_high_vote_tells_how_little_is_left(make_store: MakeStore, tmp_path: P
         papers["vote"] = np.where(papers["class_id"] == "9", 1.0, 4.0)
 
     board = compare_heads(make_store(vote), replace(ONE, protocol=Protocol(min_vote=3)), tmp_path)
-    assert any("--min-vote 3 leaves" in text and "1 classes without any" in text for text in board.warnings)
+    assert any("--min-vote 3 leaves" in text and "1 class without any" in text for text in board.warnings)

@@ -7,7 +7,6 @@ import shutil
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from unittest.mock import create_autospec
 
 import numpy as np
 import pandas as pd
@@ -16,10 +15,10 @@ import pytest
 from evaluation.cli import main
 from evaluation.fuse import FuseSettings, fuse_runs
 from evaluation.fusion import Recipe
-from evaluation.identify.contract import Photograph
+from evaluation.identify.contract import OPEN_VIEW, Photograph
 from evaluation.identify.opening import Places, open_identifiers, open_panel
-from evaluation.neighbours import unit_rows
 from evaluation.predictions import Predictions
+from evaluation.report.neighbours import unit_rows
 from evaluation.runs import read_run_card
 from featstore.backbones import Network
 from featstore.build import specs
@@ -28,13 +27,13 @@ from featstore.build.settings import BuildSettings
 from featstore.errors import PredictionsError, SettingsError, StoreError, WeightsError
 from featstore.store import Store
 from featstore.synth import SynthSettings, synthesise
-from featstore.table import LazyTable, load_table
+from featstore.table import LazyTable, load_table, open_table
 from finetune import asking as finetune_asking
 from finetune.run import finetune
 from finetune.settings import TrainSettings
 from finetune.start import Request
 from heads import asking as heads_asking
-from heads import looking
+from heads import looking, similar
 from heads.compare import CompareSettings, compare_heads
 from heads.protocol import Protocol
 
@@ -132,20 +131,28 @@ def test_similar_photographs_are_the_nearest_of_the_view(house: House, run: str)
         assert {near.image_id for near in found[f"open {one.image_id}"]} <= set(papers.loc[taught, "image_id"])
 
 
-def test_the_store_is_read_once_or_as_often_as_there_is_no_room(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    n_read = create_autospec(LazyTable.batches, side_effect=LazyTable.batches)
-    monkeypatch.setattr(LazyTable, "batches", n_read)
-    shown = house.photographs(house.papers[house.papers["split"] == "test"].drop_duplicates("view"))[:2]
-    (identifier,) = open_identifiers([house.runs / "small-logistic"])
-    first = identifier.nearest(shown, 2)
-    assert n_read.call_count == 2
-    assert identifier.nearest(shown, 2) == first
-    assert n_read.call_count == 2
-    monkeypatch.setattr(looking, "KEPT_BYTES", 0)
-    (crowded,) = open_identifiers([house.runs / "small-logistic"])
-    for times in (1, 2):
-        assert crowded.nearest(shown, 2) == first
-        assert n_read.call_count == 2 + 2 * times
+@pytest.mark.parametrize("kept_bytes", [similar.KEPT_BYTES, 0])
+def test_features_learnt_from_are_read_once_if_they_fit(
+    house: House, monkeypatch: pytest.MonkeyPatch, kept_bytes: int
+) -> None:
+    """Kept or read anew, the answers are those of one product with all features."""
+    table = open_table(Store.open(house.store), ["small", "other"])
+    neighbourhood = similar.Neighbourhood(table, house.photos, kept_bytes)
+    features, papers = table.load().features, table.papers
+    unit = unit_rows(features)
+    read: list[int] = []
+    rows = LazyTable.rows
+    monkeypatch.setattr(LazyTable, "rows", lambda own, places: read.extend(places) or rows(own, places))
+    flowers = np.flatnonzero(papers["view"] == "Flower")
+    for asked in (flowers[:2], flowers[2:3], np.array([0, 1])):
+        for view, among in (("Flower", flowers), (OPEN_VIEW, np.arange(len(papers)))):
+            cosine = unit[asked] @ unit[among].T
+            for row, some in enumerate(neighbourhood.nearest(features[asked], view, 2)):
+                best = np.argsort(-cosine[row], kind="stable")[:2]
+                assert [near.image_id for near in some] == papers["image_id"].iloc[among[best]].tolist()
+                np.testing.assert_allclose([near.cosine for near in some], cosine[row, best], **CLOSE)
+    # Each time flowers alone, then all views; kept flowers are not read again for all.
+    assert len(read) == (len(papers) if kept_bytes else 3 * (len(flowers) + len(papers)))
 
 
 def test_networks_load_once_and_look_once(house: House, monkeypatch: pytest.MonkeyPatch) -> None:

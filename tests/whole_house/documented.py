@@ -164,18 +164,19 @@ def _globbed(word: str) -> list[str]:
 
 def _cheap(words: list[str]) -> list[str]:
     """The options that make a command cheap, but for repeatable ones that it has already."""
-    repeatable = {
-        name
-        for option in commands_of(words[0])[words[1]].params
-        for name in option.opts
-        if getattr(option, "multiple", False)
-    }
+    repeatable = option_names(words, multiple=True)
     added: list[str] = []
     for option in re.findall(r"--\S+(?: [^-]\S*)?", OPTIONS.get(" ".join(words[:2]), "")):
         name, *_ = option.split()
         if name not in repeatable.intersection(words):
             added += option.split()
     return added
+
+
+def option_names(words: list[str], *, multiple: bool = False) -> set[str]:
+    """The options that a command takes, or those that may be repeated."""
+    options = commands_of(words[0])[words[1]].params
+    return {name for option in options if not multiple or getattr(option, "multiple", False) for name in option.opts}
 
 
 def parse(words: list[str]) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import importlib
 import importlib.util
+import json
+import re
 import shutil
 import subprocess
 import sys
@@ -30,7 +32,8 @@ def _beside(path: str) -> object:
 
 
 documented = _beside("documented.py")
-PAGES = {**documented.in_pages(), **documented.in_help()}
+HELP = documented.in_help()
+PAGES = {**documented.in_pages(), **HELP}
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +103,10 @@ def run(words: list[str]) -> int:
 def test_what_a_page_tells_to_type_runs(
     world: Path, tmp_path: Path, page: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """The commands of a page in their order, in a copy of the world; all that do not run are told at once."""
+    """The commands of a page in their order, in a copy of the world; all that do not run are told at once.
+
+    Those of the help, which has each command, print JSON: one document, which says its schema.
+    """
     shutil.copytree(world, tmp_path / "world")
     monkeypatch.chdir(tmp_path / "world")
     faults = []
@@ -115,11 +121,15 @@ def test_what_a_page_tells_to_type_runs(
             continue
         if command.only_parsed:
             continue
+        as_json = page in HELP and "--json" in documented.option_names(words)
         capfd.readouterr()
-        code = run(words)
+        code = run([*words, "--json"] if as_json else words)
         expected = documented.ENDS.get(command.text, 0)
+        told = capfd.readouterr()
+        if as_json and not re.fullmatch(r"[a-z0-9-]+/\d+", str(json.loads(told.out).get("schema"))):
+            faults.append(f"{command.where} --json has no schema: {told.out[:300]}")
         if code != expected:
-            last = capfd.readouterr().err.strip()[-600:]
+            last = told.err.strip()[-600:]
             faults.append(f"{command.where} needs an entry in documented.py: it ended with {code} as "
                           f"`{' '.join(words)}`: {last}")  # fmt: skip
     assert not faults, "\n\n".join(faults)

@@ -97,6 +97,54 @@ def test_no_help_page_imports_anything_heavy() -> None:
     assert all(length > 200 for length, _ in found.values())
 
 
+def test_what_is_missing_is_told_before_a_network_can_be_loaded(tmp_path: Path) -> None:
+    """A store, run or photographs that are not there: one form of error, and no Keras, which takes seconds to load."""
+    script = """
+        import contextlib, importlib, io, json, os, sys
+        from pathlib import Path
+        from featstore.catalog import make_catalog
+        from featstore.store import Store
+        from featstore.store.place import open_place
+        from featstore.store.rows import Grid
+        os.chdir(sys.argv[1])
+        entry = {"image_id": "a", "path": "a.jpg", "observation_id": "a", "view": "Leaf", "split": "train"}
+        Store.create(open_place("there.zarr"), make_catalog([entry], Path("photos"), "tiny"), Grid())
+        Path("empty").mkdir()
+        found = []
+        for command in sys.argv[2:]:
+            module, *words = command.split()
+            with contextlib.redirect_stderr(io.StringIO()) as told, contextlib.suppress(SystemExit):
+                importlib.import_module(module).main(words)
+            found.append([told.getvalue(), "keras" in sys.modules])
+        print(json.dumps(found))
+    """
+    absent = {
+        "featstore.cli build nowhere": "got no such path: nowhere",
+        "featstore.cli build empty": "got a folder without files: empty",
+        "featstore.cli info nowhere.zarr": "got none at",
+        "heads.cli compare nowhere.zarr": "got none at",
+        "heads.cli compare empty": "got none at",
+        "heads.cli predict nowhere there.zarr": "got nowhere, which does not exist",
+        "heads.cli predict empty there.zarr": "got empty without one",
+        "heads.cli show empty": "got empty without one",
+        "finetune.cli run nowhere.zarr": "got none at",
+        "finetune.cli run there.zarr --from nowhere": "got no folder nowhere",
+        "finetune.cli run there.zarr --from empty": "got empty without one",
+        "finetune.cli run there.zarr --from empty --backbone vgg16": "mlp head of vgg16 in empty, got none",
+        "finetune.cli run there.zarr --from empty --photos nowhere": "got no such path: nowhere",
+        "finetune.cli show empty": "got empty without one",
+        "finetune.cli predict empty there.zarr": "got empty without one",
+        "finetune.cli variants empty there.zarr": "got empty without one",
+    }
+    command = [sys.executable, "-c", textwrap.dedent(script), str(tmp_path), *absent]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=300)
+    for (message, keras), (words, expected) in zip(json.loads(done.stdout), absent.items(), strict=True):
+        assert message.startswith("error: Expected "), words
+        assert expected in message, words
+        assert "Error" not in message
+        assert not keras, words
+
+
 @pytest.fixture
 def line() -> tuple[shell.App, list[dict[str, Any]]]:
     """A command line of its own, and what its command was called with."""

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 from evaluation import identify_plant
-from featstore.errors import PredictionsError
+from featstore.errors import PredictionsError, SettingsError
 from featstore.shown import Shown, rounded
 
 NOTEBOOK = Path(__file__).parents[2] / "docs" / "example.ipynb"
@@ -65,6 +65,11 @@ def test_notebook_runs_and_shows_its_results(tmp_path: Path, monkeypatch: pytest
 def test_a_model_that_is_none_is_told_as_everywhere(tmp_path: Path) -> None:
     with pytest.raises(PredictionsError, match="Correct the path"):
         identify_plant("flower.jpg", tmp_path / "nothing")
+
+
+def test_a_wrong_view_is_told_with_its_photograph(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"'a/petal' for photograph 2, leaf\.jpg"):
+        identify_plant({"flower.jpg": "flower", "leaf.jpg": "a/petal"}, tmp_path)
 
 
 def test_figures_are_those_of_the_details() -> None:

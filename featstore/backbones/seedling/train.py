@@ -2,7 +2,8 @@
 
 The species are those that ``featstore synth --species 96`` invents under the seeds `WORLDS`; the demo has others. The
 same seed gives the same photographs to the last bit, and the same weights up to the order in which a machine adds up
-floats, which training amplifies.
+floats, which training amplifies. It sees them without colours, so that fine-tuning has something left to learn, as a
+network of ImageNet has of plants.
 """
 
 from __future__ import annotations
@@ -64,7 +65,7 @@ def species_of(world: int) -> tuple[Species, ...]:
 
 
 def draw(recipe: Recipe) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """Draw the training photographs: (n, 120, 120, 3) pixels and (n,) number of the species."""
+    """Draw the training photographs without colours: (n, 120, 120, 3) pixels and (n,) number of the species."""
     pixels, label = [], []
     every = [(world, number, one) for world in WORLDS for number, one in enumerate(species_of(world))]
     with shell.progress(len(every), "drawing", "species") as bar:
@@ -73,10 +74,15 @@ def draw(recipe: Recipe) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
                 for copy in range(recipe.n_photographs):
                     rng = np.random.default_rng([world, number, place, copy])
                     plant = individual(species, recipe.variation, rng)
-                    pixels.append(photograph(plant, view, DRAWN_PX, rng.uniform(), rng))
+                    pixels.append(without_colours(photograph(plant, view, DRAWN_PX, rng.uniform(), rng)))
                     label.append(index)
             bar.update()
     return np.stack(pixels), np.array(label)
+
+
+def without_colours(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The luminance of a photograph in all three channels, (s, s, 3)."""
+    return np.asarray(Image.fromarray(pixels).convert("L").convert("RGB"))
 
 
 def train(pixels: NDArray[np.uint8], label: NDArray[np.int64], recipe: Recipe) -> keras.Model:

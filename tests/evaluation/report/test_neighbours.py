@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from sklearn.neighbors import NearestNeighbors
 
-from evaluation import neighbours
 from evaluation.members import load_members
+from evaluation.report import neighbours
 from evaluation.report.herbarium import Herbarium
 from evaluation.report.neighbours import nearest_neighbours
 

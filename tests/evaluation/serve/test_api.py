@@ -173,7 +173,9 @@ def test_views_belong_to_photographs(client_of) -> None:
     assert (
         "2 views of 1" in fault(client.post(IDENTIFY, files=files(RED), data={"views": ["Leaf", "Leaf"]}), 422)["got"]
     )
-    assert "'petal'" in fault(client.post(IDENTIFY, files=files(RED), data={"views": ["petal"]}), 422)["got"]
+    wrong = fault(client.post(IDENTIFY, files=files(RED, GREEN), data={"views": ["leaf", "petal"]}), 422)
+    assert wrong["got"] == "'petal'"
+    assert wrong["photographs"] == [2]
 
 
 @pytest.mark.parametrize(

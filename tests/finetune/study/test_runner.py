@@ -82,6 +82,34 @@ def test_changed_settings_run_what_rests_on_them_with_leave_to_replace(
     assert [(words[0], words[-1]) for words in program.calls[3:]] == [("features", "--replace"), ("heads", "--replace")]
 
 
+def test_leave_to_replace_is_given_again_only_where_a_call_without_it_has_failed(
+    steps: list[Step], program: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(arguments: Sequence[str], log: Path) -> tuple[int, str]:
+        program(arguments, log)
+        raise KeyboardInterrupt
+
+    def leaves() -> list[bool]:
+        return ["--replace" in words for words in program.calls]
+
+    other = steps[2:]
+    run_steps(other, tmp_path)
+    other = [replace(other[0], made_from="other photographs")]
+    with monkeypatch.context() as patch:
+        patch.setattr(runner, "call", killed)
+        with pytest.raises(KeyboardInterrupt):
+            run_steps(other, tmp_path)
+    # It may have been killed before it replaced anything: then it is refused, and the call after that may replace.
+    program.codes["other"] = 1
+    run_steps(other, tmp_path)
+    program.codes.clear()
+    run_steps(other, tmp_path)
+    assert leaves() == [False, True, False, True]
+    (tmp_path / "other").unlink()
+    run_steps(other, tmp_path)
+    assert leaves()[4:] == [False]
+
+
 def test_a_failure_takes_only_what_needs_it(steps: list[Step], program: Program, tmp_path: Path) -> None:
     program.codes["features"] = 9
     features, heads, other = run_steps(steps, tmp_path)

@@ -1,0 +1,67 @@
+"""Which photographs a run has learnt and chosen from, known by their content under any name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from featstore.errors import PredictionsError
+from featstore.provenance import replacing
+
+LEARNT = "learnt.csv"
+"""File of a run that lists the photographs it has learnt and chosen from."""
+
+
+def write_learnt(folder: Path, papers: pd.DataFrame, split: NDArray[np.str_]) -> None:
+    """Write which photographs the run, or the head it started from, has learnt and chosen from.
+
+    Parameters
+    ----------
+    papers, split
+        Of n photographs, and their split; "" of one that nothing has looked at. Neither these nor test are written.
+    """
+    table = papers[["image_id", "sha256"]].assign(split=split)
+    with replacing(folder / LEARNT) as temporary:
+        table[~table["split"].isin(["", "test"])].to_csv(temporary, index=False)
+
+
+def read_learnt(folder: Path) -> pd.DataFrame:
+    """Read what `write_learnt` wrote.
+
+    Raises
+    ------
+    PredictionsError
+        If it is absent or damaged.
+    """
+    try:
+        table = pd.read_csv(folder / LEARNT, dtype=str, keep_default_na=False)
+        return table[["image_id", "sha256", "split"]]
+    except FileNotFoundError as error:
+        raise PredictionsError(f"{LEARNT} in {folder}", "none", "Make the run again.") from error
+    except (OSError, ValueError, KeyError) as error:
+        raise PredictionsError(f"a readable {LEARNT} in {folder}", str(error), "Make the run again.") from error
+
+
+def is_learnt(run: Path, digests: Iterable[str]) -> NDArray[np.bool_]:
+    """Whether a run has learnt or chosen from photographs, under whatever names.
+
+    Parameters
+    ----------
+    digests
+        sha256 of each of n photographs; "" of one that cannot be read, which counts as not learnt.
+
+    Returns
+    -------
+    (n,) bool
+
+    Raises
+    ------
+    PredictionsError
+        As `read_learnt`.
+    """
+    known = set(read_learnt(run)["sha256"]) - {""}
+    return np.fromiter((digest in known for digest in digests), dtype=np.bool_)
