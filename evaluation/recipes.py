@@ -73,6 +73,11 @@ class Recipe:
         return self.learned or self.calibrate != "none"
 
     @property
+    def plain(self) -> bool:
+        """Whether a fixed rule takes all rows together: without weights, steps or anything learnt."""
+        return self.rule in FIXED and self.image_rule is None and self.calibrate == "none"
+
+    @property
     def name(self) -> str:
         """``mean``, or ``max-then-mean`` for max over the images and then mean over the models."""
         name = self.rule if self.image_rule is None else f"{self.image_rule}-then-{self.rule}"

@@ -59,6 +59,13 @@ class RunCard:
             got = f"model {self.model!r} with {len(self.classes)} classes"
             raise PredictionsError("a run with a named model and classes", got, REBUILD)
 
+    @property
+    def has_random_weights(self) -> bool:
+        """Whether a network behind the model has learnt nothing."""
+        weights = self.details.get("weights")
+        sources = weights.values() if isinstance(weights, dict) else [weights]
+        return any(isinstance(source, str) and source.startswith("random") for source in sources)
+
 
 def write_run_card(folder: Path, card: RunCard) -> None:
     """Write ``run.json`` (schema run/1) with the card and its provenance, whole or not at all."""

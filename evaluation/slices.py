@@ -70,16 +70,22 @@ class Answers:
 
     def of_view(self, view: str) -> Answers | None:
         """The answers from the images of one view alone; None where the members do not show the same plants in it."""
-        chosen = []
-        for member, plants in zip(self.aligned.members, self.aligned.observations, strict=True):
-            # Truth and author of a plant stay, even if only an image of another view names them.
-            told = replace(member, true_class=plants.true_class[plants.index], author=plants.author[plants.index])
-            if (told.view == view).any():
-                chosen.append(told.select(told.view == view))
-        plants_shown = {tuple(np.unique(member.observation_id).tolist()) for member in chosen}
-        if len(chosen) < len(self.aligned.members) or len(plants_shown) > 1:
-            return None
-        return replace(self, aligned=align(chosen, "image" if self.aligned.same_images else "observation"))
+        part = of_view(self.aligned, view)
+        return replace(self, aligned=part) if part else None
+
+
+def of_view(aligned: Aligned[Matrix], view: str) -> Aligned[Matrix] | None:
+    """The members' images of one view alone; None where they do not show the same plants in it."""
+    chosen = []
+    for member, plants in zip(aligned.members, aligned.observations, strict=True):
+        # Truth and author of a plant stay, even if only an image of another view names them.
+        told = replace(member, true_class=plants.true_class[plants.index], author=plants.author[plants.index])
+        if (told.view == view).any():
+            chosen.append(told.select(told.view == view))
+    plants_shown = {tuple(np.unique(member.observation_id).tolist()) for member in chosen}
+    if len(chosen) < len(aligned.members) or len(plants_shown) > 1:
+        return None
+    return align(chosen, "image" if aligned.same_images else "observation")
 
 
 @dataclass(frozen=True)

@@ -5,12 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from evaluation.gain.article import BEST, ArticleRow, ArticleTable
 from evaluation.gain.contest import contest_of
 from evaluation.gain.curves import ENOUGH_PLANTS, ImageCurve, ImageGain
-from evaluation.gain.entries import read_entries
+from evaluation.gain.entries import Entries
 from evaluation.gain.figures import Figure
 from evaluation.gain.images import image_gain
 from evaluation.gain.models import ModelGain, model_gain
@@ -21,7 +20,7 @@ from evaluation.invariants import ALL_VIEWS
 from evaluation.report.chart import Axis, Line, line_chart
 from evaluation.report.grid import NOTHING, Cell, Column, count_cell, figure_cell, table
 from evaluation.report.markup import Markup, breakable, element, joined
-from evaluation.report.results import Question
+from evaluation.report.questions import Question
 
 N_DRAWS = 10
 """Sets of photographs and models per point: enough for a picture, `evaluate gain` draws more."""
@@ -52,27 +51,30 @@ class Growth:
     warnings: tuple[str, ...] = ()
 
 
-def measure_growth(runs: Sequence[Path], split: str, best: Question, rule: str) -> Growth:
+def measure_growth(entries: Entries, best: Question, rule: str) -> Growth:
     """Measure the gain of photographs on the best result, and of models on all that are fused.
 
     Parameters
     ----------
-    runs, split
-        As in `read_entries`; the order in which models are added is learnt on valid.
+    entries
+        All runs; the order in which models are added is learnt on valid.
     best
-        Whose photographs are counted.
+        Whose photographs are counted, if its rule takes any number of them.
     rule
         How models are fused.
     """
-    entries = read_entries(runs, split, rule)
     table, warnings = article_of(entries, rule)
-    names = [f"member {number}" for number in range(len(best.members))]
-    plan = GainPlan(best.recipe.rule, max_images=MAX_IMAGES, n_draws=N_DRAWS)
-    of_images = image_gain(contest_of([member.loaded() for member in best.members], names), best.run, plan)
+    of_images = _image_gain(best) if best.recipe.plain else None
     of_models = None
     if len(entries.fused) > 1:
         of_models = model_gain(entries.contest, entries.order, entries.chosen_on, GainPlan(rule, n_draws=N_DRAWS))
-    return Growth(of_images if of_images.curves else None, of_models, table, warnings)
+    return Growth(of_images if of_images and of_images.curves else None, of_models, table, warnings)
+
+
+def _image_gain(best: Question) -> ImageGain:
+    names = [f"member {number}" for number in range(len(best.members))]
+    plan = GainPlan(best.recipe.rule, max_images=MAX_IMAGES, n_draws=N_DRAWS)
+    return image_gain(contest_of([member.loaded() for member in best.members], names), best.run, plan)
 
 
 def article_section(growth: Growth) -> Markup:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from evaluation.alignment import align
-from evaluation.gain.entries import expand
+from evaluation.gain.entries import Entries, expand, read_entries
 from evaluation.identify.contract import Neighbour
 from evaluation.intervals import Difference
 from evaluation.members import Member, load_members, species_names
@@ -18,9 +19,10 @@ from evaluation.report.growth import Growth, measure_growth
 from evaluation.report.herbarium import Herbarium
 from evaluation.report.mistakes import Case, Confusion, cases_of, confusions_of, image_rows
 from evaluation.report.neighbours import nearest_neighbours
-from evaluation.report.results import Answers, Result, answers, judge, lead, ordered, questions
+from evaluation.report.questions import CHOSEN_ON, Question, is_fusion, questions, stored_fusions
+from evaluation.report.results import Answers, Result, answers, judge, lead, ordered
 from featstore import shell
-from featstore.errors import PredictionsError, SettingsError
+from featstore.errors import PredictionsError, SettingsError, listed
 
 
 @dataclass(frozen=True)
@@ -66,9 +68,9 @@ class Material:
     members
         Every file of predictions.
     results
-        Highest S first.
+        Highest S on valid first, as far as valid knows them.
     lead
-        How far the first is ahead of the second; None for a single one.
+        How far the first is ahead of the second on the reported split; None for a single one.
     answers
         Those of the first result: the one that the page looks into.
     species
@@ -106,6 +108,11 @@ class Material:
         """The first result."""
         return self.results[0]
 
+    @property
+    def chosen_on(self) -> str:
+        """Split on which the first result was found to be the best: ``"valid"``, or the reported one."""
+        return CHOSEN_ON if math.isfinite(self.best.on_valid) else self.answers.fused.split
+
     def name_of(self, class_id: str) -> str:
         """Species name, or the class id where there is none."""
         return self.species.get(class_id) or f"class {class_id}"
@@ -125,19 +132,24 @@ def gather(runs: Sequence[Path], settings: ReportSettings, store: str | None) ->
     StoreError
         If there is no such store, or it is damaged.
     """
-    runs = expand(runs)
+    named, runs = runs, expand([path for path in runs if not is_fusion(path)] or runs)
     members = load_members(runs, settings.split)
     aligned = align([member.predictions for member in members.listed], settings.align_by)
     if not (aligned.observations[0].true_class != "").any():
         got = f"none among {len(aligned.observations[0].true_class)} observations"
         raise PredictionsError("at least one observation of known class", got, "Report a split whose truth is known.")
-    results = _judged(members.listed, members.fused, settings)
+    split = aligned.members[0].split
+    # Members that saw photographs of their own have no order in which they help.
+    entries = read_entries(runs, split, settings.rule) if settings.align_by == "image" else None
+    stored, left_out = stored_fusions(named, members.listed, split)
+    asked = questions(members.listed, members.fused, settings.rule, _worth(entries, members.listed), stored)
+    results = _judged(asked, settings.align_by)
     found = answers(results[0].question, settings.align_by)
     herbarium = Herbarium.open(store, found.images, _backbones(members.listed)) if store else None
     worst, confident = cases_of(found, settings.n_worst)
-    by_image = settings.align_by == "image"
-    growth = measure_growth(runs, found.fused.split, results[0].question, settings.rule) if by_image else Growth()
-    warnings = [*members.warnings, *aligned.warnings, *_unscored(found), *growth.warnings]
+    growth = measure_growth(entries, results[0].question, settings.rule) if entries else Growth()
+    warnings = [*_random(members.listed), *members.warnings, *aligned.warnings, *left_out]
+    warnings += [*_unscored(found), *growth.warnings]
     shown = image_rows(found, [*worst, *confident])
     return Material(
         settings=settings,
@@ -156,14 +168,27 @@ def gather(runs: Sequence[Path], settings: ReportSettings, store: str | None) ->
     )
 
 
-def _judged(listed: Sequence[Member], fused: Sequence[Member], settings: ReportSettings) -> list[Result]:
-    asked = questions(listed, fused, settings.rule)
+def _judged(asked: Sequence[Question], align_by: str) -> list[Result]:
     results = []
     with shell.progress(len(asked), "scoring", "results") as bar:
         for question in asked:
-            results.append(judge(question, settings.align_by))
+            results.append(judge(question, align_by))
             bar.update()
     return ordered(results)
+
+
+def _worth(entries: Entries | None, members: Sequence[Member]) -> list[Path]:
+    """Files that valid would merge."""
+    if entries is None or not entries.chosen_on:
+        return []
+    return [members[number].path for number in entries.order[: entries.n_worth]]
+
+
+def _random(members: Sequence[Member]) -> list[str]:
+    """Say whose networks have learnt nothing."""
+    names = [member.run for member in members if member.card and member.card.has_random_weights]
+    text = f"Random weights behind {listed(names)}: their figures say nothing about plants."
+    return [text] if names else []
 
 
 def _named(members: Sequence[Member], herbarium: Herbarium | None) -> dict[str, str]:

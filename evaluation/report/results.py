@@ -14,38 +14,16 @@ from evaluation.fused import FusedPlaces
 from evaluation.fusion import RULES, FusedObservations, Recipe, fuse, fuse_images, pool
 from evaluation.intervals import Difference, difference
 from evaluation.invariants import ALL_VIEWS
-from evaluation.members import AUGMENTED, Member
 from evaluation.metrics import average_ranks, observation_score, reciprocal_rank, true_indices
 from evaluation.per_author import PerAuthor
 from evaluation.predictions import Predictions
 from evaluation.ranking import Ranked
+from evaluation.recipes import FIXED
+from evaluation.report.questions import Question
 from evaluation.rows import Matrix
+from evaluation.rules.fitted import FittedRule
 from evaluation.scores import Score, score_fused
-
-
-@dataclass(frozen=True, eq=False)
-class Question:
-    """Whose answers make one result.
-
-    Attributes
-    ----------
-    run
-        Name in tables.
-    kind
-        ``"head"``, ``"finetuned"``, ``"fusion"``, or ``"file"`` for predictions without a run card.
-    augmented
-        Whether predictions of augmented copies take part.
-    members
-        One for a model, several for a fusion.
-    recipe
-        How their rows become one per plant.
-    """
-
-    run: str
-    kind: str
-    augmented: bool
-    members: tuple[Predictions[Matrix], ...]
-    recipe: Recipe
+from evaluation.slices import of_view
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,12 +40,15 @@ class Result:
         Figures over all views, then S of each view; of a model and of a fusion alike.
     images_per_second
         NaN when unknown; through all members one after another.
+    on_valid
+        S on valid, where choices are made; NaN when unknown.
     """
 
     question: Question
     ranked: Ranked
     scores: tuple[Score, ...]
     images_per_second: float
+    on_valid: float
 
     @property
     def run(self) -> str:
@@ -109,53 +90,43 @@ class Answers:
     plant: NDArray[np.intp]
 
 
-def questions(listed: Sequence[Member], fused: Sequence[Member], rule: str) -> list[Question]:
-    """Every model alone, then the fusion of all models, then that of their augmented predictions where there are any.
-
-    Parameters
-    ----------
-    listed
-        Every file, in the order of the table.
-    fused
-        One per run.
-    rule
-        Name in `FIXED`.
-    """
-    asked = [_alone(member) for member in listed]
-    if len(fused) > 1 or rule != "mean":
-        asked.append(_together(fused, Recipe(rule), augmented=False))
-    better = [_augmented(member, listed) for member in fused]
-    if len(fused) > 1 and better != list(fused):
-        asked.append(_together(better, Recipe(rule), augmented=True))
-    return asked
-
-
 def judge(question: Question, align_by: str) -> Result:
     """Fuse and score; S of each view is that of its images alone."""
     aligned = align(question.members, align_by)
-    fused = fuse(aligned, question.recipe)
+    recipe, fitted = question.recipe, question.fitted
+    fused = fuse(aligned, recipe, fitted)
     index = aligned.observations[0].index
-    scores = score_fused(FusedPlaces.of(fused, fuse_images(aligned, question.recipe), index), question.run)
+    scores = score_fused(FusedPlaces.of(fused, fuse_images(aligned, recipe, fitted), index), question.run)
     of_views = [
         replace(score, view=view)
-        for view, part in by_view(aligned, question.recipe)
+        for view, part in by_view(aligned, recipe, fitted)
         for score in score_fused(FusedPlaces.of(part), question.run)
     ]
     seconds = sum(len(member.image_id) / member.images_per_second for member in aligned.members)
     speed = int(fused.n_images.sum()) / seconds if seconds else math.nan
-    return Result(question, _ranked(fused), (*scores, *of_views), speed)
+    return Result(question, _ranked(fused), (*scores, *of_views), speed, _on_valid(question, align_by))
+
+
+def _on_valid(question: Question, align_by: str) -> float:
+    if not question.valid:
+        return math.nan
+    members = [Predictions.open(path) for path in question.valid]
+    ranked = _ranked(fuse(align(members, align_by), question.recipe))
+    return observation_score(reciprocal_rank(ranked.rank), ranked.author).value if len(ranked.rank) else math.nan
 
 
 def answers(question: Question, align_by: str) -> Answers:
     """Give the answers themselves."""
     aligned = align(question.members, align_by)
-    fused = fuse(aligned, question.recipe)
+    recipe = question.recipe
+    fused = fuse(aligned, recipe, question.fitted)
     members = aligned.members
     image_id, first, number = np.unique(
         np.concatenate([member.image_id for member in members]), return_index=True, return_inverse=True
     )
     numbers = np.split(number, np.cumsum([len(member.image_id) for member in members])[:-1])
-    rule = RULES[question.recipe.rule]
+    # What a learned rule makes of one image is no answer of its own; their mean is.
+    rule = RULES[recipe.rule if recipe.rule in FIXED else "mean"]
     probability = pool([member.probability for member in members], numbers, len(image_id), rule)
     plant = np.concatenate([plants.index for plants in aligned.observations])[first]
     images = Predictions(
@@ -173,8 +144,8 @@ def answers(question: Question, align_by: str) -> Answers:
 
 
 def ordered(results: Sequence[Result]) -> list[Result]:
-    """Highest S first; equal ones in the order in which they came."""
-    return sorted(results, key=lambda result: -result.s.value)
+    """Highest S on valid first, where choices are made; those that valid does not know follow, highest S first."""
+    return sorted(results, key=lambda result: (-np.nan_to_num(result.on_valid, nan=-1.0), -result.s.value))
 
 
 def lead(results: Sequence[Result]) -> Difference | None:
@@ -184,32 +155,40 @@ def lead(results: Sequence[Result]) -> Difference | None:
     return difference(results[0].per_author, results[1].per_author)
 
 
-def by_view(aligned: Aligned[Matrix], recipe: Recipe) -> Iterator[tuple[str, FusedObservations]]:
-    """Fuse the images of one view at a time; a view's plants are those with an image of it."""
-    views = np.unique(np.concatenate([member.view for member in aligned.members])).tolist()
+def by_view(
+    aligned: Aligned[Matrix], recipe: Recipe, fitted: FittedRule | None = None
+) -> Iterator[tuple[str, FusedObservations]]:
+    """Fuse the images of one view at a time; a view's plants are those with an image of it.
+
+    A rule that takes the members apart needs all of them: it has no figure for views in which one shows other plants.
+    """
+    for view in np.unique(np.concatenate([member.view for member in aligned.members])).tolist():
+        if recipe.plain:
+            yield view, _view_pooled(aligned, recipe, view)
+        elif part := of_view(aligned, view):
+            yield view, fuse(part, recipe, fitted)
+
+
+def _view_pooled(aligned: Aligned[Matrix], recipe: Recipe, view: str) -> FusedObservations:
     whole = aligned.observations[0]
-    for view in views:
-        rows = [np.flatnonzero(member.view == view) for member in aligned.members]
-        plants = [own.index[some] for own, some in zip(aligned.observations, rows, strict=True)]
-        present = np.unique(np.concatenate(plants))
-        pairs = [
-            (member.probability[some], np.searchsorted(present, plant))
-            for member, some, plant in zip(aligned.members, rows, plants, strict=True)
-            if len(some)
-        ]
-        matrices, groups = zip(*pairs, strict=True)
-        yield (
-            view,
-            FusedObservations(
-                split=aligned.members[0].split,
-                observation_id=whole.observation_id[present],
-                author=whole.author[present],
-                true_class=whole.true_class[present],
-                n_images=np.bincount(np.concatenate(groups), minlength=len(present)),
-                classes=aligned.members[0].classes,
-                probability=pool(matrices, groups, len(present), RULES[recipe.rule]),
-            ),
-        )
+    rows = [np.flatnonzero(member.view == view) for member in aligned.members]
+    plants = [own.index[some] for own, some in zip(aligned.observations, rows, strict=True)]
+    present = np.unique(np.concatenate(plants))
+    pairs = [
+        (member.probability[some], np.searchsorted(present, plant))
+        for member, some, plant in zip(aligned.members, rows, plants, strict=True)
+        if len(some)
+    ]
+    matrices, groups = zip(*pairs, strict=True)
+    return FusedObservations(
+        split=aligned.members[0].split,
+        observation_id=whole.observation_id[present],
+        author=whole.author[present],
+        true_class=whole.true_class[present],
+        n_images=np.bincount(np.concatenate(groups), minlength=len(present)),
+        classes=aligned.members[0].classes,
+        probability=pool(matrices, groups, len(present), RULES[recipe.rule]),
+    )
 
 
 def _ranked(fused: FusedObservations) -> Ranked:
@@ -223,24 +202,3 @@ def _ranked(fused: FusedObservations) -> Ranked:
         image_rank=np.empty(0),
         plant=np.empty(0, dtype=np.intp),
     )
-
-
-def _alone(member: Member) -> Question:
-    kind = member.card.kind if member.card else "file"
-    augmented = member.variant.startswith(AUGMENTED)
-    return Question(member.run, kind, augmented, (member.predictions,), Recipe("mean"))
-
-
-def _together(members: Sequence[Member], recipe: Recipe, *, augmented: bool) -> Question:
-    run = f"fusion:{recipe.name}{' + TTA' if augmented else ''}"
-    return Question(run, "fusion", augmented, tuple(member.predictions for member in members), recipe)
-
-
-def _augmented(member: Member, listed: Sequence[Member]) -> Member:
-    """Its run's augmented predictions, or the member itself where there are none."""
-    of_run = (
-        other
-        for other in listed
-        if other.path.parent == member.path.parent and other.variant.startswith(AUGMENTED) and member.card
-    )
-    return next(of_run, member)

@@ -20,18 +20,28 @@ ORGANS = "all views"
 
 def headline(material: Material) -> str:
     """Say in one sentence which result is best, how sure that is, and whether it stands clear of the next."""
-    best = material.best
-    told = f"{best.run} scores highest on {material.answers.fused.split}, S {best.s.value:.3f}"
+    best, split, chosen_on = material.best, material.answers.fused.split, material.chosen_on
+    elsewhere = chosen_on != split
+    told = (
+        f"{best.run}, the best on {chosen_on}, has S {best.s.value:.3f}" if elsewhere else f"{best.run} scores highest"
+    )
+    told += f" on {split}" if elsewhere else f" on {split}, S {best.s.value:.3f}"
     if math.isfinite(best.s.low):
         told += f" ({best.s.low:.3f} to {best.s.high:.3f})"
-    if material.lead is None:
-        return f"{told}."
-    second = material.results[1].run
-    if not math.isfinite(material.lead.low):
-        return f"{told}, ahead of {second}; with a single author nothing can be said about chance."
-    if material.lead.distinguishable:
-        return f"{told}, and is distinguishable from {second}, the next."
-    return f"{told}, but is not distinguishable from {second}, the next."
+    return f"{told}{_beside_the_next(material)}."
+
+
+def _beside_the_next(material: Material) -> str:
+    lead = material.lead
+    if lead is None:
+        return ""
+    second = f"{material.results[1].run}, the next"
+    if not math.isfinite(lead.low):
+        told = f", {'ahead of' if lead.value > 0 else 'not ahead of'} {second}"
+        return f"{told}; with a single author nothing can be said about chance"
+    if lead.distinguishable:
+        return f", and is distinguishably {'better' if lead.value > 0 else 'worse'} than {second}"
+    return f", but is not distinguishable from {second}"
 
 
 def footing(material: Material) -> str:
@@ -44,15 +54,20 @@ def footing(material: Material) -> str:
     if lead is not None:
         told += f". The difference to the next is {lead.value:+.3f}"
         told += f" ({lead.low:+.3f} to {lead.high:+.3f})" if math.isfinite(lead.low) else ""
-    return f"{told}. The sections on species and mistakes look into {material.best.run}."
+    told += f". The sections on species and mistakes look into {material.best.run}"
+    if material.chosen_on == material.answers.fused.split and len(material.results) > 1:
+        told += f". The order is that of {material.chosen_on} itself, which flatters the first"
+    return f"{told}."
 
 
 def leaderboard(material: Material) -> Markup:
     """Every result with its interval drawn as a dot on a bar."""
     scores = [result.s for result in material.results]
     axis = _axis(scores)
+    chosen_elsewhere = material.chosen_on != material.answers.fused.split
     columns = [
         Column("Result"),
+        *([Column(f"S {material.chosen_on}", numeric=True)] if chosen_elsewhere else []),
         Column("S", numeric=True),
         Column(scale(axis), wide=True),
         Column("95 % of S", numeric=True),
@@ -60,21 +75,33 @@ def leaderboard(material: Material) -> Markup:
         Column("Kind"),
         Column("images/s", numeric=True),
     ]
-    rows = [_standing(result, axis) for result in material.results]
+    rows = [_standing(result, axis, with_valid=chosen_elsewhere) for result in material.results]
+    order = f"All results, highest S on {material.chosen_on} first"
+    if chosen_elsewhere:
+        order += f"; every other figure is of {material.answers.fused.split}"
     note = (
         "The bar is the 95 % interval of S: authors are drawn anew, each with everything that they photographed, so an "
         "interval tells how far the score would move with other authors; an arrow points to one too low for the axis. "
         "Overlapping bars do not decide whether two "
         f"results differ; the sentence at the top does, for the first two. {SPEED_NOTE}"
     )
-    return joined([table("All results, highest S first", columns, rows, best=0), element("p", note, class_="note")])
+    fusions = [result.question for result in material.results if result.question.kind == "fusion"]
+    members = [element("li", f"{question.run}: {question.models}") for question in fusions]
+    return joined(
+        [
+            table(order, columns, rows, best=0),
+            element("p", note, class_="note"),
+            element("ul", *members, class_="notes") if members else None,
+        ]
+    )
 
 
-def _standing(result: Result, axis: Axis) -> list[Cell]:
+def _standing(result: Result, axis: Axis, *, with_valid: bool) -> list[Cell]:
     score = result.s
     others = [result.score(metric) for metric in list(TITLES)[1:]]
     return [
         Cell(breakable(result.run)),
+        *([figure_cell(result.on_valid, 4)] if with_valid else []),
         figure_cell(score.value, 4),
         *_interval_cells(score, axis),
         *(figure_cell(other.value if other else None) for other in others),

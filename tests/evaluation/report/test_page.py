@@ -86,7 +86,7 @@ def test_the_figures_can_be_read_by_a_program(browser, page: Path) -> None:
     figures = json.loads(browser.run("document.getElementById('figures').textContent"))
     assert figures["schema"] == "report/1"
     best = next(score for score in figures["scores"] if score["metric"] == "S")
-    assert f"{best['value']:.4f}" == browser.run("document.querySelector('#leaderboard tr.best td').textContent")
+    assert f"{best['value']:.4f}" == browser.run("document.querySelectorAll('#leaderboard tr.best td')[1].textContent")
 
 
 @pytest.mark.parametrize(("width", "script"), [(320, True), (360, True), (360, False), (768, True)])

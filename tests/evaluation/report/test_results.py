@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,7 +13,8 @@ from evaluation.fused import FusedPlaces
 from evaluation.fusion import RULES, Recipe, fuse
 from evaluation.members import load_members
 from evaluation.recipes import FIXED
-from evaluation.report.results import answers, judge, lead, ordered, questions
+from evaluation.report.questions import questions
+from evaluation.report.results import answers, judge, lead, ordered
 from evaluation.rows import same_rows
 from evaluation.rules import Block
 from evaluation.scores import score_fused, score_predictions
@@ -29,14 +31,28 @@ def test_every_model_and_both_fusions_are_asked(members) -> None:
         "net-a",
         "net-b",
         "net-b + TTA5",
-        "fusion:mean",
-        "fusion:mean + TTA",
+        "fusion:mean of all 2",
+        "fusion:mean of all 2 + TTA",
     ]
     # A run without augmented predictions takes part with its plain ones.
     augmented = asked[-1]
     plain, varied = augmented.members
     assert same_rows(plain.probability, members.listed[0].predictions.probability)
     assert same_rows(varied.probability, members.listed[2].predictions.probability)
+
+
+def test_those_that_valid_would_merge_are_fused_too(members) -> None:
+    paths = [member.path for member in members.fused]
+    third = replace(members.fused[0], run="net-c", predictions=replace(members.fused[0].predictions, model="net-c"))
+    asked = questions(members.listed, (*members.fused, replace(third, path=paths[0].with_name("c"))), "max", paths)
+    fusions = [question for question in asked if question.kind == "fusion"]
+    assert [question.run for question in fusions][::2] == ["fusion:max of all 3", "fusion:max of 2 chosen on valid"]
+    assert fusions[2].models == "net-a, net-b"
+    # One that is stored is not made again.
+    stored = replace(fusions[2], run="fusion-max")
+    again = questions(members.listed, members.fused, "max", stored=[stored])
+    assert [question.run for question in again if question.kind == "fusion"][:1] == ["fusion-max"]
+    assert not any(question.run == "fusion:max of all 2" for question in again)
 
 
 def test_a_model_alone_scores_as_everywhere(members) -> None:
@@ -76,8 +92,9 @@ def test_images_are_fused_over_the_members_that_saw_them(members, rule: str) -> 
 
 def test_the_best_comes_first_and_its_lead_is_paired(members) -> None:
     results = ordered([judge(question, "image") for question in questions(members.listed, members.fused, "mean")])
+    on_valid = [result.on_valid for result in results]
+    assert on_valid == sorted(on_valid, reverse=True)
     values = [result.s.value for result in results]
-    assert values == sorted(values, reverse=True)
     assert lead(results).value == pytest.approx(values[0] - values[1])
     assert lead(results[:1]) is None
     assert math.isnan(lead([results[0], results[0]]).low) is False

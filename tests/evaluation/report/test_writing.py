@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,9 @@ import pytest
 from evaluation.cli import main
 from evaluation.fuse import FuseSettings, fuse_runs
 from evaluation.predictions import Predictions
+from evaluation.recipes import Recipe
 from evaluation.report.curves import read_log
+from evaluation.runs import read_run_card, write_run_card
 from featstore.errors import PredictionsError, SettingsError, StoreError
 
 
@@ -31,13 +34,84 @@ def cells(text: str, section: str) -> list[list[str]]:
     return [re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row) for row in rows]
 
 
-def test_the_figures_are_those_of_evaluate_fuse(scene, page: Path, tmp_path: Path) -> None:
-    fused = fuse_runs(scene.runs, FuseSettings(split="test"), tmp_path)
-    expected = {line.run: f"{line.figures['S']:.4f}" for line in fused.lines}
+def test_the_figures_are_those_of_evaluate_fuse_ordered_by_valid(scene, page: Path, tmp_path: Path) -> None:
+    fused, on_valid = (fuse_runs(scene.runs, FuseSettings(split=split), tmp_path) for split in ("test", "valid"))
+    names = {"fusion:mean": "fusion:mean of all 2"}
     rows = cells(page.read_text(), "leaderboard")
-    found = {row[0]: row[1] for row in rows}
-    assert found.items() >= expected.items()
+    for column, report in ((1, on_valid), (2, fused)):
+        expected = {names.get(line.run, line.run): f"{line.figures['S']:.4f}" for line in report.lines}
+        assert {row[0]: row[column] for row in rows}.items() >= expected.items()
     assert [float(row[1]) for row in rows] == sorted((float(row[1]) for row in rows), reverse=True)
+
+
+def test_a_winner_on_test_is_not_the_best_unless_valid_says_so(scene, tmp_path: Path) -> None:
+    """The run that is perfect on test alone comes second, and the sentence at the top tells how the first did there."""
+    lucky, steady = (tmp_path / "runs" / name for name in ("lucky", "steady"))
+    for run, good in ((lucky, "test"), (steady, "valid")):
+        shutil.copytree(scene.runs[0], run)
+        path = run / f"{good}.predictions.h5"
+        known = Predictions.read(path)
+        right = (known.true_class[:, None] == known.classes[None, :]).astype(np.float32)
+        for file in run.glob("*.predictions.h5"):
+            told = Predictions.read(file)
+            fields = {"probability": right} if file == path else {}
+            Predictions(**{**vars(told), "model": run.name, **fields}).write(file)
+    written = type(scene)(scene.photos, scene.store, (steady, lucky), scene.features, scene.papers).report(
+        tmp_path / "a.html"
+    )
+    rows = cells((tmp_path / "a.html").read_text(), "leaderboard")
+    places = {row[0]: place for place, row in enumerate(rows)}
+    assert places["steady"] < places["lucky"]
+    assert float(rows[places["lucky"]][2]) == 1.0 > float(rows[places["steady"]][2])
+    assert written.headline.startswith(f"{rows[0][0]}, the best on valid, has S ")
+    # Without valid the figures themselves give the order, and the page says what that is worth.
+    for run in (lucky, steady):
+        (run / "valid.predictions.h5").unlink()
+    written = type(scene)(scene.photos, scene.store, (steady, lucky), scene.features, scene.papers).report(
+        tmp_path / "b.html"
+    )
+    assert written.headline.startswith("lucky scores highest on test, S 1.000")
+    assert "which flatters the first" in (tmp_path / "b.html").read_text()
+
+
+def test_stored_fusions_stand_under_their_own_names(scene, tmp_path: Path) -> None:
+    runs = tmp_path / "runs"
+    members = []
+    for number, run in enumerate((*scene.runs, scene.runs[0])):
+        members.append(runs / f"m{number}")
+        shutil.copytree(run, members[-1])
+        for file in members[-1].glob("*.predictions.h5"):
+            Predictions(**{**vars(Predictions.read(file)), "model": members[-1].name}).write(file)
+    recipes = (Recipe("max"), Recipe("weighted_mean", weights=(3.0, 1.0)), Recipe("least_squares"))
+    fused = fuse_runs(members[:2], FuseSettings(recipes, split="test"), runs)
+    expected = {f"fusion-{line.run.removeprefix('fusion:')}": f"{line.figures['S']:.4f}" for line in fused.lines}
+    scored = type(scene)(scene.photos, scene.store, (runs,), scene.features, scene.papers)
+    written = scored.report(tmp_path / "a.html")
+    text = (tmp_path / "a.html").read_text()
+    rows = {row[0]: row for row in cells(text, "leaderboard")}
+    for name in ("fusion-max", "fusion-weighted_mean", "fusion-least_squares"):
+        assert rows[name][2] == expected[name]
+    # What learnt from valid has no figure there, and so is never the best.
+    assert rows["fusion-least_squares"][1] == "-" != rows["fusion-max"][1]
+    assert "fusion:mean of all 3" in rows
+    assert "fusion-max: m0, m1" in text
+    assert not [text for text in written.warnings if "left out" in text]
+    # A member that has changed since takes its fusions with it, by name.
+    changed = Predictions.read(members[1] / "test.predictions.h5")
+    Predictions(**{**vars(changed), "images_per_second": 1.0}).write(members[1] / "test.predictions.h5")
+    written = scored.report(tmp_path / "b.html")
+    assert sum("which has changed since" in text and "is left out" in text for text in written.warnings) == 3
+    assert "fusion-max" not in {row[0] for row in cells((tmp_path / "b.html").read_text(), "leaderboard")}
+
+
+def test_random_weights_are_told_at_the_top(scene, tmp_path: Path) -> None:
+    run = tmp_path / "net-a"
+    shutil.copytree(scene.runs[0], run)
+    write_run_card(run, replace(read_run_card(run), details={"weights": {"net": "random:0/1"}}))
+    other = type(scene)(scene.photos, scene.store, (run,), scene.features, scene.papers)
+    written = other.report(tmp_path / "a.html")
+    assert written.warnings[0] == "Random weights behind net-a: their figures say nothing about plants."
+    assert "Random weights behind net-a" in (tmp_path / "a.html").read_text()
 
 
 def test_the_command_writes_the_page_and_says_what_it_found(scene, tmp_path: Path, capsys) -> None:
