@@ -1,4 +1,4 @@
-"""The folder of a run: recognised when it is finished, replaced only by a whole one."""
+"""The folder of a run: worked on in hiding, replaced only by a whole one."""
 
 from __future__ import annotations
 
@@ -10,13 +10,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import ClassVar
 
-from evaluation.runs import RunCard, read_run_card
+from evaluation.runs import read_run_card
 from featstore import shell
-from featstore.errors import PhytobenchError, PredictionsError, TrainingError, listed
-from featstore.provenance import Json, sha256_of_file, write_text
+from featstore.errors import PhytobenchError, PredictionsError, TrainingError
+from featstore.provenance import Json, write_text
 from featstore.store.lease import only_writer
-from finetune.settings import TrainSettings
-from finetune.start import Start
 from finetune.train import CHECKPOINT, CURVE, LOG, WEIGHTS
 
 CONTENT, IMAGES = "content.json", "photographs.txt"
@@ -30,49 +28,6 @@ class InterruptedTrainingError(TrainingError):
     """The user stopped a run."""
 
     exit_code: ClassVar[int] = 130
-
-
-def finished_card(folder: Path, start: Start, settings: TrainSettings) -> RunCard | None:
-    """Card of a complete run that learnt the same way from the same things, whatever it predicted with its weights.
-
-    None if there is none, or one that may be replaced; then the user is told why.
-
-    Raises
-    ------
-    TrainingError
-        If the folder holds something else, which must not be replaced.
-    """
-    if not folder.exists():
-        return None
-    try:
-        card = read_run_card(folder)
-    except PredictionsError as error:
-        raise TrainingError(
-            f"{folder} to be absent or an earlier run", "something else", "Name another --out, or move it away."
-        ) from error
-    details = card.details
-    same = details.get("made_from") == start.made_from and settings.learns_as(details.get("settings"))
-    files, failures = details.get("files"), details.get("failures")
-    if not same or not isinstance(files, list) or not isinstance(failures, dict):
-        reason = "holds a run of other settings"
-    elif lacking := [str(name) for name in files if not (folder / str(name)).exists()]:
-        reason = f"holds a run that lacks {listed(lacking)}"
-    elif _restored(start, list(failures)):
-        reason = "holds a run that had to leave out photographs which are there again"
-    else:
-        return card
-    shell.warn(f"{folder} {reason}; this one takes its place. Pass --out to keep both.")
-    return None
-
-
-def _restored(start: Start, image_ids: list[str]) -> bool:
-    """Whether a photograph that an earlier run had to leave out is there again."""
-    papers = start.table.papers
-    lost = papers[papers["image_id"].isin(image_ids)]
-    paths = [start.root / str(path) for path in lost["path"]]
-    return any(
-        path.is_file() and sha256_of_file(path) == digest for path, digest in zip(paths, lost["sha256"], strict=True)
-    )
 
 
 @contextmanager
@@ -99,7 +54,7 @@ def in_place_of(folder: Path, content: Mapping[str, Json], *, restart: bool = Fa
         If an interrupted run of other content lies there, and `restart` was not asked for.
     """
     work = _work_of(folder)
-    _begin(work, json.dumps(content, sort_keys=True), restart=restart)
+    _begin(folder, content, restart=restart)
     try:
         yield work
     except BaseException as error:
@@ -213,12 +168,26 @@ def keep_from(trouble: str, folder: Path, work: Path, remedy: str) -> None:
     )
 
 
-def _begin(work: Path, content: str, *, restart: bool) -> None:
-    """Leave a folder that an interrupted run of the same content left; empty any other."""
+def has_begun(folder: Path, content: Mapping[str, Json]) -> bool:
+    """Whether an interrupted run of the same content lies beside `folder`."""
     try:
-        same = (work / CONTENT).read_text(encoding="utf-8") == content
+        return (_work_of(folder) / CONTENT).read_text(encoding="utf-8") == _text_of(content)
     except OSError:
-        same = False
+        return False
+
+
+def _text_of(content: Mapping[str, Json]) -> str:
+    return json.dumps(content, sort_keys=True)
+
+
+def is_given_up(folder: Path, content: Mapping[str, Json]) -> bool:
+    """Whether an interrupted run that was to replace `folder` can go on, or has epochs that `in_place_of` keeps."""
+    return has_begun(folder, content) or (_work_of(folder) / CHECKPOINT).is_file()
+
+
+def _begin(folder: Path, content: Mapping[str, Json], *, restart: bool) -> None:
+    """Leave a hidden folder that an interrupted run of the same content left; empty any other."""
+    work, same = _work_of(folder), has_begun(folder, content)
     if same and not restart:
         for path in work.iterdir():
             if path.is_dir():
@@ -234,7 +203,7 @@ def _begin(work: Path, content: str, *, restart: bool) -> None:
         )
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir(parents=True)
-    write_text(work / CONTENT, content)
+    write_text(work / CONTENT, _text_of(content))
 
 
 def begin_with_the_same(work: Path, image_ids: Sequence[str]) -> None:

@@ -19,9 +19,9 @@ from featstore.provenance import Json, free_bytes
 from featstore.shell import in_words
 from finetune.assemble import assemble
 from finetune.crops import BOX
-from finetune.folder import finished_card
+from finetune.earlier import finished_card
 from finetune.settings import TrainSettings
-from finetune.start import SPLITS, Request, Start, open_start
+from finetune.start import ENDING, SPLITS, Request, Start, open_start
 from finetune.train import make_ready
 
 _ROUNDS = 2
@@ -151,13 +151,13 @@ def _network(request: Request, out: Path) -> NetworkForecast:
     import psutil
 
     start, settings = open_start(request), request.settings
-    name = f"{start.identity.backbone}-finetuned"
+    name = f"{start.name}{ENDING}"
     parts = start.parts(settings)
     n_train, n_valid = int(parts["train"].sum()), int(parts["valid"].sum())
     n_photographs = len(start.table.papers)
     passes = sum(1 + n_variants for n_variants in settings.variants.values())
     n_predicted = passes * int(np.isin(start.split, SPLITS).sum())
-    is_done = finished_card(out / name, start, settings) is not None
+    is_done = finished_card(out / name, start, settings, replaces=request.restart) is not None
     epochs = 0 if is_done else settings.epochs
     side_px = settings.side_px or start.identity.side_px
     batch_size = min(settings.batch_size, n_train)

@@ -23,14 +23,15 @@ from featstore.store.lease import LockedError, only_writer
 from finetune.assemble import assemble, prove, use_all_devices
 from finetune.batches import TrainingBatches
 from finetune.crops import Crops, cut_photographs
+from finetune.earlier import finished_card
 from finetune.folder import (
     CONTENT,
     IMAGES,
     begin_with_the_same,
     cache_of,
     copy_in_place_of,
-    finished_card,
     in_place_of,
+    is_given_up,
     keep_from,
     mend,
     removed_in_the_end,
@@ -93,7 +94,8 @@ def finetune(request: Request, cache: Path | None = None, *, keep_cache: bool = 
 
     A finished run of the same settings, store, split and starting head is reported again, not computed; where only
     settings of predicting are others, its weights are kept and predict anew. One that was interrupted goes on. Any
-    other is replaced once the new one is complete, and stays if the loss of the new one became no number.
+    other is refused unless `request.restart` gives it up: then it is replaced once the new one is complete, and stays
+    if the loss of the new one became no number.
 
     Parameters
     ----------
@@ -107,7 +109,7 @@ def finetune(request: Request, cache: Path | None = None, *, keep_cache: bool = 
     Raises
     ------
     TrainingError
-        If the loss became no number and an earlier run would be lost for it.
+        If an earlier run of other settings would be lost unasked, or for one whose loss became no number.
     PhytobenchError
         If something is missing, damaged or does not belong together (see `open_start`), or photographs and
         weights no longer give the stored features.
@@ -117,18 +119,19 @@ def finetune(request: Request, cache: Path | None = None, *, keep_cache: bool = 
     # Before training: the whole network shares its weights with the head.
     rows = starting_rows(start)
     mend(folder)
-    card = finished_card(folder, start, settings)
+    content: dict[str, Json] = {
+        "settings": settings.learning(),
+        "made_from": start.made_from,
+        "backend": keras.backend.backend(),
+    }
+    replaces = request.restart or is_given_up(folder, content)
+    card = finished_card(folder, start, settings, replaces=replaces)
     kept: Kept = "nothing"
     if card is None:
         if settings.epochs and settings.head_warmup >= settings.epochs:
             shell.warn(
                 f"`head_warmup` takes all {settings.epochs} epochs: the head alone learns, the backbone stays as it is."
             )
-        content: dict[str, Json] = {
-            "settings": settings.learning(),
-            "made_from": start.made_from,
-            "backend": keras.backend.backend(),
-        }
         cache = cache or cache_of(folder)
         with (
             only_writer(folder.parent, folder.name),

@@ -192,14 +192,18 @@ class TrainSettings:
         """Give by name the settings that decide the weights: all but those of `PREDICTING`."""
         return {name: value for name, value in self.as_json().items() if name not in PREDICTING}
 
-    def learns_as(self, written: Json) -> bool:
-        """Whether settings that `as_json` gave lead to the same weights; those that they lack have their defaults."""
-        return isinstance(written, dict) and _agree(self.learning(), written)
+    def unlike(self, written: Json) -> list[str]:
+        """Name the settings that lead to other weights than those that `as_json` gave; what these lack has its default.
+
+        >>> TrainSettings(rate=0.01).unlike(TrainSettings().as_json())
+        ['rate 0.01 instead of 3e-05']
+        """
+        return _unlike(self.learning(), written)
 
     def predicts_as(self, written: Json) -> bool:
         """Whether settings that `as_json` gave predict the same with the same weights."""
         every = self.as_json()
-        return isinstance(written, dict) and _agree({name: every[name] for name in PREDICTING}, written)
+        return not _unlike({name: every[name] for name in PREDICTING}, written)
 
 
 PREDICTING = ("tta",)
@@ -214,9 +218,19 @@ _CHOICES: dict[str, object] = {
 }
 
 
-def _agree(wanted: Mapping[str, Json], written: Mapping[str, Json]) -> bool:
-    default = TrainSettings().as_json()
-    return all(written.get(name, default[name]) == value for name, value in wanted.items())
+def _unlike(wanted: Mapping[str, Json], written: Json) -> list[str]:
+    if not isinstance(written, dict):
+        return ["settings of another version"]
+    before, now = {**_flat(TrainSettings().as_json()), **_flat(written)}, _flat(wanted)
+    return [f"{name} {value} instead of {before[name]}" for name, value in now.items() if before[name] != value]
+
+
+def _flat(settings: Mapping[str, Json], prefix: str = "") -> dict[str, Json]:
+    """Name settings as `--set` does: ``augment.noise``."""
+    found: dict[str, Json] = {}
+    for name, value in settings.items():
+        found |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
+    return found
 
 
 def _make_floats(settings: AugmentSettings | TrainSettings) -> None:

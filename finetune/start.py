@@ -62,7 +62,8 @@ class Request:
     exclude
         Lists of photographs to leave out (``exclusions/1``), besides what the comparison left out.
     restart
-        Begin anew where an interrupted run of the same settings could go on.
+        Begin anew where an interrupted run of the same settings could go on, and take the place of a finished one of
+        others.
     """
 
     store: str | Path

@@ -60,7 +60,10 @@ def run(
         typer.Option("--exclude", help="List of photographs to leave out, as `featstore doctor` writes it."),
     ] = None,
     restart: Annotated[
-        bool, typer.Option("--restart", help="Begin anew where an interrupted run could go on.")
+        bool,
+        typer.Option(
+            "--restart", help="Begin anew where an interrupted run could go on, or one of other settings is finished."
+        ),
     ] = False,
     photos: Annotated[
         Path | None, typer.Option("--photos", help="Where the photographs are now, if they have moved.")

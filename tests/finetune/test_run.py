@@ -32,7 +32,8 @@ from finetune import run as run_module
 from finetune.asking import ask, crops_of
 from finetune.augment import VARIANTS
 from finetune.card import seed_of
-from finetune.folder import InterruptedTrainingError, finished_card
+from finetune.earlier import finished_card
+from finetune.folder import InterruptedTrainingError
 from finetune.forecast import foresee
 from finetune.report import Report, base_of, fused_rows
 from finetune.run import finetune, finetune_all
@@ -204,7 +205,7 @@ def test_the_report_scores_start_network_and_augmentation_on_valid_then_test(fin
     assert {(score["split"], score["run"]) for score in document["scores"]} == set(expected)
 
 
-def test_a_finished_run_is_kept_and_other_settings_replace_it(
+def test_a_finished_run_is_kept_and_other_settings_replace_it_only_when_asked(
     finished: House, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     runs = tmp_path / "runs"
@@ -214,7 +215,11 @@ def test_a_finished_run_is_kept_and_other_settings_replace_it(
     assert finetune(Request(finished.store, runs, QUICK)).kept == "everything"
     assert card.read_bytes() == before
 
-    report = finetune(Request(finished.store, runs, replace(QUICK, epochs=0, tta=0)))
+    others = Request(finished.store, runs, replace(QUICK, epochs=0, tta=0))
+    with pytest.raises(TrainingError, match=f"epochs 0 instead of {QUICK.epochs}.*--restart to put this one"):
+        finetune(others)
+    assert card.read_bytes() == before
+    report = finetune(replace(others, restart=True))
 
     assert report.kept == "nothing"
     assert "holds a run of other settings; this one takes its place" in capsys.readouterr().err
@@ -321,7 +326,7 @@ def test_an_interrupt_keeps_the_best_so_far_and_the_earlier_run(
     with monkeypatch.context() as patched:
         patched.setattr(run_module, "write_predictions", interrupted)
         with pytest.raises(InterruptedTrainingError, match="the same command goes on") as caught:
-            finetune(Request(finished.store, runs, settings))
+            finetune(Request(finished.store, runs, settings, restart=True))
     assert caught.value.exit_code == 130
     assert {path.name: path.stat().st_mtime_ns for path in (runs / f"{BACKBONE}-finetuned").iterdir()} == before
     work = runs / f".{BACKBONE}-finetuned.partial"
@@ -373,7 +378,7 @@ def test_a_loss_that_is_no_number_does_not_cost_the_earlier_run(
     with pytest.raises(
         TrainingError, match=r"nan in step 1 .* The earlier run stays; .* Train with a lower --rate"
     ) as told:
-        finetune(Request(finished.store, runs, replace(QUICK, rate=0.5)))
+        finetune(Request(finished.store, runs, replace(QUICK, rate=0.5), restart=True))
     assert {path.name: path.stat().st_mtime_ns for path in folder.iterdir()} == before
     assert not (runs / f".{folder.name}.partial").exists(), "another rate may begin"
     kept = runs / f"{folder.name}.stopped.{WEIGHTS}"
@@ -434,6 +439,26 @@ def test_a_start_at_another_side_is_proved_on_the_photographs_that_are_still_the
     assert (report.epochs_run, read_run_card(report.folder).details["resumed_at"]) == (0, 0)
 
 
+def test_a_restart_that_was_killed_goes_on_without_being_asked_again(
+    finished: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs = tmp_path / "runs"
+    shutil.copytree(finished.runs, runs)
+    others = Request(finished.store, runs, replace(QUICK, rate=0.5))
+    calls = []
+
+    def killed(start: object, settings: object, cache: object, work: Path, folder: object) -> None:
+        calls.append(work)
+        (work / CHECKPOINT).touch()
+        raise RuntimeError
+
+    monkeypatch.setattr(run_module, "_compute", killed)
+    for request, begins in ((others, False), (replace(others, restart=True), True), (others, True)):
+        with pytest.raises(RuntimeError if begins else TrainingError):
+            finetune(request)
+    assert len(calls) == 2
+
+
 def test_a_finished_run_that_lacks_something_is_told_apart_from_one_of_other_settings(
     finished: House, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -441,7 +466,12 @@ def test_a_finished_run_that_lacks_something_is_told_apart_from_one_of_other_set
     shutil.copytree(finished.runs / folder.name, folder)
     start = open_start(Request(finished.store, finished.runs, QUICK))
     assert finished_card(folder, start, QUICK) is not None
-    assert finished_card(folder, start, replace(QUICK, rate=0.5)) is None
+    with pytest.raises(TrainingError, match="rate 0\\.5 instead of"):
+        finished_card(folder, start, replace(QUICK, rate=0.5))
+    elsewhere = replace(start, made_from={**start.made_from, "split": "another"})
+    with pytest.raises(TrainingError, match="another store, split, list of exclusions or starting head"):
+        finished_card(folder, elsewhere, QUICK)
+    assert finished_card(folder, start, replace(QUICK, rate=0.5), replaces=True) is None
     assert "a run of other settings; this one takes its place" in capsys.readouterr().err
     (folder / "curve.png").unlink()
     assert finished_card(folder, start, QUICK) is None

@@ -186,9 +186,18 @@ def test_what_decides_the_weights_is_told_from_what_is_predicted_with_them(
 ) -> None:
     written = json.loads(json.dumps(TrainSettings().as_json()))
     settings = dataclasses.replace(TrainSettings(), **change)  # type: ignore[arg-type]  # fields of TrainSettings
-    assert (settings.learns_as(written), settings.predicts_as(written)) == (learns, predicts)
+    assert (not settings.unlike(written), settings.predicts_as(written)) == (learns, predicts)
     # A run of a version that did not know a setting had its default.
     del written["clip_norm"]
-    assert settings.learns_as(written) == learns
-    assert not dataclasses.replace(settings, clip_norm=1.0).learns_as(written)
-    assert not settings.learns_as(None)
+    assert (not settings.unlike(written)) == learns
+    assert "clip_norm 1.0 instead of None" in dataclasses.replace(settings, clip_norm=1.0).unlike(written)
+    assert settings.unlike(None)
+
+
+def test_settings_that_differ_are_named_as_set_takes_them() -> None:
+    settings = TrainSettings(rate=0.01, augment=AugmentSettings(noise=0.5))
+    before = AugmentSettings().noise
+    assert settings.unlike(TrainSettings().as_json()) == [
+        "rate 0.01 instead of 3e-05",
+        f"augment.noise 0.5 instead of {before}",
+    ]
