@@ -240,9 +240,13 @@ def _train(
     batches = TrainingBatches(crops, rows["train"], target, scale, settings)
     valid = Validation(crops, rows["valid"], number["valid"], Viewing(scale, settings.batch_size))
     counts = {part: len(chosen) for part, chosen in rows.items()}
-    told = ", ".join(f"{part} {count}" for part, count in counts.items() if count or part != "set aside")
+    told = ", ".join(f"{part} {count}" for part, count in counts.items() if count)
     shell.say(f"fine-tuning {start.name} on {len(start.classes)} classes; photographs: {told}")
-    return train(network, batches, valid, settings, work), counts
+    training = train(network, batches, valid, settings, work)
+    if training.epochs_run < settings.epochs and not training.trouble:
+        waited = counted(settings.patience, "epoch")
+        shell.say(f"stopped early: {waited} in a row without a lower validation loss (patience {settings.patience})")
+    return training, counts
 
 
 def _numbers(crops: Crops, rows: NDArray[np.intp], classes: NDArray[np.str_]) -> NDArray[np.intp]:

@@ -29,6 +29,7 @@ from featstore.synth import SynthSettings, synthesise
 from featstore.table import load_table
 from finetune import crops as crops_module
 from finetune import run as run_module
+from finetune import train as train_module
 from finetune.asking import ask, crops_of
 from finetune.augment import VARIANTS
 from finetune.card import seed_of
@@ -457,6 +458,18 @@ def test_a_restart_that_was_killed_goes_on_without_being_asked_again(
         with pytest.raises(RuntimeError if begins else TrainingError):
             finetune(request)
     assert len(calls) == 2
+
+
+def test_training_that_ends_before_its_last_epoch_says_why(
+    finished: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(train_module, "is_over", lambda log, settings: len(log) > 1)
+    settings = replace(QUICK, epochs=4, patience=3, tta=0)
+    report = finetune(Request(finished.store, finished.runs, settings, out=tmp_path / "runs"))
+    assert report.epochs_run == 1
+    told = capsys.readouterr().err
+    assert "stopped early: 3 epochs in a row without a lower validation loss (patience 3)" in told
+    assert "left out by vote" not in told, "none was"
 
 
 def test_a_finished_run_that_lacks_something_is_told_apart_from_one_of_other_settings(
