@@ -91,7 +91,7 @@ def leaderboard(material: Material) -> Markup:
         [
             table(order, columns, rows, best=0),
             element("p", note, class_="note"),
-            element("ul", *members, class_="notes") if members else None,
+            element("ul", *members, class_="note") if members else None,
         ]
     )
 
