@@ -10,7 +10,6 @@ from evaluation.scores import Score
 from featstore import shell
 from featstore.errors import counted
 from heads.asking import Asked
-from heads.effort import in_words
 from heads.entry import COLUMNS
 from heads.forecast import GIB, Forecast
 from heads.leaderboard import FILES, Leaderboard
@@ -44,14 +43,15 @@ def show_board(board: Leaderboard, out: Path, *, refit: bool) -> None:
 def show_forecast(ahead: Forecast) -> None:
     """What is to be done, run by run."""
     rows = [
-        [name, str(n_units), in_words(effort.seconds), f"{effort.n_bytes / GIB:.2f}"]
+        [name, str(n_units), shell.in_words(effort.seconds), f"{effort.n_bytes / GIB:.2f}"]
         for name, n_units, effort in ahead.rows()
     ]
     if not rows:
         shell.say("Nothing to do: every run is there already and has not changed.")
         return
     shell.print_table("To be done", ["run", "fits", "about", "GiB beside the features"], rows)
-    shell.say(f"About {in_words(ahead.seconds)} in all, on this machine when nothing else runs. Nothing was fitted.")
+    told = f"About {shell.in_words(ahead.seconds)} in all, on this machine when nothing else runs"
+    shell.say(f"{told}. Nothing was fitted.")
 
 
 def _show_more(board: Leaderboard) -> None:

@@ -10,12 +10,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from featstore import shell
-
 if TYPE_CHECKING:
     from heads.head import Head
-
-in_words = shell.in_words
 
 _SIDE = 1024
 _CGROUP = Path("/sys/fs/cgroup")

@@ -116,7 +116,7 @@ def _construct(backbone: Backbone, side: int, pooling: str, weights: str | None)
         cache = keras_home() / "models"
         raise WeightsError(
             f"the ImageNet weights of {backbone.name}, from Keras' download or in {cache}",
-            f"{type(error).__name__}: {str(error).splitlines()[0]}",
+            str(error).partition("\n")[0] or type(error).__name__,
             f'Offline: on a connected machine run `python -c "import keras; keras.applications.{backbone.application}'
             f'(include_top=False)"`, copy its {cache.name} folder to {cache}, or give --weights FOLDER; '
             "--weights random only shows that everything runs.",
