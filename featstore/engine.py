@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import tempfile
@@ -23,6 +24,8 @@ def load_engine() -> str:
     # On a machine without an NVIDIA driver TensorFlow reports its absence as an error; elsewhere errors are shown.
     has_driver = Path("/proc/driver/nvidia").exists()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2" if has_driver else "3")
+    # Several networks in one process are no retracing that anyone could avoid.
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
     with _standard_error_held():
         import keras
 

@@ -8,9 +8,10 @@ from functools import cached_property
 
 import numpy as np
 
+from featstore import shell
 from featstore.provenance import Json
 from featstore.splits import SPARE
-from heads.effort import Effort, Size, estimate, free_memory, in_words
+from heads.effort import Effort, Size, estimate, free_memory
 from heads.material import Material
 from heads.proposals import n_combinations
 from heads.trial import Trial
@@ -79,8 +80,8 @@ class Forecast:
         name, _, longest = max(self.rows(), key=lambda row: row[2].seconds)
         most = max(effort.n_bytes for effort in self.efforts)
         return (
-            f"{len(self.units)} fits to do, about {in_words(self.seconds)} in all; longest {name}, about "
-            f"{in_words(longest.seconds)}; up to {most / GIB:.1f} GiB of memory beside the features."
+            f"{len(self.units)} fits to do, about {shell.in_words(self.seconds)} in all; longest {name}, about "
+            f"{shell.in_words(longest.seconds)}; up to {most / GIB:.1f} GiB of memory beside the features."
         )
 
     def to_json(self) -> dict[str, Json]:

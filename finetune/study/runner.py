@@ -139,7 +139,7 @@ def _run(step: Step, log: Path, journal: Journal, digest: str) -> Outcome:
     if outcome.is_there:
         return outcome
     outcome = replace(outcome, reason=last)
-    shell.say(f"error: {outcome.error()}")
+    shell.warn(f"step {step.name} ended with exit code {code}; steps that do not need it go on.")
     return outcome
 
 

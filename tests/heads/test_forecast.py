@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from featstore import shell
 from featstore.errors import SettingsError
 from featstore.store import Store
 from heads.cli import main
 from heads.compare import CompareSettings, Crew, compare_heads, foresee
-from heads.effort import Effort, Size, estimate, free_memory, in_words, matrix_rate
+from heads.effort import Effort, Size, estimate, free_memory, matrix_rate
 from heads.protocol import Protocol
 from heads.registry import HEADS, create_head
 from heads.tuning import Tuning
@@ -43,7 +44,7 @@ def test_effort_adds_up() -> None:
 
 @pytest.mark.parametrize(("seconds", "text"), [(0.2, "1 s"), (75, "75 s"), (200, "3 min"), (9000, "2.5 h")])
 def test_times_are_told_as_roughly_as_they_are_known(seconds: float, text: str) -> None:
-    assert in_words(seconds) == text
+    assert shell.in_words(seconds) == text
 
 
 def test_a_dry_run_tells_what_is_missing_and_writes_nothing(make_store: MakeStore, tmp_path: Path) -> None:
