@@ -14,6 +14,7 @@ from evaluation.identify import N_NEIGHBOURS, TOP
 from evaluation.identify.answer import Candidate, Identification, Step, Taxon, Vote
 from evaluation.identify.contract import Identifier, Neighbour, Photograph
 from evaluation.identify.doubting import Threshold, doubt_of
+from evaluation.identify.familiar import as_fused, as_learnt, view_remarks
 from evaluation.identify.fusing import Fusing, as_predictions
 from evaluation.identify.names import Names
 from evaluation.taxonomy.taxa import HIGHER, roll_up
@@ -72,7 +73,7 @@ def identify(
     fusing, names = fusing or Fusing(), names or Names.of(identifiers)
     usable, rows, failures = _ask(photographs, identifiers)
     classes = identifiers[0].classes
-    told = _Told(usable, rows, identifiers, fusing)
+    told = _Told(as_fused(usable, identifiers), rows, identifiers, fusing)
     ranked = partial(_ranking, classes=classes, names=names)
     fused = told.of(range(len(usable)))
     position = {one.image_id: place for place, one in enumerate(usable)}
@@ -84,6 +85,7 @@ def identify(
     ]
     steps = [Step(one.image_id, ranked(told.of(range(end)), n_best=top)) for end, one in enumerate(usable, 1)]
     neighbours = _neighbours(usable, identifiers, n_neighbours)
+    none_alike = () if neighbours or n_neighbours < 1 else (NONE_ALIKE,)
     genus, family = (_taxon(fused, classes, names, rank) for rank in HIGHER)
     return Identification(
         ranking=ranked(fused, n_best=top),
@@ -95,7 +97,7 @@ def identify(
         neighbours=neighbours,
         models=tuple(one.model for one in identifiers),
         rule=fusing.name,
-        remarks=() if neighbours or n_neighbours < 1 else (NONE_ALIKE,),
+        remarks=(*view_remarks(photographs, identifiers), *none_alike),
         seconds=round(time.perf_counter() - started, 3),
         species=names.species,
     )
@@ -134,7 +136,7 @@ def _ask(
     rows: list[NDArray[np.float32]] = []
     failures: dict[str, str] = {}
     for one in identifiers:
-        probability, failed = one.probabilities(photographs)
+        probability, failed = one.probabilities(as_learnt(photographs, one))
         rows.append(probability)
         failures |= failed
     usable = [place for place, one in enumerate(photographs) if one.image_id not in failures]
@@ -168,7 +170,7 @@ def _neighbours(
     """Those that the first model with any tells."""
     if n_neighbours > 0:
         for one in identifiers:
-            found = one.nearest(photographs, n_neighbours)
+            found = one.nearest(as_learnt(photographs, one), n_neighbours)
             if found:
                 return found
     return {}

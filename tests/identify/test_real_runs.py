@@ -107,6 +107,41 @@ def test_a_network_says_what_finetune_predict_says(house: House, tmp_path: Path)
     assert set(failures) == set(lost)
 
 
+@pytest.mark.parametrize("run", ["small-logistic", "other-logistic", "small-finetuned"])
+def test_a_run_knows_the_views_that_it_has_learnt(house: House, run: str) -> None:
+    """And which of them are cut: by the article's recipe, whole plants are not, by `none` no view is."""
+    (identifier,) = open_identifiers([house.runs / run])
+    learnt = set(house.papers.loc[house.papers["split"] != "test", "view"])
+    assert set(identifier.views) == learnt >= {"Entire", "Flower", "Leaf"}
+    cut = learnt - {"Branch", "Entire"} if run != "other-logistic" else set()
+    assert {view for view, differs in identifier.views.items() if differs} == cut
+    (flower,) = house.plant(1)
+    found = open_panel([house.runs / run]).identify([Photograph("a", flower.path)])
+    assert any("name the view of a" in text for text in found.remarks) == bool(cut)
+
+
+def test_a_run_of_whole_photographs_sees_named_ones_whole(house: House, tmp_path: Path) -> None:
+    """Through a run made from class folders, and one of before, which does not know what it has learnt."""
+    papers = house.papers[(house.papers["split"] != "test") & (house.papers["status"] == "done")]
+    for row in papers.itertuples():
+        (tmp_path / "folders" / row.class_id).mkdir(parents=True, exist_ok=True)
+        shutil.copy(house.photos / row.path, tmp_path / "folders" / row.class_id)
+    store, runs = tmp_path / "whole.zarr", tmp_path / "runs"
+    build_store(tmp_path / "folders", store, BuildSettings(("small",), "random", side_px=32, n_workers=0))
+    compare_heads(Store.open(store), CompareSettings(heads=("logistic",)), runs)
+    flower = papers[papers["view"] == "Flower"].iloc[0]
+    named, opened = (Photograph("a", house.photos / flower["path"], view) for view in ("Flower", "Unknown"))
+    panel = open_panel([runs / "small-logistic"])
+    assert panel.identify([named]).ranking == panel.identify([opened]).ranking
+    assert "not as Flower" in panel.identify([named]).remarks[0]
+    pd.read_csv(runs / "small-logistic" / "learnt.csv", dtype=str).drop(columns="view").to_csv(
+        runs / "small-logistic" / "learnt.csv", index=False
+    )
+    before = open_panel([runs / "small-logistic"])
+    assert before.identify([named]).ranking != panel.identify([named]).ranking
+    assert before.identify([named]).remarks == ()
+
+
 @pytest.mark.parametrize("run", ["small+other-logistic", "small-finetuned"])
 def test_similar_photographs_are_the_nearest_of_the_view(house: House, run: str) -> None:
     (identifier,) = open_identifiers([house.runs / run])
