@@ -19,6 +19,7 @@ from evaluation.identify.fusing import Fusing, as_predictions
 from evaluation.identify.names import Names
 from evaluation.taxonomy.taxa import HIGHER, roll_up
 from featstore.errors import ImageError, SettingsError, listed
+from featstore.images import load_photograph
 
 N_ALONE = 3
 """Species that are told of each photograph alone."""
@@ -119,10 +120,35 @@ class _Told:
         return self.fusing.fuse([as_predictions(one, some, rows[list(places)]) for one, rows in pairs])
 
 
+def require_photographs(photographs: Sequence[Photograph]) -> None:
+    """Refuse what cannot be answered before any model is loaded: no photograph, one named twice, none that can be read.
+
+    Raises
+    ------
+    SettingsError, UnreadableError
+        As `identify` does.
+    """
+    _require_once(photographs)
+    reasons: list[str] = []
+    for one in photographs:
+        try:
+            load_photograph(one.path)
+        except ImageError as error:
+            reasons.append(error.got)
+        else:
+            return
+    raise _unreadable(reasons)
+
+
 def _require(photographs: Sequence[Photograph], identifiers: Sequence[Identifier]) -> None:
-    if not photographs or not identifiers:
-        got = f"{len(photographs)} photographs and {len(identifiers)} models"
-        raise SettingsError("at least one photograph and one model", got, "Name some.")
+    if not identifiers:
+        raise SettingsError("at least one model", "none", "Name some.")
+    _require_once(photographs)
+
+
+def _require_once(photographs: Sequence[Photograph]) -> None:
+    if not photographs:
+        raise SettingsError("at least one photograph", "none", "Name some.")
     ids = [one.image_id for one in photographs]
     twice = sorted({one for one in ids if ids.count(one) > 1})
     if twice:
@@ -141,10 +167,13 @@ def _ask(
         failures |= failed
     usable = [place for place, one in enumerate(photographs) if one.image_id not in failures]
     if not usable:
-        reasons = [f"{image_id}: {reason}" for image_id, reason in failures.items()]
-        got = f"none of {len(failures)} ({listed(reasons)})"
-        raise UnreadableError("at least one photograph that can be read", got, "Name others.")
+        raise _unreadable([f"{image_id}: {reason}" for image_id, reason in failures.items()])
     return [photographs[place] for place in usable], [probability[usable] for probability in rows], failures
+
+
+def _unreadable(reasons: list[str]) -> UnreadableError:
+    got = f"none of {len(reasons)} ({listed(reasons)})"
+    return UnreadableError("at least one photograph that can be read", got, "Name others.")
 
 
 def _ranking(

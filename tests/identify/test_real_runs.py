@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from evaluation import identify_plant
 from evaluation.cli import main
 from evaluation.fuse import FuseSettings, fuse_runs
 from evaluation.fusion import Recipe
@@ -24,7 +25,7 @@ from featstore.backbones import Network
 from featstore.build import specs
 from featstore.build.build import build_store
 from featstore.build.settings import BuildSettings
-from featstore.errors import PredictionsError, SettingsError, StoreError, WeightsError
+from featstore.errors import ImageError, PredictionsError, SettingsError, StoreError, WeightsError
 from featstore.store import Store
 from featstore.synth import SynthSettings, synthesise
 from featstore.table import LazyTable, load_table, open_table
@@ -281,6 +282,24 @@ def test_a_card_that_says_another_kind_is_refused(house: House, tmp_path: Path) 
     with pytest.raises(PredictionsError, match="run folder"):
         open_panel([tmp_path])
     assert read_run_card(house.runs / "small-logistic").kind == "head"
+
+
+def test_what_cannot_be_answered_is_refused_before_a_model_is_opened(
+    house: House, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[object] = []
+    monkeypatch.setattr("evaluation.identify.opening.opener_of", opened.append)
+    damaged, good = tmp_path / "damaged.jpg", house.plant(1)[0].path
+    damaged.write_bytes(b"no photograph")
+    model = ("--model", house.runs / "small-logistic")
+    assert call(damaged, tmp_path / "absent.jpg", *model) == 1
+    told = " ".join(capsys.readouterr().err.split())
+    assert "none of 2 (a file that is no image: damaged.jpg, absent.jpg: No such file or directory)" in told
+    assert call(good, good, *model) == 1
+    assert call(good, *model, "--threshold", "7") == 1
+    with pytest.raises(ImageError, match=r"none of 1 \(absent.jpg"):
+        identify_plant(tmp_path / "absent.jpg", house.runs / "small-logistic")
+    assert opened == []
 
 
 def call(*words: object) -> int:

@@ -175,8 +175,10 @@ def test_nothing_readable_is_an_error_that_names_each() -> None:
 
 
 def test_what_is_asked_wrongly_is_refused() -> None:
-    with pytest.raises(SettingsError, match="0 photographs"):
+    with pytest.raises(SettingsError, match="at least one photograph, got none"):
         identify([], models())
+    with pytest.raises(SettingsError, match="at least one model, got none"):
+        identify(PLANT, [])
     with pytest.raises(SettingsError, match="a several times"):
         identify([PLANT[0], PLANT[0]], models())
     others = MadeUp("other", classes=np.array(["10", "11", "12", "8"]))
