@@ -64,7 +64,7 @@ def identify(
         list[str],
         typer.Argument(
             metavar="FILE[:VIEW]",
-            help="Photographs of one plant. VIEW: Branch, Entire, Flower, Fruit, Leaf, LeafScan, Stem; left out: open.",
+            help="Photographs of ONE plant. VIEW: Branch, Entire, Flower, Fruit, Leaf, LeafScan, Stem; left out: open.",
             show_default=False,
         ),
     ],
