@@ -26,6 +26,7 @@ SPLITS = ("train", "valid", "test")
 """Of train there are figures only out of fold."""
 DECISIVE = "S"
 """Metric whose value on valid, over all views, decides."""
+WHOLE = (ALL_VIEWS, DECISIVE)
 
 COLUMNS = (
     "run", "S", "95 % of S", "against the best", "S_image", "Top-1", "Top-3", "Top-5", "fit s", "images/s",
@@ -87,6 +88,11 @@ class Entry:
     def figures(self, split: str) -> dict[str, float | None]:
         """Every metric of a split over all views."""
         return {metric: self.value(split, metric) for metric in METRICS}
+
+    @property
+    def n_observations(self) -> dict[str, int]:
+        """Observations of known class that S is about, by split."""
+        return {score.split: score.n_observations for score in self.scores if (score.view, score.metric) == WHOLE}
 
     def interval(self, split: str) -> tuple[float, float]:
         """Ends of the interval of S, NaN where there is none."""

@@ -11,7 +11,7 @@ import numpy as np
 from evaluation.alignment import align
 from evaluation.gain.entries import expand
 from evaluation.identify.contract import Neighbour
-from evaluation.intervals import Difference
+from evaluation.intervals import Difference, few_remarks
 from evaluation.members import Member, load_members, species_names
 from evaluation.recipes import require_fixed
 from evaluation.report.growth import Growth, measure_growth
@@ -137,7 +137,8 @@ def gather(runs: Sequence[Path], settings: ReportSettings, store: str | None) ->
     worst, confident = cases_of(found, settings.n_worst)
     by_image = settings.align_by == "image"
     growth = measure_growth(runs, found.fused.split, results[0].question, settings.rule) if by_image else Growth()
-    warnings = [*members.warnings, *aligned.warnings, *_unscored(found), *growth.warnings]
+    few = few_remarks({found.fused.split: results[0].s.n_observations})
+    warnings = [*members.warnings, *aligned.warnings, *few, *_unscored(found), *growth.warnings]
     shown = image_rows(found, [*worst, *confident])
     return Material(
         settings=settings,
