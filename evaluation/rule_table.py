@@ -100,6 +100,11 @@ class RuleTable:
         per_split = [(f"S {split}", f"95 % {split}", "to the chosen", f"Top-1 {split}") for split in self.standings]
         return ("rule", *(title for titles in per_split for title in titles))
 
+    @property
+    def secondary(self) -> tuple[str, ...]:
+        """Columns that give way in a narrow terminal."""
+        return tuple(f"{what} {split}" for what in ("Top-1", "95 %") for split in self.standings)
+
     def _cells(self, split: str, name: str) -> list[str]:
         standing, behind = self.standings[split][name], self.behind(split, name)
         interval = "-" if math.isnan(standing.low) else f"{standing.low:.3f}-{standing.high:.3f}"

@@ -22,6 +22,8 @@ from featstore.provenance import Json
 
 METRICS: Mapping[str, str] = MappingProxyType({"S": "S", "top_1": "Top-1", "top_3": "Top-3", "top_5": "Top-5"})
 COLUMNS = ("kind", "run", "S", "95 % of S", "Top-1", "Top-3", "Top-5", "images/s", "S less best single", "95 % of it")
+SECONDARY = ("images/s", "Top-3", "Top-5", "95 % of it", "Top-1")
+"""Columns that give way in a narrow terminal."""
 ARTICLE_LABEL = "article of 2017"
 BEST = "best single"
 PUBLISHED_KIND = "published"

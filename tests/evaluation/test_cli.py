@@ -278,4 +278,6 @@ def test_every_row_stands_beside_the_best(tmp_path: Path, capsys: pytest.Capture
     for run, value in figures.items():
         assert float(str(rows[run]["less_best"])) == pytest.approx(value - figures[best])
     evaluate(["fuse", *runs, "--out", tmp_path])
-    assert "against the best" in capsys.readouterr().out
+    shown = capsys.readouterr()
+    assert "S less best" in shown.out
+    assert f"S less best: S less that of {best}, where chance" in shown.err
