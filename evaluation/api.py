@@ -132,6 +132,7 @@ def identify_plant(
         If no photograph can be used, a view is none, or a model cannot be opened.
     """
     from evaluation.identify.contract import OPEN_VIEW, Photograph
+    from evaluation.identify.identify import require_photographs
     from evaluation.identify.views import view_named
     from evaluation.runs import CARD, read_run_card
 
@@ -144,6 +145,7 @@ def identify_plant(
     runs = [Path(models)] if isinstance(models, str | Path) else [Path(model) for model in models]
     for run in runs:
         read_run_card(run)  # says what is wrong with a path
+    require_photographs(shown)  # before any network is loaded
     cards = tuple((str(run), (run / CARD).stat().st_mtime_ns) for run in runs)
     panel = _panel(cards, rule, threshold, *(None if place is None else str(place) for place in (store, weights)))
     found = panel.identify(shown, top=top, n_neighbours=n_neighbours)

@@ -14,7 +14,9 @@ from evaluation.ranking import Ranked
 from evaluation.scores import METRICS, Metric
 from featstore.provenance import Json
 
-NOT_DISTINGUISHABLE = "not distinguishable"
+NOT_DISTINGUISHABLE = "n.d."
+LESS_BEST = "S less best"
+"""Title of the column of `words`."""
 BEST = "best"
 
 
@@ -45,12 +47,8 @@ class Compared:
 
     @property
     def words(self) -> str:
-        """``best``, a difference that can be told apart from none, ``not distinguishable``, or ``-``."""
-        if self.is_best:
-            return BEST
-        if not math.isfinite(self.less_best.low):
-            return "-"
-        return f"{self.less_best.value:+.4f}" if self.less_best.distinguishable else NOT_DISTINGUISHABLE
+        """``best``, a difference that can be told apart from none, ``n.d.`` (not distinguishable), or ``-``."""
+        return BEST if self.is_best else in_words(self.less_best)
 
     def to_json(self) -> dict[str, Json]:
         """Describe the row; NaN becomes null."""
@@ -64,6 +62,18 @@ class Compared:
             "distinguishable": less.distinguishable,
             "best": self.is_best,
         }
+
+
+def in_words(difference: Difference) -> str:
+    """A difference as tables tell it: a figure only where it is one."""
+    if not math.isfinite(difference.low):
+        return "-"
+    return f"{difference.value:+.4f}" if difference.distinguishable else NOT_DISTINGUISHABLE
+
+
+def less_best_note(best: str) -> str:
+    """What the column says, for the line below a table."""
+    return f"{LESS_BEST}: S less that of {best}, where chance does not explain it; n.d.: not distinguishable from it."
 
 
 def compare_rows(rows: Mapping[str, Ranked], metric: Metric = METRICS["S"]) -> list[Compared]:

@@ -14,6 +14,7 @@ from evaluation.alignment import Aligned, align
 from evaluation.answers import N_ANSWERS, open_answers, write_observations
 from evaluation.comparison import compare_rows
 from evaluation.fused import FusedPlaces
+from evaluation.intervals import few_remarks
 from evaluation.invariants import ALL_VIEWS
 from evaluation.learning import Fit
 from evaluation.lessons import find_lesson
@@ -109,6 +110,8 @@ def fuse_runs(runs: Sequence[Path], settings: FuseSettings, out: Path) -> Fusion
     scores = tuple(score for _, own, _ in judged for score in own)
     warnings = [*members.warnings, *aligned.warnings, *_truth_warnings(aligned, species)]
     warnings += teacher.lesson.warnings if teacher.lesson else ()
+    split = aligned.members[0].split
+    warnings += few_remarks({split: int((aligned.observations[0].true_class != "").sum())})
     sources = _sources(members.fused)
     for recipe, folder in folders.items():
         card = _card(members.fused, sources, recipe, settings, species)
@@ -119,7 +122,6 @@ def fuse_runs(runs: Sequence[Path], settings: FuseSettings, out: Path) -> Fusion
         write_run_card(folder, card)
     lines = tuple(line for line, _, _ in judged)
     compared = compare_rows({line.run: ranked for line, _, ranked in judged if ranked is not None})
-    split = aligned.members[0].split
     return FusionReport(split, lines, scores, tuple(compared), tuple(folders.values()), tuple(warnings))
 
 

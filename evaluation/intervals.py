@@ -16,7 +16,7 @@ References
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -26,10 +26,13 @@ from scipy.sparse import csr_array
 
 from evaluation.metrics import users
 from evaluation.per_author import PerAuthor, side_by_side
+from featstore.errors import counted
 
 N_DRAWS = 2000
 N_SWAPS = 9999
 LEVEL = 0.95
+FEW = 20
+"""With fewer observations an interval is said to say little."""
 _SEED = 2014
 _BLOCK = 250
 _CELLS = 500_000
@@ -56,6 +59,25 @@ class Difference:
     def distinguishable(self) -> bool:
         """Whether the interval leaves out 0."""
         return self.low > 0 or self.high < 0
+
+
+def few_remarks(counts: Mapping[str, int]) -> list[str]:
+    """Say which splits are too small for their intervals to say much.
+
+    Parameters
+    ----------
+    counts
+        Split -> observations of known class.
+
+    >>> few_remarks({"valid": 4, "test": 20})
+    ['Only 4 observations of valid are scored: with fewer than 20 an interval says little, even where it is narrow.']
+    """
+    return [
+        f"Only {counted(n, 'observation')} of {split} {'is' if n == 1 else 'are'} scored: "
+        f"with fewer than {FEW} an interval says little, even where it is narrow."
+        for split, n in counts.items()
+        if 0 < n < FEW
+    ]
 
 
 def intervals(scores: Sequence[PerAuthor]) -> list[tuple[float, float]]:

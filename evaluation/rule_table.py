@@ -14,7 +14,7 @@ from evaluation.alignment import Aligned, align
 from evaluation.cells import write_csv
 from evaluation.fuse import FuseSettings, teacher_of
 from evaluation.fused import FusedPlaces
-from evaluation.intervals import Difference, difference, intervals
+from evaluation.intervals import Difference, difference, few_remarks, intervals
 from evaluation.members import load_members
 from evaluation.metrics import observation_score, reciprocal_rank, top_k_score
 from evaluation.per_author import PerAuthor
@@ -99,6 +99,11 @@ class RuleTable:
         """Titles of the columns."""
         per_split = [(f"S {split}", f"95 % {split}", "to the chosen", f"Top-1 {split}") for split in self.standings]
         return ("rule", *(title for titles in per_split for title in titles))
+
+    @property
+    def secondary(self) -> tuple[str, ...]:
+        """Columns that give way in a narrow terminal."""
+        return tuple(f"{what} {split}" for what in ("Top-1", "95 %") for split in self.standings)
 
     def _cells(self, split: str, name: str) -> list[str]:
         standing, behind = self.standings[split][name], self.behind(split, name)
@@ -190,7 +195,8 @@ def compare_rules(
             # What recipes learn for the first split serves the second, too.
             teacher = teacher_of(members, settings)
             warnings += teacher.lesson.warnings if teacher.lesson else ()
-        warnings += [*members.warnings, *aligned.warnings]
+        n_known = int((aligned.observations[0].true_class != "").sum())
+        warnings += [*members.warnings, *aligned.warnings, *few_remarks({split: n_known})]
         standings[split] = {}
         for recipe, fused in fuse_recipes(aligned, settings.recipes, teacher):
             standings[split][recipe.name] = Standing.of(fused)

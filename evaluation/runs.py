@@ -179,9 +179,12 @@ def splits_of(run: Path) -> tuple[str, ...]:
     found = tuple(split for split in reversed(SPLITS) if predictions_path(run, split).is_file())
     if not found:
         holds_fusion = (run / CARD).is_file() and read_run_card(run).kind == "fusion"
-        got = f"{run}, which holds {'a fusion, not a model' if holds_fusion else 'none'}"
-        remedy = "Name the run folders of its members." if holds_fusion else "Name a folder of a model below `runs`."
-        raise PredictionsError(f"a run folder with test{SUFFIX} or valid{SUFFIX}", got, remedy)
+        if holds_fusion:
+            got = f"{run}, which holds a fusion, not a model"
+            raise PredictionsError("a run folder of a model", got, "Name the run folders of its members.")
+        got = "none" if any(run.iterdir()) else "an empty folder"
+        remedy = "Name a run that `heads compare` or `finetune run` wrote, or the folder of such runs."
+        raise PredictionsError(f"predictions of a run (test{SUFFIX} or valid{SUFFIX}) in {run}", got, remedy)
     return found
 
 

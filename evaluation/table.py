@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from evaluation.comparison import Compared
+from evaluation.comparison import LESS_BEST, Compared, less_best_note
 from evaluation.invariants import ALL_VIEWS
 from evaluation.scores import SCHEMA, Score, scores_to_json
 from featstore.provenance import Json
@@ -15,6 +15,8 @@ from featstore.provenance import Json
 TITLES = {"S": "S", "S_image": "S_image", "top_1": "Top-1", "top_3": "Top-3", "top_5": "Top-5"}
 COLUMNS = ("run", "S", "95 % of S", *list(TITLES.values())[1:], "images", "observations", "images/s")
 
+SECONDARY = ("images", "observations", "images/s", "Top-3", "S_image", "Top-5")
+"""Columns that give way in a narrow terminal."""
 SPEED_NOTE = "images/s: a head's from stored features, a whole network's from photographs that are already cut."
 
 
@@ -100,7 +102,13 @@ class FusionReport:
     @property
     def columns(self) -> tuple[str, ...]:
         """Titles of the columns."""
-        return (*COLUMNS[:3], "against the best", *COLUMNS[3:])
+        return (*COLUMNS[:3], LESS_BEST, *COLUMNS[3:])
+
+    @property
+    def note(self) -> str:
+        """What the difference is from; "" where nothing is scored or nothing else is beside the best."""
+        best = [row.run for row in self.compared if row.is_best]
+        return less_best_note(best[0]) if best and len(self.compared) > 1 else ""
 
     def cells(self) -> list[list[str]]:
         """Write the lines under `columns`."""

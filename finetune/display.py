@@ -10,7 +10,7 @@ from pathlib import Path
 from evaluation.cells import write_csv
 from evaluation.intervals import Difference
 from evaluation.runs import RunCard
-from evaluation.table import COLUMNS, SPEED_NOTE
+from evaluation.table import COLUMNS, SECONDARY, SPEED_NOTE
 from featstore import shell
 from featstore.errors import PhytobenchError, PredictionsError, counted, listed
 from finetune.report import Judged, Kept, Report, base_of
@@ -38,7 +38,9 @@ def show_reports(reports: Sequence[Report], rows: Sequence[Judged], failed: Mapp
         for row in of_split:
             base = base_of(rows, row)
             lines.append([*row.line.cells(), "" if row is base else told(row.less(base))])
-        shell.print_table(f"Scores on {split}, all views together", (*COLUMNS, "S less its start"), lines)
+        shell.print_table(
+            f"Scores on {split}, all views together", (*COLUMNS, "S less its start"), lines, secondary=SECONDARY
+        )
     shell.say("*: better or worse beyond its 95 % interval; runs without it cannot be told from their start.")
     shell.say(SPEED_NOTE)
     for report in reports:
@@ -111,7 +113,7 @@ def show_run(folder: Path, card: RunCard, rows: Sequence[Judged]) -> None:
     shell.print_table("Epochs", header, [[_short(cell) for cell in line] for line in epochs])
     for split in dict.fromkeys(row.split for row in rows):
         lines = [row.line.cells() for row in rows if row.split == split]
-        shell.print_table(f"Scores on {split}, all views together", COLUMNS, lines)
+        shell.print_table(f"Scores on {split}, all views together", COLUMNS, lines, secondary=SECONDARY)
 
 
 def told(less: Difference) -> str:

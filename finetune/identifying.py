@@ -19,6 +19,7 @@ from featstore.engine import load_engine
 from featstore.errors import PhytobenchError, PredictionsError, StoreError
 from featstore.store import Store
 from finetune.card import NetworkRecipe
+from heads.learnt import views_learnt
 from heads.looking import ONE_AT_A_TIME, Rows, Sight, crop, open_sight, open_store
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ class NetworkIdentifier:
 
     model: str
     species: Mapping[str, str]
+    views: Mapping[str, bool]
     classes: NDArray[np.str_]
     network: keras.Model
     recipe: NetworkRecipe
@@ -86,7 +88,9 @@ def open_run(run: Path, *, store: str | None, photos: Path | None, weights: str 
             raise
         sight = None
     classes = np.array(sorted(card.classes))
-    return NetworkIdentifier(card.model, card.classes, classes, load_network(run), NetworkRecipe.of(card), sight)
+    recipe = NetworkRecipe.of(card)
+    views = views_learnt(run, [recipe.roi])
+    return NetworkIdentifier(card.model, card.classes, views, classes, load_network(run), recipe, sight)
 
 
 def _sight(run: Path, card: RunCard, store: Store, photos: Path | None, weights: str | None) -> Sight:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from evaluation.comparison import less_best_note
 from evaluation.runs import RunCard
 from evaluation.scores import Score
 from featstore import shell
 from featstore.errors import counted
 from heads.asking import Asked
-from heads.entry import COLUMNS
+from heads.entry import COLUMNS, SECONDARY
 from heads.forecast import GIB, Forecast
 from heads.leaderboard import FILES, Leaderboard
 from heads.lists import SPLIT
@@ -26,7 +27,10 @@ def show_board(board: Leaderboard, out: Path, *, refit: bool) -> None:
     }
     for split, title in titles.items():
         if any(entry.scores for entry in board.entries if entry.value(split) is not None):
-            shell.print_table(title, COLUMNS, [entry.cells(split, board.overall) for entry in board.entries])
+            rows = [entry.cells(split, board.overall) for entry in board.entries]
+            shell.print_table(title, COLUMNS, rows, secondary=SECONDARY)
+    if board.overall is not None and len(board.entries) > 1:
+        shell.say(less_best_note(board.overall.trial.name))
     _show_more(board)
     n_reused = sum(entry.reused for entry in board.entries)
     if n_reused:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from evaluation.classes import ClassScores, score_classes
+from evaluation.comparison import BEST, LESS_BEST, in_words
 from evaluation.intervals import Difference, difference
 from evaluation.invariants import ALL_VIEWS
 from evaluation.per_author import PerAuthor
@@ -26,11 +27,14 @@ SPLITS = ("train", "valid", "test")
 """Of train there are figures only out of fold."""
 DECISIVE = "S"
 """Metric whose value on valid, over all views, decides."""
+WHOLE = (ALL_VIEWS, DECISIVE)
 
 COLUMNS = (
-    "run", "S", "95 % of S", "against the best", "S_image", "Top-1", "Top-3", "Top-5", "fit s", "images/s",
+    "run", "S", "95 % of S", LESS_BEST, "S_image", "Top-1", "Top-3", "Top-5", "fit s", "images/s",
 )  # fmt: skip
 """What `Entry.cells` tells."""
+SECONDARY = ("images/s", "fit s", "Top-3", "S_image", "Top-5")
+"""Columns that give way in a narrow terminal."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +92,11 @@ class Entry:
         """Every metric of a split over all views."""
         return {metric: self.value(split, metric) for metric in METRICS}
 
+    @property
+    def n_observations(self) -> dict[str, int]:
+        """Observations of known class that S is about, by split."""
+        return {score.split: score.n_observations for score in self.scores if (score.view, score.metric) == WHOLE}
+
     def interval(self, split: str) -> tuple[float, float]:
         """Ends of the interval of S, NaN where there is none."""
         found = self._score(split, DECISIVE)
@@ -109,7 +118,7 @@ class Entry:
             self.trial.name,
             first,
             "-" if math.isnan(low) else f"{low:.3f}-{high:.3f}",
-            "best" if self is best else _told(self.less(best, split)),
+            BEST if self is best else in_words(self.less(best, split)),
             *others,
             _cell(self.refit_seconds if refitted else self.fit_seconds, 1),
             _cell(self.images_per_second, 0),
@@ -186,13 +195,6 @@ def read_entry(trial: Trial, folder: Path, *, reused: bool) -> Entry:
         reused=reused,
         remarks=tuple(str(remark) for remark in remarks) if isinstance(remarks, list) else (),
     )
-
-
-def _told(difference: Difference) -> str:
-    """A difference in words: a figure only where it is one."""
-    if not math.isfinite(difference.low):
-        return "-"
-    return f"{difference.value:+.4f}" if difference.distinguishable else "not distinguishable"
 
 
 def _cell(value: float | None, digits: int) -> str:

@@ -16,6 +16,7 @@ from featstore.errors import PredictionsError
 from heads.asking import answering_head, require_same_features
 from heads.calibrating import Calibrated, read_calibrated
 from heads.head import Head
+from heads.learnt import views_learnt
 from heads.looking import ONE_AT_A_TIME, Sight, open_sight, open_store
 
 
@@ -25,6 +26,7 @@ class HeadIdentifier:
 
     model: str
     species: Mapping[str, str]
+    views: Mapping[str, bool]
     head: Head
     calibrated: Calibrated | None
     sight: Sight
@@ -65,4 +67,5 @@ def open_run(run: Path, *, store: str | None, photos: Path | None, weights: str 
     features = open_store(run, store)
     require_same_features(card, features)
     sight = open_sight(run, card, features, card.backbones, photos=photos, weights=weights)
-    return HeadIdentifier(card.model, card.classes, answering_head(run), read_calibrated(run), sight)
+    views = views_learnt(run, sight.recipes.values())
+    return HeadIdentifier(card.model, card.classes, views, answering_head(run), read_calibrated(run), sight)

@@ -9,11 +9,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from evaluation.identify.contract import OPEN_VIEW
 from featstore.errors import PredictionsError
 from featstore.provenance import replacing
+from featstore.roi import Recipe
 
 LEARNT = "learnt.csv"
 """File of a run that lists the photographs it has learnt and chosen from."""
+COLUMNS = ("image_id", "sha256", "view", "split")
 
 
 def write_learnt(folder: Path, papers: pd.DataFrame, split: NDArray[np.str_]) -> None:
@@ -24,7 +27,7 @@ def write_learnt(folder: Path, papers: pd.DataFrame, split: NDArray[np.str_]) ->
     papers, split
         Of n photographs, and their split; "" of one that nothing has looked at. Neither these nor test are written.
     """
-    table = papers[["image_id", "sha256"]].assign(split=split)
+    table = papers[["image_id", "sha256", "view"]].assign(split=split)
     with replacing(folder / LEARNT) as temporary:
         table[~table["split"].isin(["", "test"])].to_csv(temporary, index=False)
 
@@ -39,11 +42,32 @@ def read_learnt(folder: Path) -> pd.DataFrame:
     """
     try:
         table = pd.read_csv(folder / LEARNT, dtype=str, keep_default_na=False)
-        return table[["image_id", "sha256", "split"]]
+        if "view" not in table:
+            table["view"] = ""  # An earlier version wrote none.
+        return table[list(COLUMNS)]
     except FileNotFoundError as error:
         raise PredictionsError(f"{LEARNT} in {folder}", "none", "Make the run again.") from error
     except (OSError, ValueError, KeyError) as error:
         raise PredictionsError(f"a readable {LEARNT} in {folder}", str(error), "Make the run again.") from error
+
+
+def views_learnt(run: Path, recipes: Iterable[Recipe]) -> dict[str, bool]:
+    """Which views a run has learnt; see `evaluation.identify.contract.Identifier.views`.
+
+    Parameters
+    ----------
+    recipes
+        How its photographs were cut, for each of its networks.
+
+    Raises
+    ------
+    PredictionsError
+        If its list of photographs is damaged.
+    """
+    if not (run / LEARNT).is_file():
+        return {}
+    views, cuts = sorted(set(read_learnt(run)["view"]) - {""}), list(recipes)
+    return {view: any(cut.of(view) != cut.of(OPEN_VIEW) for cut in cuts) for view in views}
 
 
 def is_learnt(run: Path, digests: Iterable[str]) -> NDArray[np.bool_]:

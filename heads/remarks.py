@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from evaluation.intervals import few_remarks
 from featstore.errors import counted
 from featstore.provenance import Json, provenance
 from featstore.splits import SPARE
@@ -54,6 +55,9 @@ def warnings_about(material: Material, settings: CompareSettings, entries: Seque
             f"no {FINE_TUNED_HEAD} on a single network was compared: best.json names a start for finetune run only if "
             "an earlier comparison chose one"
         )
+    best = next((entry for entry in entries if entry.scores), None)
+    if best is not None:
+        warnings += few_remarks(best.n_observations)
     random = [name for name, identity in material.identities.items() if identity.weights.startswith("random")]
     if random:
         warnings.append(f"random weights in {', '.join(random)}: these figures say nothing about plants")

@@ -82,7 +82,7 @@ def fuse(
 
 def _fuse(runs: Sequence[Path], settings: FuseSettings, out: Path, *, as_json: bool) -> None:
     from evaluation.fuse import fuse_runs
-    from evaluation.table import SPEED_NOTE
+    from evaluation.table import SECONDARY, SPEED_NOTE
 
     report = fuse_runs(runs, settings, out)
     for text in report.warnings:
@@ -91,7 +91,9 @@ def _fuse(runs: Sequence[Path], settings: FuseSettings, out: Path, *, as_json: b
         shell.print_json(report.to_json())
         return
     title = f"Scores on {report.split}, all views together"
-    shell.print_table(title, report.columns, report.cells())
+    shell.print_table(title, report.columns, report.cells(), secondary=SECONDARY)
+    if report.note:
+        shell.say(report.note)
     shell.say(SPEED_NOTE)
     for folder in report.folders:
         shell.say(f"{folder}: answers in observations.csv, scores (also per view) in scores.csv and scores.json")
@@ -110,7 +112,8 @@ def _compare(runs: Sequence[Path], settings: FuseSettings, out: Path, *, as_json
     if as_json:
         shell.print_json(table.to_json())
         return
-    shell.print_table("Rules, the best first; n.d.: not distinguishable", table.columns, table.cells())
+    title = "Rules, the best first; n.d.: not distinguishable"
+    shell.print_table(title, table.columns, table.cells(), secondary=table.secondary)
     for text in table.verdict():
         shell.say(text)
     shell.say(f"{table.out}: the table as rules.csv and rules.json")

@@ -60,7 +60,7 @@ def article(
     The best single and the models worth merging are chosen on valid. Writes OUT/article/ with article.csv,
     article.json and article.md.
     """
-    from evaluation.gain.article import COLUMNS
+    from evaluation.gain.article import COLUMNS, SECONDARY
     from evaluation.gain.work import make_article, write_article
     from evaluation.table import SPEED_NOTE
 
@@ -72,7 +72,7 @@ def article(
         shell.print_json(table.to_json())
         return
     title = f"{table.n_observations:,} observations of {table.split}, all views together"
-    shell.print_table(title, COLUMNS, [row.cells() for row in table.rows])
+    shell.print_table(title, COLUMNS, [row.cells() for row in table.rows], secondary=SECONDARY)
     shell.say(table.choice)
     shell.say(table.note)
     shell.say(SPEED_NOTE)
@@ -82,7 +82,9 @@ def article(
 def _print_gain(report: GainReport) -> None:
     from evaluation.gain.tables import (
         IMAGE_COLUMNS,
+        IMAGE_SECONDARY,
         MODEL_COLUMNS,
+        MODEL_SECONDARY,
         NO_CURVE,
         image_rows,
         model_rows,
@@ -93,9 +95,10 @@ def _print_gain(report: GainReport) -> None:
     first = report.images[0]
     if first.curves:
         title = f"With 1 and with K images, for the observations that have at least K ({first.split})"
-        shell.print_table(title, IMAGE_COLUMNS, image_rows(report.images))
+        shell.print_table(title, IMAGE_COLUMNS, image_rows(report.images), secondary=IMAGE_SECONDARY)
     else:
         shell.say(NO_CURVE)
     if report.models:
-        shell.print_table(model_title(report.models), MODEL_COLUMNS, model_rows(report.models))
+        rows = model_rows(report.models)
+        shell.print_table(model_title(report.models), MODEL_COLUMNS, rows, secondary=MODEL_SECONDARY)
         shell.say(SPEED_NOTE)

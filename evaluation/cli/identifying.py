@@ -64,7 +64,7 @@ def identify(
         list[str],
         typer.Argument(
             metavar="FILE[:VIEW]",
-            help="Photographs of one plant. VIEW: Branch, Entire, Flower, Fruit, Leaf, LeafScan, Stem; left out: open.",
+            help="Photographs of ONE plant. VIEW: Branch, Entire, Flower, Fruit, Leaf, LeafScan, Stem; left out: open.",
             show_default=False,
         ),
     ],
@@ -90,11 +90,13 @@ def identify(
     - `evaluate identify a.jpg:Flower b.jpg:Leaf --model runs/resnet50-mlp`
     """
     from evaluation.identify.display import show
+    from evaluation.identify.identify import require_photographs
     from evaluation.identify.opening import Places, open_panel
     from evaluation.identify.views import photograph_named
     from featstore.provenance import write_json
 
     shown = [photograph_named(text) for text in photographs]
+    require_photographs(shown)  # before any network is loaded
     places = Places(store, photos, weights)
     panel = open_panel(model, rule=rule, places=places, threshold=threshold, papers=papers)
     found = panel.identify(shown, top=top, n_neighbours=neighbours)

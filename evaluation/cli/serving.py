@@ -47,7 +47,7 @@ def serve(
     weights: WeightsOption = None,
     photos: PhotosOption = None,
     max_photographs: Annotated[
-        int, typer.Option("--max-photographs", metavar="N", min=1, help="Photographs of one plant.")
+        int, typer.Option("--max-photographs", metavar="N", min=1, help="Photographs of a request, all of one plant.")
     ] = Limits.n_photographs,
     max_file: Annotated[
         float, typer.Option("--max-file", metavar="MB", help="Size of one photograph's file.")
@@ -65,7 +65,9 @@ def serve(
         int, typer.Option("--max-waiting", metavar="N", min=1, help="Requests that may wait; one more is sent away.")
     ] = Limits.n_waiting,
 ) -> None:
-    """Identify plants in the browser: drop the photographs of one plant on a page, see its species.
+    """Identify plants in the browser: drop the photographs of ONE plant on a page, see its species.
+
+    The photographs of a request must all be of the same plant; another plant is another request.
 
     The same as JSON: POST /api/identify, described at /docs. Only this machine can ask, nothing is kept and nothing
     is loaded from the network, unless options say otherwise. Ctrl-C ends it.

@@ -37,6 +37,5 @@ def taxonomy(
     if as_json:
         shell.print_json(report.to_json())
         return
-    title = f"{report.run}: answers from probability {report.threshold:.4f} on, for {precision:g} right on valid"
-    shell.print_table(title, COLUMNS, cells(report))
+    shell.print_table(report.sentence, COLUMNS, cells(report))
     shell.say(f"{files[0].parent}: {', '.join(path.name for path in files)}")

@@ -22,8 +22,11 @@ from featstore.provenance import Json
 
 METRICS: Mapping[str, str] = MappingProxyType({"S": "S", "top_1": "Top-1", "top_3": "Top-3", "top_5": "Top-5"})
 COLUMNS = ("kind", "run", "S", "95 % of S", "Top-1", "Top-3", "Top-5", "images/s", "S less best single", "95 % of it")
+SECONDARY = ("images/s", "Top-3", "Top-5", "95 % of it", "Top-1")
+"""Columns that give way in a narrow terminal."""
 ARTICLE_LABEL = "article of 2017"
 BEST = "best single"
+PUBLISHED_KIND = "published"
 OFFICIAL_PLANTS = 8163
 """Observations of the official test set of 2014."""
 
@@ -134,9 +137,14 @@ class ArticleTable:
         return f"Best single: {self.best}, {f'chosen on {self.chosen_on}' if self.chosen_on else 'the only one'}."
 
     @property
+    def comparable(self) -> bool:
+        """Whether the rows are about as many observations as the article's."""
+        return self.split == "test" and self.n_observations == OFFICIAL_PLANTS
+
+    @property
     def note(self) -> str:
         """Whether the article's figures may be compared."""
-        if self.split == "test" and self.n_observations == OFFICIAL_PLANTS:
+        if self.comparable:
             return f"The {ARTICLE_LABEL} reports the official test set of 2014, and these are as many observations."
         return (
             f"NOT COMPARABLE: the {ARTICLE_LABEL} reports the official test set of 2014 ({OFFICIAL_PLANTS:,} "
@@ -234,7 +242,7 @@ def published_rows() -> list[ArticleRow]:
     """Give the article's figures as rows."""
     return [
         ArticleRow(
-            "published",
+            PUBLISHED_KIND,
             f"{ARTICLE_LABEL}, test set of 2014: {what}",
             (),
             {name: Figure(value, math.nan, math.nan) for name, value in values.items()},

@@ -13,6 +13,9 @@ from evaluation.intervals import Difference
 GAIN = ("gain in S", "95 % of gain")
 IMAGE_COLUMNS = ("run", "view", "observations", "K", "S with 1", "S with K", "Top-1 with 1", "Top-1 with K", *GAIN)
 MODEL_COLUMNS = ("models", "added", "S", "95 % of S", *GAIN, "any such set", "s/image", "front")
+IMAGE_SECONDARY = ("Top-1 with 1", "Top-1 with K", "observations", "S with 1")
+MODEL_SECONDARY = ("any such set", "s/image", "front", "95 % of S")
+"""Columns that give way in a narrow terminal."""
 NO_CURVE = "No observation has two images: there is no curve over images to draw."
 
 

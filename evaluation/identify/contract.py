@@ -74,6 +74,14 @@ class Identifier(Protocol):
         """Class id -> species name, "" where it is unknown."""
         ...
 
+    @property
+    def views(self) -> Mapping[str, bool]:
+        """Every view that it has learnt, and whether such a photograph is cut otherwise than one of an open view.
+
+        Empty where it is not known; a plug-in that lacks it is asked as if it were.
+        """
+        ...
+
     def probabilities(self, photographs: Sequence[Photograph]) -> tuple[NDArray[np.float32], dict[str, str]]:
         """Look at photographs.
 

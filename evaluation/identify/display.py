@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from evaluation.identify.answer import Candidate, Identification, Taxon
+from evaluation.taxonomy.taxa import HIGHER
 from featstore import shell
 
-RANKING = ("place", "species", "class", "probability", "genus", "family")
+RANKING = ("place", "species", "class", "probability")
 ALONE = ("photograph", "view", "likeliest by itself", "probability", "next")
 ALIKE = ("photograph", "cosine", "similar to one of", "class", "file")
 
@@ -15,12 +16,16 @@ def show(found: Identification) -> None:
     models = " + ".join(found.models)
     n_used = len(found.build_up)
     title = f"{n_used} of {len(found.photographs)} photographs, {models}, fused by {found.rule}"
+    # A column in which nothing is known tells nothing.
+    taxa = [rank for rank in HIGHER if any(getattr(one, rank) for one in found.ranking)]
     rows = [
-        [str(place), one.species or "-", one.class_id, f"{one.probability:.4f}", one.genus or "-", one.family or "-"]
+        [str(place), one.species or "-", one.class_id, f"{one.probability:.4f}"]
+        + [getattr(one, rank) or "-" for rank in taxa]
         for place, one in enumerate(found.ranking, 1)
     ]
-    shell.print_table(title, RANKING, rows)
-    shell.print_line(f"genus: {_taxon(found.genus)}; family: {_taxon(found.family)}")
+    shell.print_table(title, [*RANKING, *taxa], rows)
+    if found.genus or found.family:
+        shell.print_line(f"genus: {_taxon(found.genus)}; family: {_taxon(found.family)}")
     shell.print_line(doubt_in_words(found))
     shell.print_table("Each photograph alone", ALONE, [_vote(found, place) for place in range(len(found.photographs))])
     alike = [

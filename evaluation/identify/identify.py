@@ -14,10 +14,12 @@ from evaluation.identify import N_NEIGHBOURS, TOP
 from evaluation.identify.answer import Candidate, Identification, Step, Taxon, Vote
 from evaluation.identify.contract import Identifier, Neighbour, Photograph
 from evaluation.identify.doubting import Threshold, doubt_of
+from evaluation.identify.familiar import as_fused, as_learnt, view_remarks
 from evaluation.identify.fusing import Fusing, as_predictions
 from evaluation.identify.names import Names
 from evaluation.taxonomy.taxa import HIGHER, roll_up
 from featstore.errors import ImageError, SettingsError, listed
+from featstore.images import load_photograph
 
 N_ALONE = 3
 """Species that are told of each photograph alone."""
@@ -72,7 +74,7 @@ def identify(
     fusing, names = fusing or Fusing(), names or Names.of(identifiers)
     usable, rows, failures = _ask(photographs, identifiers)
     classes = identifiers[0].classes
-    told = _Told(usable, rows, identifiers, fusing)
+    told = _Told(as_fused(usable, identifiers), rows, identifiers, fusing)
     ranked = partial(_ranking, classes=classes, names=names)
     fused = told.of(range(len(usable)))
     position = {one.image_id: place for place, one in enumerate(usable)}
@@ -84,6 +86,7 @@ def identify(
     ]
     steps = [Step(one.image_id, ranked(told.of(range(end)), n_best=top)) for end, one in enumerate(usable, 1)]
     neighbours = _neighbours(usable, identifiers, n_neighbours)
+    none_alike = () if neighbours or n_neighbours < 1 else (NONE_ALIKE,)
     genus, family = (_taxon(fused, classes, names, rank) for rank in HIGHER)
     return Identification(
         ranking=ranked(fused, n_best=top),
@@ -95,7 +98,7 @@ def identify(
         neighbours=neighbours,
         models=tuple(one.model for one in identifiers),
         rule=fusing.name,
-        remarks=() if neighbours or n_neighbours < 1 else (NONE_ALIKE,),
+        remarks=(*view_remarks(photographs, identifiers), *none_alike),
         seconds=round(time.perf_counter() - started, 3),
         species=names.species,
     )
@@ -117,10 +120,35 @@ class _Told:
         return self.fusing.fuse([as_predictions(one, some, rows[list(places)]) for one, rows in pairs])
 
 
+def require_photographs(photographs: Sequence[Photograph]) -> None:
+    """Refuse what cannot be answered before any model is loaded: no photograph, one named twice, none that can be read.
+
+    Raises
+    ------
+    SettingsError, UnreadableError
+        As `identify` does.
+    """
+    _require_once(photographs)
+    reasons: list[str] = []
+    for one in photographs:
+        try:
+            load_photograph(one.path)
+        except ImageError as error:
+            reasons.append(error.got)
+        else:
+            return
+    raise _unreadable(reasons)
+
+
 def _require(photographs: Sequence[Photograph], identifiers: Sequence[Identifier]) -> None:
-    if not photographs or not identifiers:
-        got = f"{len(photographs)} photographs and {len(identifiers)} models"
-        raise SettingsError("at least one photograph and one model", got, "Name some.")
+    if not identifiers:
+        raise SettingsError("at least one model", "none", "Name some.")
+    _require_once(photographs)
+
+
+def _require_once(photographs: Sequence[Photograph]) -> None:
+    if not photographs:
+        raise SettingsError("at least one photograph", "none", "Name some.")
     ids = [one.image_id for one in photographs]
     twice = sorted({one for one in ids if ids.count(one) > 1})
     if twice:
@@ -134,15 +162,18 @@ def _ask(
     rows: list[NDArray[np.float32]] = []
     failures: dict[str, str] = {}
     for one in identifiers:
-        probability, failed = one.probabilities(photographs)
+        probability, failed = one.probabilities(as_learnt(photographs, one))
         rows.append(probability)
         failures |= failed
     usable = [place for place, one in enumerate(photographs) if one.image_id not in failures]
     if not usable:
-        reasons = [f"{image_id}: {reason}" for image_id, reason in failures.items()]
-        got = f"none of {len(failures)} ({listed(reasons)})"
-        raise UnreadableError("at least one photograph that can be read", got, "Name others.")
+        raise _unreadable([f"{image_id}: {reason}" for image_id, reason in failures.items()])
     return [photographs[place] for place in usable], [probability[usable] for probability in rows], failures
+
+
+def _unreadable(reasons: list[str]) -> UnreadableError:
+    got = f"none of {len(reasons)} ({listed(reasons)})"
+    return UnreadableError("at least one photograph that can be read", got, "Name others.")
 
 
 def _ranking(
@@ -168,7 +199,7 @@ def _neighbours(
     """Those that the first model with any tells."""
     if n_neighbours > 0:
         for one in identifiers:
-            found = one.nearest(photographs, n_neighbours)
+            found = one.nearest(as_learnt(photographs, one), n_neighbours)
             if found:
                 return found
     return {}

@@ -111,10 +111,10 @@ def open_panel(
     """
     places = places or Places()
     members, fusing, plainly = _members(runs, rule)
+    found, doubtful = _threshold(threshold, members, fusing)
     identifiers = open_identifiers(members, places=places)
     # Refused now, not at the first plant: a rule that was fitted for other members.
     fusing.fuse(silent(identifiers))
-    found, doubtful = _threshold(threshold, members, fusing)
     names, unnamed = _names(identifiers, papers, places.store or store_beside(members[0]))
     return Panel(identifiers, fusing, found, names, (*plainly, *doubtful, *unnamed))
 

@@ -1,4 +1,4 @@
-"""Sections on gain: the article's table, and what another photograph of the plant, or another model, adds to S."""
+"""Sections on gain: single models, augmented and merged; what another photograph or another model adds to S."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from evaluation.gain.article import BEST, ArticleRow, ArticleTable
+from evaluation.gain.article import BEST, PUBLISHED_KIND, ArticleRow, ArticleTable
 from evaluation.gain.contest import contest_of
 from evaluation.gain.curves import ENOUGH_PLANTS, ImageCurve, ImageGain
 from evaluation.gain.entries import Entries
@@ -92,9 +92,14 @@ def article_section(growth: Growth) -> Markup:
     notes = [
         article.choice,
         "+ TTA: test-time augmentation, every photograph also seen in varied copies. Merged: several models together.",
-        article.note,
     ]
-    grid = table("Single, with augmentation, merged", columns, [_article_row(row) for row in article.rows])
+    rows = article.rows
+    if article.comparable:
+        notes.append(article.note)
+    else:
+        # On other plants the article's figures would only look like some to be beaten.
+        rows = tuple(row for row in rows if row.kind != PUBLISHED_KIND)
+    grid = table("Single, with augmentation, merged", columns, [_article_row(row) for row in rows])
     return joined([grid, element("p", " ".join(notes), class_="note")])
 
 

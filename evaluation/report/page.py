@@ -42,7 +42,7 @@ class Section:
 
 SECTIONS = (
     Section("leaderboard", "Leaderboard", "Leaderboard", lambda material, _: leaderboard(material)),
-    Section("article", "Article", "The article's table", lambda material, _: article_section(material.growth)),
+    Section("merged", "Merged", "Single, augmented, merged", lambda material, _: article_section(material.growth)),
     Section("views", "Views", "Views", lambda material, _: view_tables(material)),
     Section("species", "Species", "Species", lambda material, _: species_table(material)),
     Section("confusions", "Confusions", "Confused species", confusion_list),

@@ -80,8 +80,7 @@ def leaderboard(material: Material) -> Markup:
     if chosen_elsewhere:
         order += f"; every other figure is of {material.answers.fused.split}"
     note = (
-        "The bar is the 95 % interval of S: authors are drawn anew, each with everything that they photographed, so an "
-        "interval tells how far the score would move with other authors; an arrow points to one too low for the axis. "
+        f"The bar is the 95 % interval of S: {_drawn(material)}; an arrow points to one too low for the axis. "
         "Overlapping bars do not decide whether two "
         f"results differ; the sentence at the top does, for the first two. {SPEED_NOTE}"
     )
@@ -93,6 +92,19 @@ def leaderboard(material: Material) -> Markup:
             element("p", note, class_="note"),
             element("ul", *members, class_="note") if members else None,
         ]
+    )
+
+
+def _drawn(material: Material) -> str:
+    """What the intervals draw: authors, or observations where none has an author."""
+    if (material.answers.fused.author != "").any():
+        return (
+            "authors are drawn anew, each with everything that they photographed, so an interval tells how far the "
+            "score would move with other authors"
+        )
+    return (
+        "no author is known, so observations are drawn anew, and an interval tells how far the score would move with "
+        "other observations"
     )
 
 

@@ -90,6 +90,20 @@ class TaxonomyReport:
     ladders: Mapping[str, Ladder]
     notes: tuple[str, ...]
 
+    @property
+    def sentence(self) -> str:
+        """How plants are answered, in words."""
+        share = f"{100 * self.precision:g} %"
+        if f"{self.threshold:.4f}" == "1.0000":
+            return (
+                f"{self.run}: answers only where it is certain (probability 1.0000); with less certain answers, "
+                f"fewer than {share} of them would be right on valid"
+            )
+        return (
+            f"{self.run}: answers at the lowest rank with a probability of {self.threshold:.4f} or more; "
+            f"so at least {share} of the answers are right on valid"
+        )
+
     def to_json(self) -> dict[str, Json]:
         """Give the report as a document of schema taxonomy/1."""
         return {

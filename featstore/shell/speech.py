@@ -6,13 +6,19 @@ import json
 import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from featstore.provenance import Json
 
 QUIET = "PHYTOBENCH_QUIET"
 """Environment variable that silences notes and progress, of this process and of those that it starts."""
+NAME_WIDTH = 18
+"""A name that is longer may be folded in a narrow terminal; a figure may not."""
+WORDS = ("best", "n.d.", "yes")
+"""What stands in a column of figures besides figures."""
 
 
 def quiet() -> bool:
@@ -64,20 +70,64 @@ class Printed:
     json = False
 
 
-def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Print a table to standard output; columns whose cells are numbers align right."""
+def print_table(
+    title: str, columns: Sequence[str], rows: Iterable[Sequence[str]], *, secondary: Sequence[str] = ()
+) -> None:
+    """Print a table to standard output; columns whose cells are numbers align right.
+
+    Parameters
+    ----------
+    secondary
+        Columns that give way, the first one first, where a terminal is too narrow for all; a note names them.
+    """
     from rich.console import Console
-    from rich.table import Table
 
     cells = [list(row) for row in rows]
-    table = Table(title=title, title_justify="left", title_style="bold")
-    for position, name in enumerate(columns):
-        numeric = all(_is_number(row[position]) for row in cells)
-        table.add_column(name, justify="right" if numeric else "left", overflow="fold")
-    for row in cells:
-        table.add_row(*row)
     # A file or pipe has no width of its own; 80 columns would fold names and numbers.
-    Console(width=None if sys.stdout.isatty() else 160).print(table)
+    console = Console(width=None if sys.stdout.isatty() else 160)
+    shown, left_out = list(range(len(columns))), []
+    for name in secondary:
+        if _narrowest(columns, cells, shown) <= console.width:
+            break
+        if name in columns:
+            shown = [position for position in shown if columns[position] != name]
+            left_out.append(name)
+    console.print(_table(title, columns, cells, shown, whole=_narrowest(columns, cells, shown) <= console.width))
+    if left_out:
+        say(f"left out at this width: {', '.join(left_out)}; a wider terminal or a pipe shows them")
+
+
+def _table(
+    title: str, columns: Sequence[str], cells: Sequence[Sequence[str]], shown: Sequence[int], *, whole: bool
+) -> Table:
+    """A table of some columns; `whole` keeps figures on one line, and only names are folded."""
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left", title_style="bold")
+    for position in shown:
+        own = [row[position] for row in cells]
+        justify: Literal["left", "right"] = "right" if all(map(_is_number, own)) else "left"
+        table.add_column(columns[position], justify=justify, overflow="fold", no_wrap=whole and _is_figures(own))
+    for row in cells:
+        table.add_row(*(row[position] for position in shown))
+    return table
+
+
+def _narrowest(columns: Sequence[str], cells: Sequence[Sequence[str]], shown: Sequence[int]) -> int:
+    """Characters that a table needs where figures stay whole and a name is folded to `NAME_WIDTH`."""
+    from rich.cells import cell_len
+
+    total = 0
+    for position in shown:
+        own = [row[position] for row in cells]
+        width = max(map(cell_len, [columns[position], *own]))
+        total += 3 + (width if _is_figures(own) else min(width, max(NAME_WIDTH, len(columns[position]))))
+    return total + 1
+
+
+def _is_figures(column: Sequence[str]) -> bool:
+    """Whether a column is of figures, intervals and the few words that stand for them."""
+    return all(not text or text[0] in "+-.0123456789" or text in WORDS for text in column)
 
 
 def in_words(seconds: float) -> str:

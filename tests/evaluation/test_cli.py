@@ -166,6 +166,9 @@ def test_networks_per_organ(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     assert metrics == set(METRICS) - {"S_image"}
 
 
+LITTLE = "with fewer than 20 an interval says little, even where it is narrow."
+
+
 def test_without_truth_the_answers_are_still_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     evaluate(["fuse", write_run(tmp_path / "one", truth=[""] * 5), "--out", tmp_path])
     shown = capsys.readouterr()
@@ -181,7 +184,8 @@ def test_without_truth_the_answers_are_still_written(tmp_path: Path, capsys: pyt
 def test_unknown_and_foreign_classes_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = write_run(tmp_path / "one", truth=["", "7", "404", "9", "55"])
     document = fuse_json(capsys, run, "--out", tmp_path)
-    unknown, foreign = document["warnings"]
+    unknown, foreign, few = document["warnings"]
+    assert few == "Only 4 observations of test are scored: " + LITTLE
     assert "left out of the scores: 1 of 5 observations" in unknown
     assert "1 of 5 observations (404)" in foreign
     counted = {score["metric"]: score["n_observations"] for score in document["scores"] if score["view"] == "all"}
@@ -195,11 +199,12 @@ def test_the_split_is_test_unless_asked(tmp_path: Path, capsys: pytest.CaptureFi
     assert fuse_json(capsys, run, "--out", tmp_path)["split"] == "test"
     document = fuse_json(capsys, run, "--split", "valid", "--out", tmp_path)
     assert document["split"] == "valid"
-    (warning,) = document["warnings"]
+    few, warning = document["warnings"]
+    assert few == "Only 5 observations of valid are scored: " + LITTLE
     assert "held a fusion of other files (test); it was replaced" in str(warning)
-    assert fuse_json(capsys, run, "--split", "valid", "--out", tmp_path)["warnings"] == []
+    assert fuse_json(capsys, run, "--split", "valid", "--out", tmp_path)["warnings"] == [few]
     (tmp_path / "fusion-mean" / "run.json").write_text("{}")
-    (warning,) = fuse_json(capsys, run, "--out", tmp_path)["warnings"]
+    _, warning = fuse_json(capsys, run, "--out", tmp_path)["warnings"]
     assert "another version" in str(warning)
 
 
@@ -273,4 +278,6 @@ def test_every_row_stands_beside_the_best(tmp_path: Path, capsys: pytest.Capture
     for run, value in figures.items():
         assert float(str(rows[run]["less_best"])) == pytest.approx(value - figures[best])
     evaluate(["fuse", *runs, "--out", tmp_path])
-    assert "against the best" in capsys.readouterr().out
+    shown = capsys.readouterr()
+    assert "S less best" in shown.out
+    assert f"S less best: S less that of {best}, where chance" in shown.err

@@ -134,8 +134,11 @@ def test_what_is_no_run_is_refused_with_the_way_out(tmp_path: Path) -> None:
     (tmp_path / "split.csv").write_text("image_id\n")
     with pytest.raises(PredictionsError, match="which is another file"):
         find_predictions(tmp_path / "split.csv", None)
-    with pytest.raises(PredictionsError, match="holds none"):
+    with pytest.raises(PredictionsError, match=r"got none\. Name a run that"):
         find_predictions(tmp_path, None)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(PredictionsError, match="got an empty folder"):
+        find_predictions(tmp_path / "empty", None)
     write_run_card(tmp_path / "fusion-mean", replace(CARD, kind="fusion"))
     with pytest.raises(PredictionsError, match=r"a fusion, not a model.*Name the run folders of its members"):
         find_predictions(tmp_path / "fusion-mean", None)

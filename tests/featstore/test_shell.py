@@ -8,6 +8,7 @@ import io
 import json
 import os
 import pickle
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -131,6 +132,29 @@ def test_wildcards_where_the_shell_leaves_them(tmp_path: Path, monkeypatch: pyte
 
     assert told(False) == {"schema": "work/1", "runs": ["a-mlp", "b-mlp", "no*such"], "pattern": "**x"}
     assert told(True) == {"schema": "work/1", "runs": ["*-mlp", "no*such"], "pattern": "**x"}
+
+
+@pytest.mark.parametrize(
+    ("width", "left_out"), [(120, []), (60, ["images"]), (48, ["images", "Top-3"]), (30, ["images", "Top-3"])]
+)
+def test_a_narrow_terminal_leaves_out_what_is_secondary(
+    width: int, left_out: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Figures stay whole wherever all columns that remain fit; nothing of a figure is ever lost."""
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", str(width))
+    columns = ["run", "S", "95 % of S", "Top-3", "images"]
+    row = ["a-network-with-a-long-name", "0.8867", "0.727-1.000", "0.9000", "12,345"]
+    shell.print_table("T", columns, [row], secondary=["images", "Top-3"])
+    shown = capsys.readouterr()
+    lines = re.sub(r"\x1b\[[0-9;]*m", "", shown.out).splitlines()
+    assert max(map(len, lines)) <= width
+    kept = [name for name in columns if name not in left_out]
+    cells = [[cell.strip() for cell in line.strip("│").split("│")] for line in lines if line.startswith("│")]
+    assert ["".join(parts) for parts in zip(*cells, strict=True)] == [row[columns.index(name)] for name in kept]
+    if width > 30:
+        assert cells[0][1:] == [row[columns.index(name)] for name in kept[1:]]
+    assert (f"left out at this width: {', '.join(left_out)};" in shown.err) == bool(left_out)
 
 
 def test_tables_align_numbers(capsys: pytest.CaptureFixture[str]) -> None:

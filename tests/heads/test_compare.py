@@ -112,6 +112,9 @@ def test_photographs_of_unknown_or_untrained_class_are_predicted_too(whole: tupl
     assert found.true_class[found.observation_id == "o47"].tolist() == ["", ""]
     assert "7" not in found.classes
     assert any("7 Only in test" in text for text in board.warnings)
+    few = {text.split(" of ")[1].split()[0] for text in board.warnings if "an interval says little" in text}
+    n_scored = {score.split: score.n_observations for score in board.entries[0].scores if score.view == "all"}
+    assert few == {split for split, n in n_scored.items() if n < 20} != set()
 
 
 def test_best_names_the_start_for_fine_tuning(whole: tuple[Store, Path, Leaderboard]) -> None:

@@ -90,7 +90,7 @@ def test_runs_that_cannot_be_told_apart_are_called_so(tmp_path: Path) -> None:
     equal = with_authors(entry("c", "mlp", 0.7), (skill + rng.choice([-0.05, 0.05], 50)).tolist())
     assert best.cells("valid", best)[3] == "best"
     assert worse.cells("valid", best)[3] == "-0.0500"
-    assert equal.cells("valid", best)[3] == "not distinguishable"
+    assert equal.cells("valid", best)[3] == "n.d."
     assert worse.cells("valid", best)[2] == "{:.3f}-{:.3f}".format(*worse.interval("valid"))
     board(best, worse, equal).write(tmp_path)
     told = {run["run"]: run["less_best"] for run in json.loads((tmp_path / "leaderboard.json").read_text())["runs"]}

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from evaluation import identify_plant
 from evaluation.cli import main
 from evaluation.fuse import FuseSettings, fuse_runs
 from evaluation.fusion import Recipe
@@ -24,7 +25,7 @@ from featstore.backbones import Network
 from featstore.build import specs
 from featstore.build.build import build_store
 from featstore.build.settings import BuildSettings
-from featstore.errors import PredictionsError, SettingsError, StoreError, WeightsError
+from featstore.errors import ImageError, PredictionsError, SettingsError, StoreError, WeightsError
 from featstore.store import Store
 from featstore.synth import SynthSettings, synthesise
 from featstore.table import LazyTable, load_table, open_table
@@ -105,6 +106,41 @@ def test_a_network_says_what_finetune_predict_says(house: House, tmp_path: Path)
     rows = papers.reset_index().set_index("image_id")["index"].loc[asked.predictions.image_id.tolist()]
     np.testing.assert_allclose(probability[rows], asked.predictions.probability, **CLOSE)
     assert set(failures) == set(lost)
+
+
+@pytest.mark.parametrize("run", ["small-logistic", "other-logistic", "small-finetuned"])
+def test_a_run_knows_the_views_that_it_has_learnt(house: House, run: str) -> None:
+    """And which of them are cut: by the article's recipe, whole plants are not, by `none` no view is."""
+    (identifier,) = open_identifiers([house.runs / run])
+    learnt = set(house.papers.loc[house.papers["split"] != "test", "view"])
+    assert set(identifier.views) == learnt >= {"Entire", "Flower", "Leaf"}
+    cut = learnt - {"Branch", "Entire"} if run != "other-logistic" else set()
+    assert {view for view, differs in identifier.views.items() if differs} == cut
+    (flower,) = house.plant(1)
+    found = open_panel([house.runs / run]).identify([Photograph("a", flower.path)])
+    assert any("name the view of a" in text for text in found.remarks) == bool(cut)
+
+
+def test_a_run_of_whole_photographs_sees_named_ones_whole(house: House, tmp_path: Path) -> None:
+    """Through a run made from class folders, and one of before, which does not know what it has learnt."""
+    papers = house.papers[(house.papers["split"] != "test") & (house.papers["status"] == "done")]
+    for row in papers.itertuples():
+        (tmp_path / "folders" / row.class_id).mkdir(parents=True, exist_ok=True)
+        shutil.copy(house.photos / row.path, tmp_path / "folders" / row.class_id)
+    store, runs = tmp_path / "whole.zarr", tmp_path / "runs"
+    build_store(tmp_path / "folders", store, BuildSettings(("small",), "random", side_px=32, n_workers=0))
+    compare_heads(Store.open(store), CompareSettings(heads=("logistic",)), runs)
+    flower = papers[papers["view"] == "Flower"].iloc[0]
+    named, opened = (Photograph("a", house.photos / flower["path"], view) for view in ("Flower", "Unknown"))
+    panel = open_panel([runs / "small-logistic"])
+    assert panel.identify([named]).ranking == panel.identify([opened]).ranking
+    assert "not as Flower" in panel.identify([named]).remarks[0]
+    pd.read_csv(runs / "small-logistic" / "learnt.csv", dtype=str).drop(columns="view").to_csv(
+        runs / "small-logistic" / "learnt.csv", index=False
+    )
+    before = open_panel([runs / "small-logistic"])
+    assert before.identify([named]).ranking != panel.identify([named]).ranking
+    assert before.identify([named]).remarks == ()
 
 
 @pytest.mark.parametrize("run", ["small+other-logistic", "small-finetuned"])
@@ -246,6 +282,24 @@ def test_a_card_that_says_another_kind_is_refused(house: House, tmp_path: Path) 
     with pytest.raises(PredictionsError, match="run folder"):
         open_panel([tmp_path])
     assert read_run_card(house.runs / "small-logistic").kind == "head"
+
+
+def test_what_cannot_be_answered_is_refused_before_a_model_is_opened(
+    house: House, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[object] = []
+    monkeypatch.setattr("evaluation.identify.opening.opener_of", opened.append)
+    damaged, good = tmp_path / "damaged.jpg", house.plant(1)[0].path
+    damaged.write_bytes(b"no photograph")
+    model = ("--model", house.runs / "small-logistic")
+    assert call(damaged, tmp_path / "absent.jpg", *model) == 1
+    told = " ".join(capsys.readouterr().err.split())
+    assert "none of 2 (a file that is no image: damaged.jpg, absent.jpg: No such file or directory)" in told
+    assert call(good, good, *model) == 1
+    assert call(good, *model, "--threshold", "7") == 1
+    with pytest.raises(ImageError, match=r"none of 1 \(absent.jpg"):
+        identify_plant(tmp_path / "absent.jpg", house.runs / "small-logistic")
+    assert opened == []
 
 
 def call(*words: object) -> int:

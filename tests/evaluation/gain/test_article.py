@@ -17,6 +17,7 @@ from evaluation.fusion import Recipe, fuse
 from evaluation.gain import article
 from evaluation.gain.entries import read_entries
 from evaluation.predictions import Predictions
+from evaluation.report.growth import Growth, article_section
 from evaluation.runs import RunCard, predictions_path, write_run_card
 from evaluation.scores import score_fused
 from featstore.errors import PredictionsError
@@ -196,6 +197,20 @@ def test_one_image_per_plant_is_said_and_no_error(tmp_path: Path, capsys: pytest
 def test_as_many_plants_as_the_official_set_may_be_compared() -> None:
     table = article.ArticleTable("test", article.OFFICIAL_PLANTS, "net", "valid", ())
     assert "NOT COMPARABLE" not in table.note
+
+
+@pytest.mark.parametrize(
+    ("split", "n_plants", "shown"), [("test", 8163, True), ("test", 570, False), ("valid", 8163, False)]
+)
+def test_the_report_shows_published_figures_beside_their_own_plants_alone(
+    split: str, n_plants: int, shown: bool
+) -> None:
+    own = article.ArticleRow("single", "net", ("net",), article.published_rows()[0].figures, None, 1.0)
+    table = article.ArticleTable(split, n_plants, "net", "valid", (own, *article.published_rows()))
+    page = article_section(Growth(article=table))
+    assert ("article of 2017" in page) == ("0.6351" in page) == shown
+    assert "Best single: net" in page
+    assert "NOT COMPARABLE" not in page
 
 
 @pytest.mark.parametrize("command", ["gain", "article"])

@@ -17,12 +17,13 @@ from numpy.typing import NDArray
 from evaluation.alignment import align
 from evaluation.fusion import Recipe, fuse
 from evaluation.identify.contract import Identifier, Neighbour, Photograph
+from evaluation.identify.display import show
 from evaluation.identify.doubting import Threshold, named_threshold, threshold_of
 from evaluation.identify.fusing import Fusing, as_predictions
 from evaluation.identify.identify import NONE_ALIKE, UnreadableError, identify
 from evaluation.identify.names import Names
 from evaluation.recipes import FIXED
-from evaluation.taxonomy.taxa import Taxonomy
+from evaluation.taxonomy.taxa import HIGHER, Taxonomy
 from evaluation.unknown.evidence import Evidence, max_probability
 from evaluation.unknown.threshold import Target, Thresholds
 from featstore.errors import PredictionsError, SettingsError
@@ -175,8 +176,10 @@ def test_nothing_readable_is_an_error_that_names_each() -> None:
 
 
 def test_what_is_asked_wrongly_is_refused() -> None:
-    with pytest.raises(SettingsError, match="0 photographs"):
+    with pytest.raises(SettingsError, match="at least one photograph, got none"):
         identify([], models())
+    with pytest.raises(SettingsError, match="at least one model, got none"):
+        identify(PLANT, [])
     with pytest.raises(SettingsError, match="a several times"):
         identify([PLANT[0], PLANT[0]], models())
     others = MadeUp("other", classes=np.array(["10", "11", "12", "8"]))
@@ -215,3 +218,13 @@ def test_fusing_is_the_arithmetic_of_evaluate_fuse() -> None:
     found = identify(PLANT, asked, fusing=Fusing(recipe), top=4)
     assert [one.class_id for one in found.ranking] == order_of(expected)
     assert found.ranking[0].probability == expected.max()
+
+
+def test_taxa_of_which_nothing_is_known_have_no_column(capsys: pytest.CaptureFixture[str]) -> None:
+    told = {"genus": {"10": "Acer"}, "family": {}}
+    for taxa, shown in (({"genus": {}, "family": {}}, []), (told, ["genus"]), ({**told, "family": FAMILY}, [*HIGHER])):
+        found = identify(PLANT, models(1), names=Names(SPECIES, Taxonomy(taxa)), top=4)
+        show(found)
+        head = capsys.readouterr().out.splitlines()[2]
+        assert [rank for rank in HIGHER if rank in head] == shown
+        assert {"genus", "family"} <= set(found.to_json()["ranking"][0])

@@ -223,3 +223,25 @@ def test_no_mistakes_are_shown_where_none_are_asked_for(scene, tmp_path: Path) -
     text = (tmp_path / "a.html").read_text()
     assert 'class="observation' not in text
     assert text.count("None was asked for (--worst 0).") == 2
+
+
+def test_what_is_drawn_is_said_as_it_is(scene, tmp_path: Path) -> None:
+    """Observations where no author is known; and with 16 photographs, that an interval says little."""
+    run = tmp_path / "net-a"
+    shutil.copytree(scene.runs[0], run)
+    for split in ("valid", "test"):
+        path = run / f"{split}.predictions.h5"
+        known = Predictions.read(path)
+        Predictions(**{**vars(known), "author": np.full(len(known.author), "")}).write(path)
+    nameless = type(scene)(scene.photos, scene.store, (run,), scene.features, scene.papers)
+    for shown, drawn, other in (
+        (scene, "authors are drawn", "observations are"),
+        (nameless, "observations are drawn", "authors are"),
+    ):
+        written = shown.report(tmp_path / "a.html")
+        page = (tmp_path / "a.html").read_text()
+        assert f"{drawn} anew" in page
+        assert f"{other} drawn anew" not in page
+        few = [text for text in written.warnings if "an interval says little" in text]
+        assert few == [f"Only {written.n_observations} observations of test are scored: " + few[0].split(": ")[1]]
+        assert few[0].replace("'", "&#x27;") in page

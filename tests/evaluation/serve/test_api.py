@@ -62,6 +62,14 @@ def test_an_answer_grows_photograph_by_photograph(client_of) -> None:
     assert set(content) == set(Answer.__dataclass_fields__)
 
 
+def test_a_view_that_was_never_learnt_is_told(client_of, colours) -> None:
+    colours.views = {"Unknown": False}
+    content = client_of().post(IDENTIFY, files=files(RED), data={"views": "Flower"}).json()
+    assert content["remarks"] == [
+        "colours learnt photographs without a view only: 1-0.jpg is treated as without a view, not as Flower."
+    ]
+
+
 def test_no_path_of_the_server_leaves_it(client_of, training) -> None:
     text = client_of(threshold=0.99).post(IDENTIFY, files=files(RED)).text
     assert str(training.parent) not in text

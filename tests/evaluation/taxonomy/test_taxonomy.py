@@ -17,6 +17,7 @@ from evaluation.fusion import FusedObservations
 from evaluation.predictions import Predictions
 from evaluation.runs import RunCard, predictions_path, write_run_card
 from evaluation.taxonomy.answering import NO_ANSWER, Ladder, choose_threshold
+from evaluation.taxonomy.judge import TaxonomyReport
 from evaluation.taxonomy.taxa import Taxonomy, roll_up
 from featstore.errors import DatasetError
 
@@ -136,3 +137,18 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     answers = (tmp_path / "taxonomy" / "m" / "answers.csv").read_text(encoding="utf-8").splitlines()
     assert answers[1].split(",")[1:3] == ["genus", "Acer"]
     assert (tmp_path / "taxonomy" / "m" / "taxonomy.png").is_file()
+
+
+@pytest.mark.parametrize(
+    ("threshold", "told"),
+    [
+        (
+            0.6691,
+            "net: answers at the lowest rank with a probability of 0.6691 or more; so at least 95 % of the answers",
+        ),
+        (1.0, "net: answers only where it is certain (probability 1.0000); with less certain answers, fewer than 95 %"),
+        (0.99999, "net: answers only where it is certain (probability 1.0000); with less certain answers, fewer than"),
+    ],
+)
+def test_a_threshold_is_told_in_words(threshold: float, told: str) -> None:
+    assert TaxonomyReport("net", 0.95, threshold, (), {}, ()).sentence.startswith(told)
