@@ -50,7 +50,8 @@ OPTIONS = {
     "featstore repair": "--workers 0",
     "featstore synth": "--species 3 --observations 6 --side 64 --corrupt 0 --variation 0",
     "heads compare": "--backbone mobilenet --head logistic --head ridge --no-concat",
-    "finetune run": "--epochs 1 --tta 1",
+    # The prepared folder holds runs of other settings, which a reader has not.
+    "finetune run": "--epochs 1 --tta 1 --restart",
     "finetune predict": "--tta 1",
 }
 """What makes a command cheap. An option that may be repeated stays as documented, any other takes this value."""
