@@ -229,6 +229,36 @@ def test_tables(tmp_path: Path, write_photo: Callable[..., Path], suffix: str) -
         assert any("unknown columns are not kept: colour" in text for text in catalog.warnings)
 
 
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+@pytest.mark.parametrize("suffix", [".csv", ".tsv"])
+def test_the_header_tells_what_separates_the_cells(
+    tmp_path: Path, write_photo: Callable[..., Path], suffix: str, separator: str
+) -> None:
+    write_photo(tmp_path / "1.jpg")
+    path = tmp_path / f"t{suffix}"
+    rows = [["path", " class_id", "latitude", '"remarks, found; seen"'], ["1.jpg", "rosa", '"43,6"', '"a,;\tb"']]
+    path.write_text("".join(f"{separator.join(row)}\n" for row in rows), encoding="utf-8-sig")
+    for root in (path, tmp_path):
+        (row,) = read_dataset(root).frame.itertuples()
+        assert (row.path, row.class_id, row.latitude, row.problem) == ("1.jpg", "rosa", 43.6, "")
+
+
+def test_a_table_by_semicolons_keeps_decimal_commas_and_hints(tmp_path: Path, write_photo: Callable[..., Path]) -> None:
+    write_photo(tmp_path / "1.jpg")
+    path = tmp_path / "t.csv"
+    path.write_text("path;class_id;latitude;longitude\n1.jpg;rosa;43,6;-3,25\n")
+    assert read_dataset(path).frame.loc[0, ["latitude", "longitude"]].tolist() == [43.6, -3.25]
+    path.write_text("file;label;latitude\n1.jpg;rosa;43,6\n")
+    with pytest.raises(DatasetError, match=r"file, label, latitude .*rename 'file' to 'path' and rename 'label' to"):
+        read_dataset(path)
+    path.write_text("path;class_id\n1.jpg;a;b\n")
+    with pytest.raises(DatasetError, match=r"3 in line 2. Put quotes around cells that hold a semicolon, which"):
+        read_dataset(path)
+    path.write_text("path,class_id,latitude\n1.jpg,rosa,43,6\n")
+    with pytest.raises(DatasetError, match=r"4 in line 2\. Put quotes around cells that hold a comma"):
+        read_dataset(path)
+
+
 def test_a_missing_column_is_named_with_the_nearest(tmp_path: Path) -> None:
     path = table(tmp_path / "t.csv", paths=["a"], class_id=[1])
     with pytest.raises(DatasetError, match=r"missing: path\). Perhaps rename 'paths' to 'path'"):
