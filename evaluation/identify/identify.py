@@ -140,7 +140,7 @@ def _ask(
     usable = [place for place, one in enumerate(photographs) if one.image_id not in failures]
     if not usable:
         reasons = [f"{image_id}: {reason}" for image_id, reason in failures.items()]
-        got = f"none of {len(failures)} ({listed(reasons)})"
+        got = f"none of {len(failures)} ({listed(reasons, 3)})"
         raise UnreadableError("at least one photograph that can be read", got, "Name others.")
     return [photographs[place] for place in usable], [probability[usable] for probability in rows], failures
 

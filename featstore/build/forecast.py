@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from featstore.build.build import existing_store, refuse_other_shards
+from featstore.build.build import existing_store, read_photographs, refuse_other_shards
 from featstore.build.plan import Plan, ViewPlan
 from featstore.build.prepare import Job, prepare
 from featstore.build.settings import BuildSettings
@@ -18,7 +18,6 @@ from featstore.build.setup import refuse_other_features
 from featstore.build.specs import NetworkSpec, load_untrained, with_known_weights
 from featstore.catalog import Catalog
 from featstore.provenance import Json, free_bytes
-from featstore.readers import read_dataset
 from featstore.roi import Recipe
 from featstore.store import Store
 from featstore.store.column import Column
@@ -111,7 +110,7 @@ def foresee_build(dataset: Path, location: str, settings: BuildSettings) -> Buil
     DatasetError, WeightsError, SettingsError, StoreError
         As the build would.
     """
-    catalog = read_dataset(dataset, settings.reader)
+    catalog = read_photographs(dataset, settings.reader)
     place, recipe = open_place(location), settings.recipe
     store = existing_store(place, catalog)
     known = store.identities if store else ()

@@ -91,7 +91,7 @@ def prepare(job: Job) -> Prepared:
         digest = hashlib.sha256(data).hexdigest()
         photograph = decode(data, job.path.name)
     except ImageError as error:
-        return Prepared(job.image_id, digest, reason=str(error), failed=True, stamp=seen)
+        return Prepared(job.image_id, digest, reason=error.in_short, failed=True, stamp=seen)
     except MemoryError:
         # Without a digest, so that the next run tries again.
         reason = f"not enough memory to decode {job.path.name}"

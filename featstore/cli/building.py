@@ -273,7 +273,9 @@ def _show(summary: BuildSummary) -> None:
     columns = ["found", "done", "failed", "pending", "decoded now", "rows now", "seconds", "images/s"]
     shell.print_table(f"{summary.dataset} -> {summary.location}", columns, [row])
     if summary.n_failed:
-        shell.warn(f"{counted(summary.n_failed, 'photograph')} cannot be used: {summary.failures_told}")
+        told = f"{counted(summary.n_failed, 'photograph')} cannot be used"
+        everything = f"`featstore info {summary.location} --json` lists all"
+        shell.warn_of_each(told, summary.failures, everything)
     if summary.n_changed:
         told = counted(summary.n_changed, "photograph had changed and was", "photographs had changed and were")
         shell.say(f"{told} looked at again.")

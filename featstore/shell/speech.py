@@ -15,6 +15,10 @@ QUIET = "PHYTOBENCH_QUIET"
 """Environment variable that silences notes and progress, of this process and of those that it starts."""
 
 
+N_TOLD = 5
+"""Failed inputs that are told one by one."""
+
+
 def quiet() -> bool:
     """Whether notes and progress are to be left out."""
     return is_set(QUIET)
@@ -34,6 +38,24 @@ def say(message: str) -> None:
 def warn(message: str) -> None:
     """Tell the user of something kept but doubtful, also when quiet."""
     _err(f"warning: {message}")
+
+
+def warn_of_each(what: str, cases: Iterable[tuple[str, str]], everything: str) -> None:
+    """Warn of inputs that failed: the first few with their reasons, a line each; the rest is counted.
+
+    Parameters
+    ----------
+    what
+        What happened to them, with their number.
+    cases
+        Each one's name and reason.
+    everything
+        Where all of them are listed.
+    """
+    told = [f"{name}: {reason}" for name, reason in cases]
+    if len(told) > N_TOLD:
+        told[N_TOLD:] = [f"and {len(told) - N_TOLD:,} more; {everything}"]
+    warn(f"{what}: {told[0]}" if len(told) == 1 else "\n  ".join([f"{what}:", *told]))
 
 
 def complain(message: str) -> None:

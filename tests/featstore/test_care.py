@@ -67,7 +67,7 @@ def test_info_counts_everything(finished: Path) -> None:
         assert facts.size_bytes > 3 * 128 * dimension * 4
     ((failed, reason),) = survey.failures
     assert failed == "4"
-    assert "a damaged one" in reason
+    assert "a damaged file" in reason
     files = [path for path in finished.rglob("*") if path.is_file() and path.name[0] != "."]
     assert survey.size_bytes == sum(path.stat().st_size for path in files)
     assert survey.n_files == len(files)
@@ -249,7 +249,7 @@ def test_the_story_of_a_failed_and_of_an_unknown_one(finished: Path) -> None:
     store = Store.open(finished)
     story = explain(store, "4")
     assert story.status == "failed"
-    assert "a damaged one" in story.reason
+    assert "a damaged file" in story.reason
     assert {row.why_not for row in story.rows} == {"the photograph cannot be used"}
     with pytest.raises(StoreError, match="got '44'"):
         explain(store, "44")
