@@ -259,13 +259,11 @@ def _as_json(summary: BuildSummary) -> dict[str, Json]:
 
 
 def _show(summary: BuildSummary) -> None:
-    from textwrap import shorten
-
     from featstore.errors import counted, listed
     from featstore.tiny import tiny_warning
 
     for warning in summary.warnings:
-        shell.warn(shorten(warning, 300, placeholder=f" ... ({len(warning)} characters; all of them with --json)"))
+        shell.warn_in_short(warning)
     row = [
         str(summary.n_found), str(summary.n_done), str(summary.n_failed), str(summary.n_pending),
         str(summary.n_decoded), str(summary.n_rows), f"{summary.seconds:.1f}", f"{summary.images_per_second:.2f}",

@@ -6,6 +6,7 @@ import json
 import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from textwrap import shorten
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -38,6 +39,11 @@ def say(message: str) -> None:
 def warn(message: str) -> None:
     """Tell the user of something kept but doubtful, also when quiet."""
     _err(f"warning: {message}")
+
+
+def warn_in_short(message: str) -> None:
+    """Warn, but leave out the end of a message that lists very many."""
+    warn(shorten(message, 300, placeholder=f" ... ({len(message)} characters; all of them with --json)"))
 
 
 def warn_of_each(what: str, cases: Iterable[tuple[str, str]], everything: str) -> None:
