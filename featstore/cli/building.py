@@ -202,8 +202,9 @@ def _foresee(dataset: Path, store: str, settings: BuildSettings, *, as_json: boo
         shell.print_line("Nothing to do: no photograph that can be used lacks a row.")
         return
     room = "" if ahead.free_bytes is None else f" of {ahead.free_bytes / 1e6:,.0f} MB free"
-    time, size = shell.in_words(ahead.seconds), f"{ahead.n_bytes / 1e6:,.1f} MB{room}"
-    shell.print_line(f"About {time} on this machine when nothing else runs, and {size}.")
+    time, start = shell.in_words(ahead.seconds), shell.in_words(ahead.start_s)
+    shell.print_line(f"About {time} on this machine when nothing else runs, {start} of it to load the networks.")
+    shell.print_line(f"Room: {ahead.n_bytes / 1e6:,.1f} MB{room}.")
     shell.print_line("Speeds were measured just now, the networks with random weights. Nothing was written.")
 
 
