@@ -146,13 +146,15 @@ def draw_regions(
     PhytobenchError
         If data set or recipe cannot be used.
     """
-    from featstore.care.preview import draw_sheets
+    from featstore.care.preview import draw_sheets, uncut_told, views_told
     from featstore.readers import read_dataset
     from featstore.roi import load_recipe
 
     catalog, recipe = read_dataset(Path(photos)), load_recipe(roi)
     sheets = draw_sheets(catalog, recipe, Path(out), n_per_view=n_per_view, seed=seed)
-    counts = catalog.frame["view"].value_counts().sort_index()
-    rows: list[dict[str, object]] = [{"view": view, "photographs": int(n)} for view, n in counts.items()]
-    title = f"{catalog.name}: regions by {recipe.identity}"
-    return Shown(title, rounded(rows), catalog, tuple(sheets), tuple(catalog.warnings))
+    rows: list[dict[str, object]] = [
+        {"view": view, "photographs": n, "region": what} for view, n, what in views_told(catalog, recipe)
+    ]
+    title = f"{catalog.name}: regions of interest by the recipe {recipe.name}"
+    notes = [*catalog.warnings, *filter(None, [uncut_told(catalog, recipe)])]
+    return Shown(title, rounded(rows), catalog, tuple(sheets), tuple(notes))

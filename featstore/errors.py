@@ -26,6 +26,15 @@ class PhytobenchError(Exception):
         self.got = got
         self.remedy = remedy
 
+    @property
+    def in_short(self) -> str:
+        """What came and what to do, to stand within another sentence or behind the name of what it is about.
+
+        >>> DatasetError("a photograph", "an empty file: 1.jpg", "Copy it again.").in_short
+        'an empty file: 1.jpg; copy it again'
+        """
+        return f"{self.got}; {self.remedy[:1].lower()}{self.remedy[1:].removesuffix('.')}"
+
     def __reduce__(self) -> tuple[type[PhytobenchError], tuple[str, str, str]]:
         """Travel between processes: an exception is made anew from its arguments, and ours takes three."""
         return type(self), (self.expected, self.got, self.remedy)

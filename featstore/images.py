@@ -100,7 +100,7 @@ def decode(data: bytes, name: str) -> Photograph:
         raise
     except Exception as error:
         # On damaged bytes Pillow's readers raise almost anything: OSError, SyntaxError, struct.error, TypeError...
-        raise ImageError("a whole photograph", f"a damaged one: {name} ({error})", "Copy it again.") from error
+        raise ImageError("a whole photograph", f"a damaged file: {name} ({error})", "Copy it again.") from error
 
 
 def _decode(image: Image.Image, name: str) -> Photograph:

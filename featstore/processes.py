@@ -8,6 +8,9 @@ import signal
 import threading
 from multiprocessing.connection import wait
 
+UNGUARDED = 'A Python script must call this below `if __name__ == "__main__":`. '
+"""What to do where processes end before they have done anything: each imports the script that it was started from."""
+
 
 def end_with_parent() -> None:
     """Let a worker end when its parent is killed; an orphan would hold memory for ever."""

@@ -165,7 +165,7 @@ def open_table(
     asked = keep & (papers["status"] != "failed").to_numpy()
     keep &= np.asarray(counting.all(axis=1), dtype=np.bool_)
     if not keep.any():
-        raise _no_rows(names, int(asked.sum()))
+        raise _no_rows(store, names, int(asked.sum()))
     n_missing = int((asked & ~keep).sum())
     return LazyTable(store, papers.loc[keep].reset_index(drop=True), names, n_missing)
 
@@ -202,11 +202,12 @@ def _require_known(store: Store, column: str, wanted: Collection[str], papers: p
         raise StoreError(expected, ", ".join(map(repr, sorted(unknown))), f"Correct the {column}.")
 
 
-def _no_rows(names: Sequence[str], n_asked: int) -> StoreError:
+def _no_rows(store: Store, names: Sequence[str], n_asked: int) -> StoreError:
     expected = f"photographs with features of {', '.join(names)}"
     if n_asked:
         return StoreError(expected, f"none of {n_asked}", "Run featstore build again to complete it.")
-    return StoreError(expected, "none: no usable photograph is of all that was asked for", "Ask for more of them.")
+    remedy = f"Ask for other views or splits; `featstore info {store.location}` tells what failed, and why."
+    return StoreError(expected, "none: no photograph that was asked for can be used", remedy)
 
 
 def _positions(positions: NDArray[np.int64] | NDArray[np.bool_], n_rows: int) -> NDArray[np.int64]:

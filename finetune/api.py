@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from featstore.errors import counted, listed
 from featstore.shown import Shown, rounded
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ def fine_tune(
     for report in reports:
         notes.append(f"{report.folder}: {report.epochs_run} epochs run, epoch {report.best_epoch} kept")
         notes += [f"{report.folder}: {report.trouble}"] if report.trouble else []
-        notes += [f"{image_id} was left out: {reason}" for image_id, reason in report.failures.items()]
+        notes += _left_out(report.failures, "could not be used")
     pictures = tuple(report.folder / "curve.png" for report in reports)
     return Shown("Fine-tuned networks beside their starts", rounded([_row(row, rows) for row in rows]), reports,
                  pictures, tuple(notes))  # fmt: skip
@@ -113,7 +114,14 @@ def predict_plants(
     from heads.api import show_asked
 
     asked, failures = ask(Path(run), str(source), Path(out), tta=tta, unseen=unseen)
-    return show_asked(asked, [f"{image_id} got no answer: {reason}" for image_id, reason in failures.items()])
+    return show_asked(asked, _left_out(failures, "got no answer"))
+
+
+def _left_out(failures: Mapping[str, str], what: str) -> list[str]:
+    if not failures:
+        return []
+    told = listed([f"{image_id}: {reason}" for image_id, reason in failures.items()])
+    return [f"{counted(len(failures), 'photograph')} {what}: {told}"]
 
 
 def _row(row: Judged, rows: Sequence[Judged]) -> dict[str, object]:

@@ -104,7 +104,7 @@ def _read_again(start: Start, crops: Crops, rows: NDArray[np.intp]) -> tuple[NDA
         try:
             found[row] = load_crop(start.root / path, box, start.identity.side_px, start.recipe.of(view))
         except (ImageError, OSError) as error:
-            reasons.append(str(error))
+            reasons.append(error.got if isinstance(error, ImageError) else str(error))
     if not found:
         raise TrainingError("photographs to prove the start on", reasons[-1], "Say where they are now: --photos ROOT.")
     return np.array([*found], dtype=np.intp), np.stack([*found.values()])

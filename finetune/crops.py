@@ -118,7 +118,9 @@ def cut_photographs(papers: pd.DataFrame, root: Path, side_px: int, recipe: Reci
             else:
                 image = load_photograph(path).pixels
                 pixels[row] = resize(cut(image, find_box(image, treatment).box, treatment), side_px)
-        except (ImageError, OSError) as error:
+        except ImageError as error:
+            return error.in_short
+        except OSError as error:
             return str(error)
         return ""
 

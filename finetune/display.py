@@ -9,10 +9,10 @@ from pathlib import Path
 
 from evaluation.cells import write_csv
 from evaluation.intervals import Difference
-from evaluation.runs import RunCard
+from evaluation.runs import CARD, RunCard
 from evaluation.table import COLUMNS, SECONDARY, SPEED_NOTE
 from featstore import shell
-from featstore.errors import PhytobenchError, PredictionsError, counted, listed
+from featstore.errors import PhytobenchError, PredictionsError, counted
 from finetune.report import Judged, Kept, Report, base_of
 from finetune.start import ENDING
 from finetune.train import LOG
@@ -47,8 +47,8 @@ def show_reports(reports: Sequence[Report], rows: Sequence[Judged], failed: Mapp
         kept = f"epoch {report.best_epoch}" if report.best_epoch else "the start (no epoch was better on valid)"
         shell.say(f"{report.folder}: {report.epochs_run} epochs run, kept: {kept}{_OF_FINISHED[report.kept]}")
         if report.failures:
-            reasons = listed([f"{image_id}: {reason}" for image_id, reason in report.failures.items()])
-            shell.warn(f"{counted(len(report.failures), 'photograph')} could not be used: {reasons}")
+            lost = counted(len(report.failures), "photograph") + " could not be used"
+            shell.warn_of_each(lost, report.failures.items(), f"{report.folder / CARD} lists all")
     for name, error in failed.items():
         shell.warn(f"{name} was not fine-tuned: {error}")
     if any(report.random_weights for report in reports):

@@ -172,8 +172,8 @@ def _compute(start: Start, settings: TrainSettings, cache: Path, work: Path, fol
     # Now, not when everything is decoded: the settings may name a layer that is not there.
     set_trainable(network, settings)
     crops = cut_photographs(start.table.papers, start.root, side_px, start.recipe, cache)
-    for image_id, reason in crops.failures.items():
-        shell.warn(f"{image_id} is left out: {reason}")
+    if crops.failures:
+        shell.warn(counted(len(crops.failures), "photograph is", "photographs are") + " left out; the end tells which")
     begin_with_the_same(work, crops.papers["image_id"].tolist())
     difference = prove(network, start, crops)
     usual = settings.precision == "float32" and side_px == identity.side_px

@@ -9,6 +9,7 @@ import typer
 
 from evaluation.identify import N_NEIGHBOURS, TOP
 from featstore import shell
+from featstore.errors import counted
 
 ModelOption = Annotated[
     list[Path],
@@ -108,7 +109,7 @@ def identify(
         shell.print_json(found.to_json())
     else:
         show(found)
-    for image_id, reason in found.failures.items():
-        shell.warn(f"{image_id} is left out: {reason}")
     if found.failures:
+        told = counted(len(found.failures), "photograph is", "photographs are") + " left out"
+        shell.warn_of_each(told, found.failures.items(), "--json lists all")
         raise typer.Exit(shell.EXIT_INCOMPLETE)

@@ -172,7 +172,7 @@ def _ask(
 
 
 def _unreadable(reasons: list[str]) -> UnreadableError:
-    got = f"none of {len(reasons)} ({listed(reasons)})"
+    got = f"none of {len(reasons)} ({listed(reasons, 3)})"
     return UnreadableError("at least one photograph that can be read", got, "Name others.")
 
 

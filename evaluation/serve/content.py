@@ -53,7 +53,7 @@ def check_content(path: Path, position: int, max_pixels: int) -> None:
         ) from error
     except Exception as error:
         # On damaged bytes Pillow's readers raise almost anything.
-        got = f"a damaged one: {path.name}"
+        got = f"a damaged file: {path.name}"
         raise RefusedError("a whole photograph", got, "Copy it again.", photographs=[position]) from error
     if width * height > max_pixels:
         raise RefusedError(

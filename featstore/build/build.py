@@ -15,7 +15,7 @@ from featstore.build.specs import NetworkSpec, load_networks, with_weights
 from featstore.build.summary import BuildSummary, summarise
 from featstore.build.work import Tally
 from featstore.catalog import Catalog
-from featstore.errors import StoreError
+from featstore.errors import DatasetError, StoreError, listed
 from featstore.readers import read_dataset
 from featstore.roi import Recipe
 from featstore.store import Store
@@ -53,13 +53,13 @@ def build_store(dataset: Path, location: str | Path, settings: BuildSettings) ->
     Raises
     ------
     DatasetError, WeightsError, SettingsError
-        If the input cannot be used; nothing was written then.
+        If the input cannot be used, or none of its photographs is there; nothing was written then.
     StoreError
         If the store was made differently, see `--replace` and `--as`.
     LockedError
         If another process is writing to it.
     """
-    catalog = read_dataset(dataset, settings.reader)
+    catalog = read_photographs(dataset, settings.reader)
     return complete(catalog, open_place(location), tuple(settings.specs()), settings.recipe, settings)
 
 
@@ -145,6 +145,22 @@ def _on_cluster(_: Store, plan: Plan, todo: _Pass, settings: BuildSettings, leas
 
     with shell.progress(todo.n_images, "featstore build", "images") as bar:
         return work_on_cluster(plan, todo.tasks(), settings.scheduler, bar, lease)
+
+
+def read_photographs(dataset: Path, reader: str | None) -> Catalog:
+    """Read a data set to build from; one without any photograph that can be used is refused.
+
+    Such a build would have nothing to do but to mark all photographs of its store as failed.
+    """
+    catalog = read_dataset(dataset, reader)
+    problems = catalog.frame["problem"]
+    if (problems != "").all():
+        raise DatasetError(
+            f"photographs that can be used in {dataset}",
+            f"none of {len(problems):,} ({listed(list(problems), 3)})",
+            f"Correct the paths, which start from {catalog.root.resolve()}, or bring the photographs there.",
+        )
+    return catalog
 
 
 def existing_store(place: Place, catalog: Catalog) -> Store | None:

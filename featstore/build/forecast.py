@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from featstore.build.build import existing_store, refuse_other_shards
+from featstore.build.build import existing_store, read_photographs, refuse_other_shards
 from featstore.build.plan import Plan, ViewPlan
 from featstore.build.prepare import Job, prepare
 from featstore.build.settings import BuildSettings
@@ -18,7 +18,6 @@ from featstore.build.setup import refuse_other_features
 from featstore.build.specs import NetworkSpec, load_untrained, with_known_weights
 from featstore.catalog import Catalog
 from featstore.provenance import Json, free_bytes
-from featstore.readers import read_dataset
 from featstore.roi import Recipe
 from featstore.store import Store
 from featstore.store.column import Column
@@ -50,6 +49,10 @@ class BuildForecast:
         Seconds per photograph and process, measured on some of them.
     networks_s
         Seconds per photograph of each network, measured with random weights.
+    n_computed
+        Photographs that a network is given, by name: the rows, and what fills the last batch of each view up.
+    start_s
+        Seconds to load the engine and the networks and to compile them, once per run.
     """
 
     location: str
@@ -64,13 +67,15 @@ class BuildForecast:
     networks_s: Mapping[str, float]
     n_workers: int
     n_cores: int
+    n_computed: Mapping[str, int]
+    start_s: float
 
     @property
     def seconds(self) -> float:
-        """Expected time on this machine when nothing else runs: networks and decoding share the cores."""
+        """Expected time on this machine when nothing else runs: the start, then networks and decoding on its cores."""
         decoding = self.decoding_s * self.n_images
-        networks = sum(self.networks_s[name] * n_rows for name, n_rows in self.rows.items() if n_rows)
-        return max(decoding / max(self.n_workers, 1), networks + decoding / self.n_cores)
+        networks = sum(self.networks_s[name] * n for name, n in self.n_computed.items() if n)
+        return self.start_s + max(decoding / max(self.n_workers, 1), networks + decoding / self.n_cores)
 
     def to_json(self) -> dict[str, Json]:
         """Everything as one document."""
@@ -85,6 +90,7 @@ class BuildForecast:
             "bytes": self.n_bytes,
             "free_bytes": self.free_bytes,
             "seconds": round(self.seconds, 3),
+            "seconds_to_start": round(self.start_s, 3),
             "seconds_per_photograph": {
                 "decoding": round(self.decoding_s, 6),
                 **{name: round(seconds, 6) for name, seconds in self.networks_s.items()},
@@ -111,7 +117,7 @@ def foresee_build(dataset: Path, location: str, settings: BuildSettings) -> Buil
     DatasetError, WeightsError, SettingsError, StoreError
         As the build would.
     """
-    catalog = read_dataset(dataset, settings.reader)
+    catalog = read_photographs(dataset, settings.reader)
     place, recipe = open_place(location), settings.recipe
     store = existing_store(place, catalog)
     known = store.identities if store else ()
@@ -126,7 +132,7 @@ def foresee_build(dataset: Path, location: str, settings: BuildSettings) -> Buil
     rows = {spec.name: sum(part.rows[spec.name] for part in missing) for spec in specs}
     n_images = sum(part.n_images for part in missing)
     jobs = [job for part in missing for job in part.jobs]
-    wanted = [spec for spec in specs if rows[spec.name]]
+    speeds = {spec.name: _speed(spec) for spec in specs if rows[spec.name]}
     return BuildForecast(
         location=place.url,
         dataset=catalog.name,
@@ -137,9 +143,11 @@ def foresee_build(dataset: Path, location: str, settings: BuildSettings) -> Buil
         n_bytes=sum(4 * spec.dimension * rows[spec.name] for spec in specs),
         free_bytes=None if "://" in location else free_bytes(Path(location)),
         decoding_s=_decoding(jobs),
-        networks_s={spec.name: _speed(spec) for spec in wanted},
+        networks_s={name: seconds for name, (_, seconds) in speeds.items()},
         n_workers=settings.n_workers,
         n_cores=os.cpu_count() or 1,
+        n_computed={spec.name: sum(_filled(part.rows[spec.name], spec) for part in missing) for spec in specs},
+        start_s=sum(start for start, _ in speeds.values()),
     )
 
 
@@ -210,6 +218,11 @@ def _units_before(store: Store, view: str) -> int:
     return before
 
 
+def _filled(n_rows: int, spec: NetworkSpec) -> int:
+    """Photographs in the batches that some rows of a view take: the last one is as large as the others."""
+    return -(-n_rows // spec.batch_size) * spec.batch_size
+
+
 def _spread(keys: Sequence[str], n_most: int = 4) -> Iterator[str]:
     """Some keys, evenly spread."""
     if keys:
@@ -228,14 +241,15 @@ def _decoding(jobs: Sequence[Job]) -> float:
     return (time.perf_counter() - started) / len(chosen)
 
 
-def _speed(spec: NetworkSpec) -> float:
-    """Seconds per photograph in full batches, the best of `_ROUNDS`; the first, which compiles, is not counted."""
-    network = load_untrained(spec)
+def _speed(spec: NetworkSpec) -> tuple[float, float]:
+    """Seconds until the first batch is computed, which is compiled then, and per photograph, the best of `_ROUNDS`."""
     images = np.zeros((spec.batch_size, spec.side_px, spec.side_px, 3), dtype=np.uint8)
+    started = time.perf_counter()
+    network = load_untrained(spec)
     network.features(images)
-    best = float("inf")
+    start, best = time.perf_counter() - started, float("inf")
     for _ in range(_ROUNDS):
         started = time.perf_counter()
         network.features(images)
         best = min(best, time.perf_counter() - started)
-    return best / spec.batch_size
+    return start, best / spec.batch_size

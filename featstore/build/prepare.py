@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from featstore import shell
 from featstore.errors import ImageError, StoreError
 from featstore.images import decode, read_bytes, resize, stamp
-from featstore.processes import end_with_parent
+from featstore.processes import UNGUARDED, end_with_parent
 from featstore.roi import Box, ViewRecipe, cut, find_box
 
 if TYPE_CHECKING:
@@ -32,8 +32,6 @@ if TYPE_CHECKING:
 NO_BOX: Box = (0, 0, 0, 0)
 
 _MANY = 8
-# Each process imports the script that it was started from.
-_UNGUARDED = 'A Python script must call this below `if __name__ == "__main__":`. '
 # More handles than these cannot be waited for on Windows.
 _MOST_PROCESSES = 61 if os.name == "nt" else 1024
 """Of so many photographs in a row that kill their decoders, it is not the photographs' fault."""
@@ -91,7 +89,7 @@ def prepare(job: Job) -> Prepared:
         digest = hashlib.sha256(data).hexdigest()
         photograph = decode(data, job.path.name)
     except ImageError as error:
-        return Prepared(job.image_id, digest, reason=str(error), failed=True, stamp=seen)
+        return Prepared(job.image_id, digest, reason=error.in_short, failed=True, stamp=seen)
     except MemoryError:
         # Without a digest, so that the next run tries again.
         reason = f"not enough memory to decode {job.path.name}"
@@ -159,7 +157,7 @@ def _apart(jobs: Iterable[Job]) -> Iterator[Prepared]:
                 with _interrupts_ignored():
                     pool.submit(os.getpid).result()
             except BrokenProcessPool as error:
-                raise _killed("one that was killed before it had anything to do", _UNGUARDED) from error
+                raise _killed("one that was killed before it had anything to do", UNGUARDED) from error
             try:
                 while left:
                     prepared = pool.submit(prepare, left[0]).result()

@@ -68,7 +68,7 @@ class BuildSummary:
     @property
     def failures_told(self) -> str:
         """The failed photographs in one line."""
-        return listed([f"{image_id}: {reason}" for image_id, reason in self.failures], limit=10)
+        return listed([f"{image_id}: {reason}" for image_id, reason in self.failures])
 
 
 def summarise(

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from pathlib import Path
+from difflib import get_close_matches
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, cast
 
 from featstore.build.plan import stamp
@@ -77,23 +79,25 @@ class Story:
         return cast("dict[str, Json]", {"schema": "story/1"} | asdict(self))
 
 
-def explain(store: Store, image_id: str) -> Story:
+def explain(store: Store, image: str) -> Story:
     """Tell the story of a photograph.
+
+    Parameters
+    ----------
+    image
+        Its image_id, its file's name, or the path to it: from where one stands, or from the data set's folder.
 
     Raises
     ------
     StoreError
-        If the store has no such photograph.
+        If the store has no such photograph, or several of that name.
     """
     catalog = store.catalog
-    found = catalog[catalog["image_id"] == image_id]
-    if found.empty:
-        from difflib import get_close_matches
-
-        near = get_close_matches(image_id, list(catalog["image_id"]), n=3)
-        remedy = f"Did you mean {listed(near)}?" if near else "Look it up in the catalogue: featstore export."
-        raise StoreError(f"an image_id of {store.location}", repr(image_id), remedy)
+    found = catalog[_named(store, catalog, image)]
+    if len(found) != 1:
+        raise _none_or_several(store, catalog, found, image)
     papers = _papers(found)
+    image_id = str(papers["image_id"])
     view, path = str(papers["view"]), store.root / str(papers["path"])
     place = store.index.get(view, {}).get(image_id, -1)
     unit, within = divmod(place, store.rows.grid.unit_rows) if place >= 0 else (-1, -1)
@@ -113,6 +117,31 @@ def explain(store: Store, image_id: str) -> Story:
         file=_file(fact, path),
         rows=tuple(_row(store, name, view, within, fact, record) for name in store.backbones),
     )
+
+
+def _named(store: Store, catalog: pd.DataFrame, image: str) -> pd.Series[bool]:
+    """Which photographs a word means: that of the image_id, else of the path, else those whose paths end with it."""
+    ids, paths = catalog["image_id"], catalog["path"]
+    # Links in the word's own path are followed, as the root's are; a table may list paths that leave its folder.
+    root, here = str(store.root.resolve()), str(Path(image).resolve())
+    end = f"/{PurePath(image).as_posix()}"
+    ways = (
+        ids == image,
+        paths == end[1:],
+        paths.map(lambda path: os.path.normpath(os.path.join(root, path)) == here),  # noqa: PTH118  # tens of thousands
+        paths.map(lambda path: f"/{path}".endswith(end)),
+    )
+    return next((way for way in ways if way.any()), ways[0])
+
+
+def _none_or_several(store: Store, catalog: pd.DataFrame, found: pd.DataFrame, image: str) -> StoreError:
+    if len(found):
+        got = f"{image!r}, which {len(found)} have: {listed(list(found['image_id']))}"
+        return StoreError(f"one photograph of {store.location}", got, "Name one of these.")
+    same_name = catalog["path"].map(lambda path: PurePath(path).name) == PurePath(image).name
+    near = list(catalog.loc[same_name, "image_id"]) or get_close_matches(image, list(catalog["image_id"]), n=3)
+    remedy = f"Did you mean {listed(near)}?" if near else f"`featstore export {store.location} all.parquet` lists all."
+    return StoreError(f"an image_id, file name or path of a photograph in {store.location}", repr(image), remedy)
 
 
 def _papers(found: pd.DataFrame) -> dict[str, Json]:

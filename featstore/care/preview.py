@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
-from featstore.care.sheet import PANEL_PX, Cell, Sheet, boxed, compose, masked, note
+from featstore.care.sheet import LEGEND, PANEL_PX, UNCUT_LEGEND, Cell, Sheet, boxed, compose, masked, note
 from featstore.catalog import VIEWS, Catalog
-from featstore.errors import ImageError, SettingsError
+from featstore.errors import ImageError, SettingsError, counted
 from featstore.images import load_photograph, resize
 from featstore.provenance import replacing
 from featstore.roi import Recipe, Trace, ViewRecipe, cut, trace
@@ -20,6 +21,10 @@ from featstore.shell import Bar, progress
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+_SIGNED = ("Software", "phytobench preview")
+"""What a sheet says in its file, so that an old one is told from a picture of the user's."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +49,7 @@ def draw_sheets(catalog: Catalog, recipe: Recipe, out: Path, *, n_per_view: int,
     recipe
         What is shown.
     out
-        Folder of the sheets, ``<View>.png``; made if absent, sheets of an earlier preview are replaced.
+        Folder of the sheets, ``<View>.png``; made if absent, sheets of an earlier preview are replaced or removed.
     n_per_view
         Photographs per sheet at most, 1 to 200.
     seed
@@ -70,7 +75,27 @@ def draw_sheets(catalog: Catalog, recipe: Recipe, out: Path, *, n_per_view: int,
                 n_known = int((catalog.frame["view"] == view).sum())
                 sheets.append(out / f"{view}.png")
                 _write(sheets[-1], _sheet(view, recipe, shots, (n_known, seed), bar))
+    _remove_earlier(out, sheets)
     return sheets
+
+
+def views_told(catalog: Catalog, recipe: Recipe) -> list[tuple[str, int, str]]:
+    """Each view of a catalogue with the number of its photographs and what a recipe does with them, in a few words."""
+    counts = catalog.frame["view"].value_counts()
+    return [(view, int(counts[view]), _method(recipe.of(view))) for view in VIEWS if view in counts]
+
+
+def uncut_told(catalog: Catalog, recipe: Recipe) -> str:
+    """Say how many photographs stay whole because nobody knows their view; "" where that makes no difference."""
+    n_found, n_unknown = len(catalog.frame), int((catalog.frame["view"] == "Unknown").sum())
+    cuts = any(recipe.of(view).method != "keep" for view in VIEWS)
+    if not n_unknown or not cuts or recipe.of("Unknown").method != "keep":
+        return ""
+    how_many = f"{counted(n_unknown, 'photograph')} of {n_found:,}" if n_unknown < n_found else "these photographs"
+    return (
+        f"No view is known of {how_many}, so nothing is cut from them: networks see them whole. "
+        "Class folders tell no views; a table with a column view does."
+    )
 
 
 def sample(catalog: Catalog, view: str, n: int, seed: int) -> list[_Shot]:
@@ -92,14 +117,20 @@ def _sheet(view: str, recipe: Recipe, shots: Iterable[_Shot], drawn: tuple[int, 
         bar.update()
     n_lost, n_kept = (sum(cell.kind == kind for cell in cells) for kind in ("lost", "fallback"))
     n_read = len(cells) - n_lost
-    share = (
-        f"{n_kept} of {n_read} ({n_kept / n_read:.0%}) fell back to the whole image" if n_read else "none could be read"
-    )
+    uncut = treatment.method == "keep"
+    if not n_read:
+        share = "none could be read"
+    elif uncut:
+        share = "No view is known, so nothing is cut" if view == "Unknown" else "Nothing is cut in this view"
+    else:
+        share = f"{n_kept} of {n_read} ({n_kept / n_read:.0%}) fell back to the whole image"
     lost = f"; {n_lost} could not be read" if n_lost and n_read else ""
+    made_by = "" if uncut else f". By {treatment.identity}"
     return Sheet(
         title=f"{view} - recipe {recipe.name}: {_method(treatment)}",
-        subtitle=f"{share}{lost}. Shown: {len(cells)} of {n_known:,} (seed {seed}). By {treatment.identity}.",
+        subtitle=f"{share}{lost}. Shown: {len(cells)} of {n_known:,} (seed {seed}){made_by}.",
         cells=tuple(cells),
+        legend=UNCUT_LEGEND if uncut else LEGEND,
     )
 
 
@@ -112,7 +143,8 @@ def _cell(shot: _Shot, recipe: ViewRecipe) -> Cell:
         return _lost(shot, error.got)
     traced = trace(pixels, recipe)
     result = resize(cut(pixels, traced.found.box, recipe), PANEL_PX)
-    mask = note("no mask: no object was looked for") if traced.mask is None else masked(traced, pixels.shape[:2])
+    without = note("nothing is cut" if recipe.method == "keep" else "no object was found")
+    mask = without if traced.mask is None else masked(traced, pixels.shape[:2])
     return Cell(
         name=shot.image_id,
         remark=_remark(traced, recipe),
@@ -145,6 +177,22 @@ def _remark(traced: Trace, recipe: ViewRecipe) -> str:
 
 
 def _write(path: Path, sheet: Sheet) -> None:
-    picture = compose(sheet)
+    picture, signed = compose(sheet), PngInfo()
+    signed.add_text(*_SIGNED)
     with replacing(path) as temporary:
-        picture.save(temporary)
+        picture.save(temporary, pnginfo=signed)
+
+
+def _remove_earlier(out: Path, sheets: Sequence[Path]) -> None:
+    """Remove the sheets of views that an earlier preview drew and this one did not."""
+    for path in [out / f"{view}.png" for view in VIEWS]:
+        if path not in sheets and _is_ours(path):
+            path.unlink()
+
+
+def _is_ours(path: Path) -> bool:
+    try:
+        with Image.open(path) as picture:
+            return picture.info.get(_SIGNED[0]) == _SIGNED[1]
+    except OSError:
+        return False

@@ -20,6 +20,7 @@ PANEL_PX = 224
 HEADS = ("photograph and box", "mask", "what a network sees")
 
 LEGEND = "Mask: white is the object, black its ground, hatched was cut off before."
+UNCUT_LEGEND = "A network sees the whole photograph, drawn into a square."
 _GAP, _MARGIN, _LINE = 8, 24, 20
 _N_COLUMNS = 2
 _CELL_WIDTH = 3 * PANEL_PX + 2 * _GAP
@@ -43,6 +44,7 @@ class Sheet:
     title: str
     subtitle: str
     cells: Sequence[Cell]
+    legend: str = LEGEND
 
 
 def compose(sheet: Sheet) -> Image.Image:
@@ -54,7 +56,7 @@ def compose(sheet: Sheet) -> Image.Image:
     picture = Image.new("RGB", (width, top + n_rows * (_CELL_HEIGHT + _MARGIN)), "white")
     pen = ImageDraw.Draw(picture)
     pen.text((_MARGIN, _MARGIN), fitted(sheet.title, 22, width - 2 * _MARGIN), "black", font(22, bold=True))
-    for line, text in enumerate((sheet.subtitle, LEGEND)):
+    for line, text in enumerate((sheet.subtitle, sheet.legend)):
         pen.text((_MARGIN, _MARGIN + 34 + line * 24), fitted(text, 15, width - 2 * _MARGIN), "black", font(15))
     for column in range(n_columns):
         for panel, head in enumerate(HEADS):

@@ -202,8 +202,9 @@ def _foresee(dataset: Path, store: str, settings: BuildSettings, *, as_json: boo
         shell.print_line("Nothing to do: no photograph that can be used lacks a row.")
         return
     room = "" if ahead.free_bytes is None else f" of {ahead.free_bytes / 1e6:,.0f} MB free"
-    time, size = shell.in_words(ahead.seconds), f"{ahead.n_bytes / 1e6:,.1f} MB{room}"
-    shell.print_line(f"About {time} on this machine when nothing else runs, and {size}.")
+    time, start = shell.in_words(ahead.seconds), shell.in_words(ahead.start_s)
+    shell.print_line(f"About {time} on this machine when nothing else runs, {start} of it to load the networks.")
+    shell.print_line(f"Room: {ahead.n_bytes / 1e6:,.1f} MB{room}.")
     shell.print_line("Speeds were measured just now, the networks with random weights. Nothing was written.")
 
 
@@ -259,13 +260,11 @@ def _as_json(summary: BuildSummary) -> dict[str, Json]:
 
 
 def _show(summary: BuildSummary) -> None:
-    from textwrap import shorten
-
     from featstore.errors import counted, listed
     from featstore.tiny import tiny_warning
 
     for warning in summary.warnings:
-        shell.warn(shorten(warning, 300, placeholder=f" ... ({len(warning)} characters; all of them with --json)"))
+        shell.warn_in_short(warning)
     row = [
         str(summary.n_found), str(summary.n_done), str(summary.n_failed), str(summary.n_pending),
         str(summary.n_decoded), str(summary.n_rows), f"{summary.seconds:.1f}", f"{summary.images_per_second:.2f}",
@@ -273,7 +272,9 @@ def _show(summary: BuildSummary) -> None:
     columns = ["found", "done", "failed", "pending", "decoded now", "rows now", "seconds", "images/s"]
     shell.print_table(f"{summary.dataset} -> {summary.location}", columns, [row])
     if summary.n_failed:
-        shell.warn(f"{counted(summary.n_failed, 'photograph')} cannot be used: {summary.failures_told}")
+        told = f"{counted(summary.n_failed, 'photograph')} cannot be used"
+        everything = f"`featstore info {summary.location} --json` lists all"
+        shell.warn_of_each(told, summary.failures, everything)
     if summary.n_changed:
         told = counted(summary.n_changed, "photograph had changed and was", "photographs had changed and were")
         shell.say(f"{told} looked at again.")

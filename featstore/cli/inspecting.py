@@ -134,17 +134,26 @@ def repair(
 
 def explain(
     store: StoreArgument,
-    image_id: Annotated[str, typer.Argument(metavar="IMAGE", help="image_id of a photograph.", show_default=False)],
+    image: Annotated[
+        str,
+        typer.Argument(metavar="IMAGE", help="A photograph's image_id, file name, or path.", show_default=False),
+    ],
     json: shell.JsonOption = False,
 ) -> None:
     """Tell the story of one photograph: its papers, its file, its region, and what made each of its rows.
 
-    For example `featstore explain features.zarr 4711`
+    A file name that several photographs have is refused with all of them.
+
+    For example:
+
+    - `featstore explain features.zarr 4711`
+
+    - `featstore explain features.zarr photos/rosa/1.jpg`
     """
     from featstore.care.explain import explain as tell
     from featstore.store import Store
 
-    story = tell(Store.open(store), image_id)
+    story = tell(Store.open(store), image)
     if json:
         shell.print_json(story.to_json())
     else:

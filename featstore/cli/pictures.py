@@ -30,19 +30,31 @@ def preview(
 ) -> None:
     """Draw one contact sheet per view: photograph and box, mask, result, and why a whole image was kept.
 
+    Regions go by view. Class folders tell no views, so nothing is cut from their photographs.
+
     For example:
 
     - `featstore preview photos/ --out preview/`
 
     - `featstore preview photos/ --roi mine.toml --per-view 24`
     """
-    from featstore.care.preview import draw_sheets
+    from featstore.care.preview import draw_sheets, uncut_told, views_told
     from featstore.readers import read_dataset
     from featstore.roi import load_recipe
 
-    recipe = load_recipe(roi)
-    sheets = draw_sheets(read_dataset(dataset, reader), recipe, out, n_per_view=per_view, seed=seed)
+    catalog, recipe = read_dataset(dataset, reader), load_recipe(roi)
+    sheets = draw_sheets(catalog, recipe, out, n_per_view=per_view, seed=seed)
     if json:
-        shell.print_json({"schema": "sheets/1", "recipe": recipe.identity, "sheets": [str(path) for path in sheets]})
-    else:
-        shell.print_table(f"Drawn by {recipe.identity}", ["sheet"], [[str(path)] for path in sheets])
+        shell.print_json(
+            {"schema": "sheets/1", "recipe": recipe.identity, "sheets": [str(path) for path in sheets],
+             "warnings": list(catalog.warnings)}
+        )  # fmt: skip
+        return
+    told = views_told(catalog, recipe)
+    rows = [[view, str(n), what, str(path)] for (view, n, what), path in zip(told, sheets, strict=True)]
+    title = f"{catalog.name}: regions of interest by the recipe {recipe.name}"
+    shell.print_table(title, ["view", "photographs", "region", "sheet"], rows)
+    for warning in catalog.warnings:
+        shell.warn_in_short(warning)
+    if uncut := uncut_told(catalog, recipe):
+        shell.say(uncut)

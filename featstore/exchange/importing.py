@@ -228,7 +228,7 @@ def _fact(before: Record, place: int, key: str, path: Path | None) -> Fact | Non
     try:
         sha256 = hashlib.sha256(read_bytes(path)).hexdigest()
     except ImageError as error:
-        return Fact(key, "", "failed", str(error), -1, -1)
+        return Fact(key, "", "failed", error.in_short, -1, -1)
     return Fact(key, sha256, "done", "", *seen)
 
 

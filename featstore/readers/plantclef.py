@@ -11,9 +11,9 @@ from pathlib import Path
 from xml.parsers import expat
 
 from featstore.catalog import Catalog, make_catalog, number_of, view_of
-from featstore.errors import DatasetError, counted, listed
+from featstore.errors import DatasetError, listed
 from featstore.provenance import open_at_once
-from featstore.readers.reader import Reader, hidden_warning, is_photograph, walk, walk_folders
+from featstore.readers.reader import Reader, hidden_warning, is_photograph, views_warning, walk, walk_folders
 
 # Ours -> theirs, first present wins. 2013 calls the plant `IndividualPlantId` and the place `Locality`.
 TAGS: dict[str, tuple[str, ...]] = {
@@ -153,11 +153,13 @@ def read(root: Path) -> Catalog:
     # Some packages pack the photographs with the truth: those records then stand for test.
     tested = {record.image_id for record in records["test"]}
     packed = [record for record in records["truth"] if record.image_id not in tested and record.photograph]
-    entries = [_entry(record, split) for split in ("train", "test") for record in records[split]]
-    entries += [_entry(record, "test") for record in packed]
-    used = {id(record) for record in packed}
-    warnings = _fill_truth(entries, [record for record in records["truth"] if id(record) not in used])
-    warnings += _unknown_views([*entries, *orphans]) + hidden_warning(hidden)
+    used = [(record, split) for split in ("train", "test") for record in records[split]]
+    used += [(record, "test") for record in packed]
+    entries = [_entry(record, split) for record, split in used]
+    taken = {id(record) for record in packed}
+    warnings = _fill_truth(entries, [record for record in records["truth"] if id(record) not in taken])
+    whole = [record for record, _ in used if record.photograph and not record.problem]
+    warnings += views_warning((record.image_id, record.fields["view"]) for record in whole) + hidden_warning(hidden)
     return make_catalog([*entries, *orphans], root, name, warnings)
 
 
@@ -248,16 +250,6 @@ def _orphan(path: str, split: str) -> dict[str, object]:
         "split": split,
         "problem": f"no XML record beside {path.rpartition('/')[2]}",
     }
-
-
-def _unknown_views(entries: list[dict[str, object]]) -> list[str]:
-    unknown = [str(entry["image_id"]) for entry in entries if entry["view"] == "Unknown" and not entry["problem"]]
-    if not unknown:
-        return []
-    told = counted(
-        len(unknown), "image has no known view (Content) and is", "images have no known view (Content) and are"
-    )
-    return [f"{told} kept as Unknown: {listed(unknown)}"]
 
 
 def _recognises(root: Path) -> bool:

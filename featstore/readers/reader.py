@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from featstore.catalog import Catalog
+from featstore.catalog import VIEWS, Catalog, view_of
 from featstore.errors import DatasetError, counted, listed
 
 PHOTOGRAPH_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".gif", ".webp"})
@@ -93,3 +93,23 @@ def others_warning(paths: list[Path]) -> list[str]:
     suffixes = sorted({path.suffix or path.name for path in paths})
     told = counted(len(paths), "file is no photograph by its name", "files are no photographs by their names")
     return [f"{told}, and passed over ({', '.join(suffixes[:8])})"]
+
+
+def views_warning(given: Iterable[tuple[str, str]]) -> list[str]:
+    """Say which views mean none of the known ones, each with how often it occurs; `given` are image_ids and views."""
+    unknown: dict[str, list[str]] = {}
+    for image_id, view in given:
+        if view_of(view) == "Unknown" and view.strip().casefold() != "unknown":
+            unknown.setdefault(view.strip(), []).append(image_id)
+    if not unknown:
+        return []
+    told = counted(
+        sum(map(len, unknown.values())),
+        "photograph is of no known view and is",
+        "photographs are of no known view and are",
+    )
+    cases = [
+        f"{repr(view) if view else 'none given'} ({counted(len(ids), 'photograph')}, the first is {ids[0]})"
+        for view, ids in sorted(unknown.items(), key=lambda case: -len(case[1]))
+    ]
+    return [f"{told} kept as Unknown (known are {', '.join(VIEWS[:-1])}): {listed(cases)}"]

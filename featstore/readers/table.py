@@ -1,16 +1,17 @@
-"""A CSV, TSV or Parquet table with one row per photograph."""
+"""A CSV, TSV or Parquet table with one row per photograph; what separates the cells of a text is seen in its header."""
 
 from __future__ import annotations
 
 import csv
 import difflib
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from featstore.catalog import COLUMNS, NUMBER_COLUMNS, SPLITS, Catalog, make_catalog, number_of, view_of
 from featstore.errors import DatasetError, listed
-from featstore.readers.reader import Reader
+from featstore.readers.reader import Reader, views_warning
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,6 +23,9 @@ OTHER_NAMES = {
     "class_id": {"label", "class", "target", "species", "category"},
 }
 DEFAULT_NAMES = ("catalog", "metadata", "images")
+_NAMED = {",": "a comma", ";": "a semicolon", "\t": "a tab"}
+"""What may separate the cells of a text: programs write semicolons where the decimal sign is a comma."""
+
 _SPLIT_OF = {"val": "valid", "validation": "valid", "training": "train"}
 
 
@@ -55,20 +59,24 @@ def _read(root: Path, required: Sequence[str], split: str = "train") -> Catalog:
     path = root if root.is_file() else _table_in(root)
     if path is None:
         raise DatasetError("a .csv, .tsv or .parquet table", f"none in {root}", "Name the table itself.")
-    frame = _load(path)
+    frame = _load(path, required)
     _check_columns(frame, path, required)
     records = []
+    views = []
     for number, row in enumerate(frame.to_dict(orient="records"), start=2):
         texts = {str(name): str(value).strip() for name, value in row.items()}
         if not texts["path"]:
             raise DatasetError(f"a path in every row of {path.name}", f"none in line {number}", "Fill it in.")
         records.append(_entry({**texts, "split": texts.get("split") or split}, path, number))
+        if texts.get("view"):
+            views.append((str(records[-1]["image_id"]), texts["view"]))
     ignored = [name for name in frame.columns if name not in COLUMNS]
     warnings = [f"{path.name}: unknown columns are not kept: {listed(ignored)}"] if ignored else []
+    warnings += views_warning(views)
     return make_catalog(records, path.parent, path.resolve().stem, warnings)
 
 
-def _load(path: Path) -> pd.DataFrame:
+def _load(path: Path, required: Sequence[str]) -> pd.DataFrame:
     import pandas as pd
 
     try:
@@ -76,32 +84,45 @@ def _load(path: Path) -> pd.DataFrame:
             # Whole numbers that an empty cell has turned into floats become whole again: class 1, not 1.0.
             frame = pd.read_parquet(path).convert_dtypes()
             return frame.astype("object").where(frame.notna(), "")
-        return pd.DataFrame.from_records(_lines(path))
+        return pd.DataFrame.from_records(_lines(path, required))
     except (ValueError, OSError, csv.Error) as error:
         raise DatasetError(
             f"a readable table in {path}", str(error), "Save it again as UTF-8 CSV or Parquet."
         ) from error
 
 
-def _lines(path: Path) -> list[dict[str, str]]:
+def _lines(path: Path, required: Sequence[str]) -> list[dict[str, str]]:
     """Rows of a CSV or TSV file by column name; a row of another length is refused with its line."""
     with path.open(newline="", encoding="utf-8-sig") as file:
-        reader = csv.reader(file, delimiter="\t" if path.suffix.casefold() == ".tsv" else ",", strict=True)
-        header = next(reader, [])
+        usual = "\t" if path.suffix.casefold() == ".tsv" else ","
+        separator = _separator(file.readline(), usual, required)
+        file.seek(0)
+        reader = csv.reader(file, delimiter=separator, strict=True)
+        header = [name.strip() for name in next(reader, [])]
         rows = []
         for row in reader:
-            # A comma at the end of a line is no column.
+            # A separator at the end of a line is no column.
             cells = row[:-1] if len(row) == len(header) + 1 and not row[-1] else row
             if cells and len(cells) != len(header):
                 raise DatasetError(
                     f"{len(header)} cells in every row of {path.name}",
                     f"{len(cells)} in line {reader.line_num}",
-                    "Put quotes around cells that hold the separator.",
+                    f"Put quotes around cells that hold {_NAMED[separator]}, which separates the cells here.",
                 )
             rows += [dict(zip(header, cells, strict=True))] if cells else []
     if not rows:
         raise DatasetError(f"rows in {path.name}", "none", "List the photographs, one per line.")
     return rows
+
+
+def _separator(header: str, usual: str, required: Sequence[str]) -> str:
+    """What separates the columns: by which the header has most that are required, then most at all, the usual first."""
+
+    def found(separator: str) -> tuple[int, int]:
+        names = [name.strip() for name in next(csv.reader([header], delimiter=separator), [])]
+        return len(set(required) & set(names)), len(names)
+
+    return max([usual, *_NAMED], key=found)
 
 
 def _check_columns(frame: pd.DataFrame, path: Path, required: Sequence[str]) -> None:
@@ -162,8 +183,8 @@ def _recognises(root: Path) -> bool:
     if found is None or found.suffix.casefold() == ".parquet":
         return found is not None
     with found.open(encoding="utf-8-sig", errors="replace") as file:
-        columns = file.readline().casefold().replace("\t", ",").replace('"', "").strip().split(",")
-    return bool({"path", *OTHER_NAMES["path"]} & set(columns))
+        columns = re.split("[,;\t]", file.readline().casefold().replace('"', ""))
+    return bool({"path", *OTHER_NAMES["path"]} & {name.strip() for name in columns})
 
 
 READER = Reader("table", "a CSV, TSV or Parquet table with the columns path and class_id", _recognises, read, read_new)

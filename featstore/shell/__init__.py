@@ -13,7 +13,17 @@ from featstore.shell.faults import (
 )
 from featstore.shell.options import DryRunOption, JsonOption, Names, OutOption, SeedOption, listed_in
 from featstore.shell.progress import Bar, progress
-from featstore.shell.speech import in_words, print_json, print_line, print_table, quiet, say, warn
+from featstore.shell.speech import (
+    in_words,
+    print_json,
+    print_line,
+    print_table,
+    quiet,
+    say,
+    warn,
+    warn_in_short,
+    warn_of_each,
+)
 
 __all__ = [
     "EXIT_BUG",
@@ -43,4 +53,6 @@ __all__ = [
     "run",
     "say",
     "warn",
+    "warn_in_short",
+    "warn_of_each",
 ]

@@ -6,6 +6,7 @@ import json
 import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from textwrap import shorten
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
@@ -19,6 +20,10 @@ NAME_WIDTH = 18
 """A name that is longer may be folded in a narrow terminal; a figure may not."""
 WORDS = ("best", "n.d.", "yes")
 """What stands in a column of figures besides figures."""
+
+
+N_TOLD = 5
+"""Failed inputs that are told one by one."""
 
 
 def quiet() -> bool:
@@ -40,6 +45,29 @@ def say(message: str) -> None:
 def warn(message: str) -> None:
     """Tell the user of something kept but doubtful, also when quiet."""
     _err(f"warning: {message}")
+
+
+def warn_in_short(message: str) -> None:
+    """Warn, but leave out the end of a message that lists very many."""
+    warn(shorten(message, 300, placeholder=f" ... ({len(message)} characters; all of them with --json)"))
+
+
+def warn_of_each(what: str, cases: Iterable[tuple[str, str]], everything: str) -> None:
+    """Warn of inputs that failed: the first few with their reasons, a line each; the rest is counted.
+
+    Parameters
+    ----------
+    what
+        What happened to them, with their number.
+    cases
+        Each one's name and reason.
+    everything
+        Where all of them are listed.
+    """
+    told = [f"{name}: {reason}" for name, reason in cases]
+    if len(told) > N_TOLD:
+        told[N_TOLD:] = [f"and {len(told) - N_TOLD:,} more; {everything}"]
+    warn(f"{what}: {told[0]}" if len(told) == 1 else "\n  ".join([f"{what}:", *told]))
 
 
 def complain(message: str) -> None:

@@ -8,6 +8,7 @@ import os
 import tempfile
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from io import BytesIO
@@ -18,7 +19,7 @@ import numpy as np
 from PIL import Image
 
 from featstore.errors import DatasetError
-from featstore.processes import end_with_parent
+from featstore.processes import UNGUARDED, end_with_parent
 from featstore.provenance import write_json
 from featstore.shell.progress import Bar, progress
 from featstore.synth.plan import PHOTOGRAPH_STREAM, Shot, SynthSettings, planned
@@ -72,7 +73,7 @@ def synthesise(folder: Path, settings: SynthSettings) -> SynthSummary:
     Raises
     ------
     DatasetError
-        If the folder holds anything else.
+        If the folder holds anything else, or a process that draws is killed.
     """
     shots = planned(settings)
     summary = _summary(folder, settings, shots)
@@ -139,9 +140,16 @@ def _write_all(package: Path, shots: Sequence[Shot], settings: SynthSettings, ba
         return
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(n_processes, mp_context=context, initializer=end_with_parent) as pool:
+        n_drawn = 0
         try:
             for _ in pool.map(write, shots):
+                n_drawn += 1
                 bar.update()
+        except BrokenProcessPool as error:
+            got = f"one of {n_processes} that was killed after {n_drawn:,} photographs (often for lack of memory)"
+            remedy = "Close other programs or draw less, and run again; nothing is left behind."
+            remedy = remedy if n_drawn else f"{UNGUARDED}{remedy}"
+            raise DatasetError("processes that draw until the end", got, remedy) from error
         except BaseException:
             # Whoever interrupts does not wait for what is left.
             pool.shutdown(cancel_futures=True)

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from featstore import shell
+from featstore.errors import counted
 
 RunArgument = Annotated[
     Path, typer.Argument(metavar="RUN", help="Folder of a run that `finetune run` wrote.", show_default=False)
@@ -96,8 +97,8 @@ def predict(
     else:
         show_answers(asked)
     if failures:
-        for image_id, reason in failures.items():
-            shell.warn(f"{image_id} got no answer: {reason}")
+        told = counted(len(failures), "photograph") + " got no answer"
+        shell.warn_of_each(told, failures.items(), "--json lists all")
         raise typer.Exit(shell.EXIT_INCOMPLETE)
 
 

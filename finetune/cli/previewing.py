@@ -36,7 +36,7 @@ def preview(
 
     - `finetune preview features.zarr --config recipe.toml --seed 3 --out augmentation.png`
     """
-    from featstore.errors import counted, listed
+    from featstore.errors import counted
     from finetune.config import load_settings
     from finetune.preview import draw_preview
 
@@ -55,5 +55,5 @@ def preview(
             f"{drawn.path} shows {counted(len(set(drawn.photographs)), 'photograph')}, one group in each row."
         )
     if drawn.failures:
-        told = listed([f"{image_id}: {reason}" for image_id, reason in drawn.failures.items()])
-        shell.warn(f"{counted(len(drawn.failures), 'photograph')} could not be used: {told}")
+        told = counted(len(drawn.failures), "photograph") + " could not be used"
+        shell.warn_of_each(told, drawn.failures.items(), "--json lists all")

@@ -32,10 +32,10 @@ def test_found_is_done_plus_failed(tmp_path: Path, dataset: Path) -> None:
     assert (summary.n_found, summary.n_done, summary.n_failed, summary.n_decoded, summary.n_rows) == (11, 10, 1, 11, 10)
     ((failed, reason),) = summary.failures
     assert failed == "4"
-    assert "a damaged one: 4.jpg" in reason
+    assert "a damaged file: 4.jpg" in reason
     papers = Store.open(tmp_path / "f.zarr").papers.set_index("image_id")
     assert papers.loc["4", "status"] == "failed"
-    assert "a damaged one" in papers.loc["4", "reason"]
+    assert "a damaged file" in papers.loc["4", "reason"]
     assert (papers.drop("4")["status"] == "done").all()
 
 
@@ -258,12 +258,49 @@ def test_the_command_line_tells_by_table_json_and_exit_code(
     assert command(*words) == 3
     captured = capsys.readouterr()
     assert "found" in captured.out
-    assert "1 photograph cannot be used: 4: Expected a whole photograph" in captured.err
+    assert "1 photograph cannot be used: 4: a damaged file: 4.jpg (image file is truncated" in captured.err
     assert "random weights" in captured.err
     assert command(*words, "--max-failures", "1", "--json") == 0
     result = json.loads(capsys.readouterr().out)
     assert (result["found"], result["done"], result["failed"], result["decoded"]) == (11, 10, 1, 0)
     assert result["failures"][0]["image_id"] == "4"
+
+
+def test_many_broken_photographs_are_told_in_a_few_lines(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for number in range(40):
+        (tmp_path / "photos" / "rosa").mkdir(parents=True, exist_ok=True)
+        (tmp_path / "photos" / "rosa" / f"{number:02}.jpg").write_bytes(b"hello")
+    store = tmp_path / "f.zarr"
+    words = ["build", tmp_path / "photos", "--store", store, "--backbone", "colour", "--workers", 0]
+    assert command(*words) == 3
+    told = capsys.readouterr().err.splitlines()
+    start = told.index("warning: 40 photographs cannot be used:")
+    reasons = [f"  rosa/{n:02}.jpg: a file that is no image: {n:02}.jpg; remove or replace it" for n in range(5)]
+    assert told[start + 1 : start + 6] == reasons
+    assert told[start + 6] == f"  and 35 more; `featstore info {store} --json` lists all"
+    assert command("info", store, "--json") == 0
+    assert len(json.loads(capsys.readouterr().out)["failures"]) == 40
+
+
+def test_a_table_none_of_whose_photographs_is_there_is_refused(
+    tmp_path: Path, write_photo: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    table, store = tmp_path / "t.csv", tmp_path / "f.zarr"
+    table.write_text("".join(["path,class_id\n", *(f"away/{n}.jpg,rosa\n" for n in range(40))]))
+    words = ["build", table, "--store", store, "--backbone", "colour", "--workers", 0]
+    for more in ((), ("--dry-run",)):
+        assert command(*words, *more) == 1
+        (told,) = capsys.readouterr().err.splitlines()
+        assert "got none of 40 (no photograph at away/0.jpg, no photograph at away/1.jpg, " in told
+        assert f"and 37 more). Correct the paths, which start from {tmp_path}, or bring" in told
+        assert not store.exists()
+    write_photo(tmp_path / "away" / "7.jpg")
+    assert command(*words) == 3
+    before = Store.open(store).papers
+    # A disk that is not there for once does not undo what was done.
+    (tmp_path / "away").rename(tmp_path / "farther")
+    assert command(*words) == 1
+    assert Store.open(store).papers.equals(before)
 
 
 def test_tiny_photographs_are_taken_and_told_once(

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import json
+import math
+import re
+import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from featstore.build import forecast
 from featstore.build.build import build_store
 from featstore.build.forecast import BuildForecast, foresee_build
 from featstore.build.settings import BuildSettings
+from featstore.cli import main
 from featstore.errors import StoreError
+from featstore.readers import read_dataset
 from featstore.synth import SynthSettings, synthesise
 
 SETTINGS = BuildSettings(backbones=("mobilenet",), weights="random", side_px=32, n_workers=0, batch_size=4)
@@ -25,11 +34,13 @@ def test_what_is_foreseen_is_what_is_done(tmp_path: Path) -> None:
     synthesise(photos, SynthSettings(n_species=2, n_observations=4, side_px=64, n_corrupt=1))
     ahead = foresee_build(photos, str(store), SETTINGS)
     assert not store.exists()
-    assert ahead.seconds > 0
+    assert ahead.seconds > ahead.start_s > 0
     done = build_store(photos, store, SETTINGS)
     # The damaged one is decoded like the others; only then it is known to be damaged.
     assert ahead.n_images == done.n_decoded == ahead.rows["mobilenet"]
     assert ahead.n_bytes == ahead.n_images * 4 * 1024
+    by_view = read_dataset(photos).frame["view"].value_counts()
+    assert ahead.n_computed == {"mobilenet": sum(4 * math.ceil(n / 4) for n in by_view)}
     before = contents(store)
     again = foresee_build(photos, str(store), SETTINGS)
     assert (again.n_images, again.rows, again.seconds, again.n_bytes) == (0, {"mobilenet": 0}, 0.0, 0)
@@ -58,8 +69,42 @@ def test_parts_are_foreseen_as_parts(tmp_path: Path) -> None:
 
 
 def test_time_adds_up_networks_and_decoding() -> None:
-    ahead = BuildForecast("f", "d", 100, 0, 100, {"a": 100, "b": 50}, 1, None, 0.2, {"a": 0.1, "b": 0.4}, 2, 4)
-    assert ahead.seconds == pytest.approx(100 * 0.1 + 50 * 0.4 + 100 * 0.2 / 4)
+    rows, computed, seconds = {"a": 100, "b": 50}, {"a": 112, "b": 64}, {"a": 0.1, "b": 0.4}
+    ahead = BuildForecast("f", "d", 100, 0, 100, rows, 1, None, 0.2, seconds, 2, 4, computed, 0.0)
+    assert ahead.seconds == pytest.approx(112 * 0.1 + 64 * 0.4 + 100 * 0.2 / 4)
+    assert replace(ahead, start_s=7.0).seconds == pytest.approx(ahead.seconds + 7)
     # One process that decodes slowly holds everything up.
     slow = replace(ahead, decoding_s=2.0, n_workers=1)
     assert slow.seconds == pytest.approx(200.0)
+
+
+def test_the_time_to_load_and_compile_a_network_is_foreseen(
+    tmp_path: Path,
+    write_photo: Callable[..., Path],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A handful of photographs takes as long as the start, which is told by itself, too."""
+
+    class Slow:
+        def __init__(self) -> None:
+            self.n_calls = 0
+
+        def features(self, images: np.ndarray) -> None:
+            self.n_calls += 1
+            time.sleep(0.6 if self.n_calls == 1 else 0.0)
+
+    def load(_: object) -> Slow:
+        time.sleep(0.6)
+        return Slow()
+
+    monkeypatch.setattr(forecast, "load_untrained", load)
+    write_photo(tmp_path / "photos" / "rosa" / "1.jpg")
+    words = ["build", str(tmp_path / "photos"), "--store", str(tmp_path / "f.zarr"), "--backbone", "mobilenet"]
+    with pytest.raises(SystemExit, match="0"):
+        main([*words, "--backbone", "vgg16", "--dry-run", "--json"])
+    told = json.loads(capsys.readouterr().out)
+    assert told["seconds"] >= told["seconds_to_start"] > 2.4
+    with pytest.raises(SystemExit, match="0"):
+        main([*words, "--dry-run"])
+    assert re.search(r"About \d s on this machine .* \d s of it to load the networks", capsys.readouterr().out)

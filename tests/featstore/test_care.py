@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from featstore.build.build import build_store
+from featstore.build.settings import BuildSettings
 from featstore.care.explain import explain
 from featstore.care.faults import Verdict
 from featstore.care.repair import repair_store
@@ -67,7 +70,7 @@ def test_info_counts_everything(finished: Path) -> None:
         assert facts.size_bytes > 3 * 128 * dimension * 4
     ((failed, reason),) = survey.failures
     assert failed == "4"
-    assert "a damaged one" in reason
+    assert "a damaged file" in reason
     files = [path for path in finished.rglob("*") if path.is_file() and path.name[0] != "."]
     assert survey.size_bytes == sum(path.stat().st_size for path in files)
     assert survey.n_files == len(files)
@@ -249,10 +252,46 @@ def test_the_story_of_a_failed_and_of_an_unknown_one(finished: Path) -> None:
     store = Store.open(finished)
     story = explain(store, "4")
     assert story.status == "failed"
-    assert "a damaged one" in story.reason
+    assert "a damaged file" in story.reason
     assert {row.why_not for row in story.rows} == {"the photograph cannot be used"}
     with pytest.raises(StoreError, match="got '44'"):
         explain(store, "44")
+
+
+def test_a_photograph_is_named_by_id_file_or_path(
+    tmp_path: Path, write_photo: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("lily/1.jpg", "rose/1.jpg", "rose/11.jpg", "rose/plant/2.jpg", "1.jpg/3.jpg"):
+        write_photo(tmp_path / "photos" / name)
+    settings = BuildSettings(("colour",), n_workers=0)
+    build_store(tmp_path / "photos", tmp_path / "f.zarr", settings)
+    store = Store.open(tmp_path / "f.zarr")
+    (tmp_path / "link").symlink_to(tmp_path / "photos")
+    monkeypatch.chdir(tmp_path / "photos" / "rose")
+    named = {
+        "lily/1.jpg": ["lily/1.jpg", "../lily/1.jpg", tmp_path / "link" / "lily" / "1.jpg"],
+        "rose/1.jpg": ["rose/1.jpg", "1.jpg", "./1.jpg"],  # the one that lies here
+        "rose/11.jpg": ["11.jpg"],
+        "rose/plant/2.jpg": ["2.jpg", "plant/2.jpg"],
+    }
+    for image_id, words in named.items():
+        assert {explain(store, str(word)).image_id for word in words} == {image_id}
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(StoreError, match=r"got '1.jpg', which 2 have: lily/1.jpg, rose/1.jpg. Name one of these"):
+        explain(store, "1.jpg")
+    # A file that is not the store's is not taken for one of the same name.
+    with pytest.raises(StoreError, match=r"got 'elsewhere/2.jpg'. Did you mean rose/plant/2.jpg\?"):
+        explain(store, "elsewhere/2.jpg")
+
+
+def test_an_id_goes_before_a_file_name(tmp_path: Path, write_photo: Callable[..., Path]) -> None:
+    for name in ("1.jpg", "2.jpg"):
+        write_photo(tmp_path / name)
+    (tmp_path / "t.csv").write_text("image_id,path,class_id\n2.jpg,1.jpg,rosa\n7,2.jpg,rosa\n")
+    build_store(tmp_path / "t.csv", tmp_path / "f.zarr", BuildSettings(("colour",), n_workers=0))
+    store = Store.open(tmp_path / "f.zarr")
+    paths = {word: explain(store, word).papers["path"] for word in ("2.jpg", "1.jpg", "7", str(tmp_path / "2.jpg"))}
+    assert paths == {"2.jpg": "1.jpg", "1.jpg": "1.jpg", "7": "2.jpg", str(tmp_path / "2.jpg"): "2.jpg"}
 
 
 def test_the_story_tells_why_a_row_does_not_count(finished: Path, dataset: Path) -> None:

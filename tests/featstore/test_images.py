@@ -119,8 +119,8 @@ def test_second_pages_are_previews_and_ignored() -> None:
     [
         (b"", "an empty file: broken.jpg"),
         (b"Thumbs.db is no photograph", "a file that is no image: broken.jpg"),
-        (encoded(half_red(), "JPEG")[:-200], "a damaged one: broken.jpg"),
-        (encoded(half_red(), "PNG")[:60], "a damaged one: broken.jpg"),
+        (encoded(half_red(), "JPEG")[:-200], "a damaged file: broken.jpg"),
+        (encoded(half_red(), "PNG")[:60], "a damaged file: broken.jpg"),
         (encoded(half_red(), "PPM"), "PPM: broken.jpg"),
         (encoded(Image.new("F", (4, 4)), "TIFF"), "floating-point"),
     ],

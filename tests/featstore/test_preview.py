@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,10 +10,12 @@ import pytest
 from PIL import Image
 
 from featstore.care import preview, sheet
-from featstore.care.preview import draw_sheets, sample
+from featstore.care.preview import draw_sheets, sample, uncut_told, views_told
 from featstore.care.sheet import PANEL_PX, Cell, Sheet, boxed, compose, masked, note
 from featstore.catalog import Catalog, make_catalog
+from featstore.cli import main
 from featstore.errors import SettingsError
+from featstore.readers import read_dataset
 from featstore.roi import RECIPES, Found, Trace
 
 ARTICLE = RECIPES["article"]
@@ -144,3 +147,43 @@ def test_fallbacks_are_seen_without_colour() -> None:
         for kind in ("found", "fallback")
     )
     assert (fallback < 20).mean() > (found < 20).mean() + 0.05
+
+
+def test_nothing_is_cut_where_no_view_is_known_and_that_is_said(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("rose", "lily"):
+        (tmp_path / "photos" / name).mkdir(parents=True)
+        save(tmp_path / "photos" / name / "1.png")
+    folders = read_dataset(tmp_path / "photos")
+    (sheet_of,) = drawn(monkeypatch, folders, tmp_path / "sheets").values()
+    assert sheet_of.title == "Unknown - recipe article: kept whole"
+    assert sheet_of.subtitle.startswith("No view is known, so nothing is cut. Shown: 2 of 2")
+    assert sheet_of.legend == sheet.UNCUT_LEGEND
+    with pytest.raises(SystemExit, match="0"):
+        main(["preview", str(tmp_path / "photos"), "--out", str(tmp_path / "sheets")])
+    told = capsys.readouterr()
+    assert "photos: regions of interest by the recipe article" in told.out
+    assert "kept whole" in told.out
+    assert "No view is known of these photographs, so nothing is cut from them" in told.err
+
+
+def test_what_is_uncut_is_told_only_where_it_makes_a_difference(catalog: Catalog, tmp_path: Path) -> None:
+    some = make_catalog([{"image_id": "a", "view": "Leaf"}, {"image_id": "b", "view": "Unknown"}], tmp_path, "some")
+    assert uncut_told(some, ARTICLE).startswith("No view is known of 1 photograph of 2, so nothing is cut")
+    assert uncut_told(some, RECIPES["none"]) == ""
+    assert uncut_told(catalog, ARTICLE) == ""
+    cut = replace(ARTICLE, views={**ARTICLE.views, "Unknown": ARTICLE.of("Flower")})
+    assert uncut_told(some, cut) == ""
+    assert views_told(some, cut)[1] == ("Unknown", 1, "box around the contour on grey")
+
+
+def test_sheets_of_an_earlier_preview_go_and_pictures_of_others_stay(catalog: Catalog, tmp_path: Path) -> None:
+    out = tmp_path / "sheets"
+    draw_sheets(catalog, ARTICLE, out, n_per_view=2, seed=0)
+    save(out / "Fruit.png")
+    save(out / "mine.png")
+    (out / "Stem.png").write_text("no picture")
+    leaves = Catalog(catalog.frame[catalog.frame["view"] == "LeafScan"], catalog.root, "leaves")
+    draw_sheets(leaves, ARTICLE, out, n_per_view=2, seed=0)
+    assert sorted(path.name for path in out.iterdir()) == ["Fruit.png", "LeafScan.png", "Stem.png", "mine.png"]

@@ -141,11 +141,33 @@ def test_two_photographs_of_one_name_are_both_listed(
     assert problems == {"train/1.jpg": "", "train/1.png": "no XML record beside 1.png"}
 
 
+VIEWS_KNOWN = "(known are Branch, Entire, Flower, Fruit, Leaf, LeafScan, Stem)"
+
+
 def test_unknown_content_is_kept_and_told(tmp_path: Path, add: Callable[..., None]) -> None:
-    add(tmp_path / "train", 1, Content="Roots")
+    for media, content in enumerate(("Roots", "", "roots", "LEAF", "Roots ", "Unknown"), start=1):
+        add(tmp_path / "train", media, Content=content)
+    add(tmp_path / "train", 7, Content="Seed", ObservationId=None)
     catalog = read_dataset(tmp_path)
-    assert catalog.frame.loc[0, "view"] == "Unknown"
-    assert "1 image has no known view (Content) and is kept as Unknown: 1" in catalog.warnings
+    assert catalog.frame["view"].tolist() == ["Unknown", "Unknown", "Unknown", "Leaf", "Unknown", "Unknown", "Unknown"]
+    (told,) = catalog.warnings
+    assert told == (
+        f"4 photographs are of no known view and are kept as Unknown {VIEWS_KNOWN}: 'Roots' (2 photographs, the first "
+        "is 1), none given (1 photograph, the first is 2), 'roots' (1 photograph, the first is 3)"
+    )
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_misspelt_views_of_a_table_are_told_once(tmp_path: Path, write_photo: Callable[..., Path], suffix: str) -> None:
+    views = ["flowers", "Flower", " leaf scan ", "STEM", "bark", "", "unknown", "flowers", "rinde"]
+    paths = [write_photo(tmp_path / f"{n}.jpg").name for n in range(len(views))]
+    catalog = read_dataset(table(tmp_path / f"t{suffix}", path=paths, class_id=["a"] * len(views), view=views))
+    assert catalog.frame["view"].tolist()[:6] == ["Unknown", "Flower", "LeafScan", "Stem", "Stem", "Unknown"]
+    (told,) = catalog.warnings
+    assert told == (
+        f"3 photographs are of no known view and are kept as Unknown {VIEWS_KNOWN}: "
+        "'flowers' (2 photographs, the first is 0.jpg), 'rinde' (1 photograph, the first is 8.jpg)"
+    )
 
 
 @pytest.mark.shared_data
@@ -205,6 +227,36 @@ def test_tables(tmp_path: Path, write_photo: Callable[..., Path], suffix: str) -
         assert np.isnan(second["vote"])
         assert catalog.name == "mine"
         assert any("unknown columns are not kept: colour" in text for text in catalog.warnings)
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+@pytest.mark.parametrize("suffix", [".csv", ".tsv"])
+def test_the_header_tells_what_separates_the_cells(
+    tmp_path: Path, write_photo: Callable[..., Path], suffix: str, separator: str
+) -> None:
+    write_photo(tmp_path / "1.jpg")
+    path = tmp_path / f"t{suffix}"
+    rows = [["path", " class_id", "latitude", '"remarks, found; seen"'], ["1.jpg", "rosa", '"43,6"', '"a,;\tb"']]
+    path.write_text("".join(f"{separator.join(row)}\n" for row in rows), encoding="utf-8-sig")
+    for root in (path, tmp_path):
+        (row,) = read_dataset(root).frame.itertuples()
+        assert (row.path, row.class_id, row.latitude, row.problem) == ("1.jpg", "rosa", 43.6, "")
+
+
+def test_a_table_by_semicolons_keeps_decimal_commas_and_hints(tmp_path: Path, write_photo: Callable[..., Path]) -> None:
+    write_photo(tmp_path / "1.jpg")
+    path = tmp_path / "t.csv"
+    path.write_text("path;class_id;latitude;longitude\n1.jpg;rosa;43,6;-3,25\n")
+    assert read_dataset(path).frame.loc[0, ["latitude", "longitude"]].tolist() == [43.6, -3.25]
+    path.write_text("file;label;latitude\n1.jpg;rosa;43,6\n")
+    with pytest.raises(DatasetError, match=r"file, label, latitude .*rename 'file' to 'path' and rename 'label' to"):
+        read_dataset(path)
+    path.write_text("path;class_id\n1.jpg;a;b\n")
+    with pytest.raises(DatasetError, match=r"3 in line 2. Put quotes around cells that hold a semicolon, which"):
+        read_dataset(path)
+    path.write_text("path,class_id,latitude\n1.jpg,rosa,43,6\n")
+    with pytest.raises(DatasetError, match=r"4 in line 2\. Put quotes around cells that hold a comma"):
+        read_dataset(path)
 
 
 def test_a_missing_column_is_named_with_the_nearest(tmp_path: Path) -> None:

@@ -163,6 +163,21 @@ def test_tables_align_numbers(capsys: pytest.CaptureFixture[str]) -> None:
     assert any(line.rstrip(" │").endswith("  0.5") for line in lines)
 
 
+@pytest.mark.parametrize(
+    ("n", "told"),
+    [
+        (1, ["warning: lost: 0: torn"]),
+        (5, ["warning: lost:", *(f"  {n}: torn" for n in range(5))]),
+        (1300, ["warning: lost:", *(f"  {n}: torn" for n in range(5)), "  and 1,295 more; --json lists all"]),
+    ],
+)
+def test_many_failed_inputs_are_told_in_a_few_lines(
+    capsys: pytest.CaptureFixture[str], n: int, told: list[str]
+) -> None:
+    shell.warn_of_each("lost", [(str(number), "torn") for number in range(n)], "--json lists all")
+    assert capsys.readouterr().err.splitlines() == told
+
+
 def test_listed_counts_the_rest() -> None:
     assert listed(["a", "b"]) == "a, b"
     assert listed(list("abcdefg")) == "a, b, c, d, e and 2 more"

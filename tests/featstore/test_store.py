@@ -123,7 +123,7 @@ def test_reading_by_view_split_and_id(store: Store) -> None:
         ({"splits": ["foo"]}, r"splits of .*: test, train, got 'foo'"),
         ({"views": []}, "at least one view, got none"),
         ({"splits": []}, "at least one split, got none"),
-        ({"views": ["Leaf"], "splits": ["test"]}, "no usable photograph is of all that was asked for"),
+        ({"views": ["Leaf"], "splits": ["test"]}, "no photograph that was asked for can be used"),
     ],
 )
 def test_what_cannot_be_asked_for_is_named(store: Store, ask: dict[str, list[str]], message: str) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import signal
 import xml.etree.ElementTree as ET
 from collections import Counter, defaultdict
 from concurrent.futures import ProcessPoolExecutor
@@ -174,6 +176,21 @@ def test_an_interrupt_does_not_wait_for_what_is_left(tmp_path: Path, monkeypatch
     with pytest.raises(KeyboardInterrupt):
         package._write_all(tmp_path, shots, SMALL, bar)
     assert len(list((tmp_path / "train").glob("*.jpg"))) < len(shots) / 2
+
+
+def _killed(*_: object, **__: object) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_process_that_is_killed_is_told_and_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(package, "_SHARE", 4)
+    monkeypatch.setattr("os.cpu_count", lambda: 2)
+    monkeypatch.setattr(package, "_write_shot", _killed)
+    with pytest.raises(DatasetError, match=r"one of 2 that was killed after 0 photographs .*; nothing is left behind"):
+        synthesise(tmp_path / "package", SMALL)
+    assert list((tmp_path / "package").iterdir()) == []
+    monkeypatch.undo()
+    assert synthesise(tmp_path / "package", SMALL).created
 
 
 def test_a_photograph_does_not_depend_on_those_before_it(tmp_path: Path) -> None:

@@ -103,7 +103,7 @@ HOSTILE = {
     "SVG": (("a.png", b'<svg xmlns="http://www.w3.org/2000/svg"/>'), 415, "an SVG drawing: a.png"),
     "empty": (("a.jpg", b""), 422, "an empty file: a.jpg"),
     "PPM, which Pillow would open": (("a.jpg", b"P6 1 1 255\n\0\0\0"), 415, "a file that is no photograph: a.jpg"),
-    "header alone": (("a.jpg", b"\xff\xd8\xff\xe0\x00\x10JFIF"), 422, "a damaged one: a.jpg"),
+    "header alone": (("a.jpg", b"\xff\xd8\xff\xe0\x00\x10JFIF"), 422, "a damaged file: a.jpg"),
     "too large": (("a.jpg", RED + bytes(300_000)), 413, "more: a.jpg"),
 }
 
