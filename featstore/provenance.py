@@ -98,6 +98,10 @@ def require_room(folder: Path, n_bytes: int) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder))
 
 
+PARTIAL = r"\.[0-9a-f]{32}\.partial\."
+"""What stands before a file's name while it is being written."""
+
+
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Give a temporary path beside `path`; on success it takes the place of `path` in one step.

@@ -206,7 +206,7 @@ def _no_rows(store: Store, names: Sequence[str], n_asked: int) -> StoreError:
     expected = f"photographs with features of {', '.join(names)}"
     if n_asked:
         return StoreError(expected, f"none of {n_asked}", "Run featstore build again to complete it.")
-    remedy = f"Ask for other views or splits; `featstore info {store.location}` tells what failed, and why."
+    remedy = f"`featstore info {store.location}` tells what is there, and what failed and why."
     return StoreError(expected, "none: no photograph that was asked for can be used", remedy)
 
 

@@ -76,7 +76,7 @@ def ask(
     card = read_run_card(run)
     require_no_run(out)
     if card.kind != "finetuned":
-        raise PredictionsError("a run of `finetune run`", f"{card.kind} in {run}", "Ask it by its own command.")
+        raise PredictionsError("a run of `finetune run`", f"{card.kind} in {run}", "`evaluate identify` asks any run.")
     network = load_network(run)
     out.mkdir(parents=True, exist_ok=True)
     cache = Path(tempfile.mkdtemp(prefix=".photographs-", dir=out))

@@ -88,7 +88,7 @@ def ask(run: Path, store: Store, out: Path, *, unseen: bool = False, image_ids: 
     card = read_run_card(run)
     require_no_run(out)
     if card.kind != "head":
-        raise PredictionsError("a run of `heads compare`", f"{card.kind} in {run}", "Ask it by its own command.")
+        raise PredictionsError("a run of `heads compare`", f"{card.kind} in {run}", "`evaluate identify` asks any run.")
     require_same_features(card, store)
     table = load_table(store, card.backbones, image_ids=image_ids)
     known = _known(run, table.papers, require=unseen)

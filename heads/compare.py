@@ -258,4 +258,4 @@ def _entry(trial: Trial, folder: Path, errors: dict[str, str], *, reused: bool) 
     try:
         return read_entry(trial, folder, reused=reused)
     except PredictionsError as error:
-        return Entry(trial, error=f"not finished: {error}")
+        return Entry(trial, error=f"not finished: {error.in_short}")

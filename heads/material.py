@@ -71,7 +71,7 @@ class Material:
             raise TrainingError(
                 "training photographs of at least two classes",
                 f"{len(trained)} ({listed(trained)})" if trained else "none of known class",
-                "Add photographs, or correct the split.",
+                "Add photographs of other classes, or correct the split.",
             )
         if not set(trained) & set(validated):
             raise SplitError(

@@ -158,7 +158,9 @@ def read_photographs(dataset: Path, reader: str | None) -> Catalog:
         raise DatasetError(
             f"photographs that can be used in {dataset}",
             f"none of {len(problems):,} ({listed(list(problems), 3)})",
-            f"Correct the paths, which start from {catalog.root.resolve()}, or bring the photographs there.",
+            f"Correct the paths, which start from {catalog.root.resolve()}, or bring the photographs there."
+            if problems.str.startswith("no photograph").any()
+            else "Mend these, or choose another --reader.",
         )
     return catalog
 

@@ -39,6 +39,7 @@ def preview(
     - `featstore preview photos/ --roi mine.toml --per-view 24`
     """
     from featstore.care.preview import draw_sheets, uncut_told, views_told
+    from featstore.errors import counted
     from featstore.readers import read_dataset
     from featstore.roi import load_recipe
 
@@ -56,5 +57,10 @@ def preview(
     shell.print_table(title, ["view", "photographs", "region", "sheet"], rows)
     for warning in catalog.warnings:
         shell.warn_in_short(warning)
+    lost = catalog.frame[catalog.frame["problem"] != ""]
+    if len(lost):
+        cases = zip(lost["image_id"], lost["problem"], strict=True)
+        told_lost = counted(len(lost), "photograph") + " cannot be used"
+        shell.warn_of_each(told_lost, cases, "the store that `featstore build` makes lists all")
     if uncut := uncut_told(catalog, recipe):
         shell.say(uncut)

@@ -40,7 +40,7 @@ def read_dataset(root: Path, reader: str | None = None, *, new: bool = False) ->
         if candidate.recognises(root):
             return _read(candidate, root, new=new)
     forms = "; ".join(f"{known.name}: {known.description}" for known in READERS.values())
-    raise DatasetError("a data set of photographs", _instead(root), f"Give one of these forms ({forms}).")
+    raise DatasetError("a data set of photographs", _instead(root), f"Give one of these forms: {forms}.")
 
 
 def _instead(root: Path) -> str:
@@ -53,7 +53,7 @@ def _instead(root: Path) -> str:
     if not kinds:
         return f"a folder without files: {root}"
     told = listed([f"{counted(n, 'file')} of {kind}" for kind, n in kinds.most_common()])
-    return f"{told} in {root}, no photograph, no XML record and no table that lists photographs"
+    return f"{told} in {root}, but no photograph, no XML record and no table that lists photographs"
 
 
 def require_path(root: Path) -> None:

@@ -29,7 +29,9 @@ def read(root: Path) -> Catalog:
     DatasetError
         If no photograph lies in a class folder.
     """
-    folders = list(walk_folders(root)) if root.is_dir() else []
+    if not root.is_dir():
+        raise DatasetError("a folder of class folders", f"a file: {root}", "Name the folder, or another --reader.")
+    folders = list(walk_folders(root))
     files = [Path(folder, name) for folder, names, _ in folders for name in names]
     photographs = [path for path in files if is_photograph(path)]
     records = [_entry(path.relative_to(root)) for path in photographs]

@@ -86,9 +86,18 @@ def _load(path: Path, required: Sequence[str]) -> pd.DataFrame:
             return frame.astype("object").where(frame.notna(), "")
         return pd.DataFrame.from_records(_lines(path, required))
     except (ValueError, OSError, csv.Error) as error:
-        raise DatasetError(
-            f"a readable table in {path}", str(error), "Save it again as UTF-8 CSV or Parquet."
-        ) from error
+        raise DatasetError(f"a readable table in {path}", *_fault_of(error)) from error
+
+
+def _fault_of(error: ValueError | OSError | csv.Error) -> tuple[str, str]:
+    """What is wrong with a table that cannot be read, and what to do."""
+    if isinstance(error, UnicodeDecodeError):
+        return "letters that are not UTF-8", 'Save it as "CSV UTF-8", as spreadsheets call it, or as Parquet.'
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror, "Give permission to read it, or name another."
+    if isinstance(error, csv.Error):
+        return f"{error}", "Every quote needs its second one; a quote within a cell is written twice."
+    return str(error), "Save it again as UTF-8 CSV or Parquet."
 
 
 def _lines(path: Path, required: Sequence[str]) -> list[dict[str, str]]:
@@ -111,7 +120,8 @@ def _lines(path: Path, required: Sequence[str]) -> list[dict[str, str]]:
                 )
             rows += [dict(zip(header, cells, strict=True))] if cells else []
     if not rows:
-        raise DatasetError(f"rows in {path.name}", "none", "List the photographs, one per line.")
+        remedy = f"Write {', '.join(required)} into the first line, and a photograph into each below."
+        raise DatasetError(f"rows in {path.name}", "none", remedy)
     return rows
 
 
@@ -142,7 +152,8 @@ def _check_columns(frame: pd.DataFrame, path: Path, required: Sequence[str]) -> 
 def _probable(name: str, columns: list[str]) -> str:
     """The column that probably holds what `name` should, "" if none looks like it."""
     other_names = [column for column in columns if column.casefold() in OTHER_NAMES[name]]
-    return next(iter(other_names or difflib.get_close_matches(name, columns, n=1, cutoff=0.5)), "")
+    free = [column for column in columns if column not in COLUMNS]
+    return next(iter(other_names or difflib.get_close_matches(name, free, n=1, cutoff=0.5)), "")
 
 
 def _entry(texts: dict[str, str], path: Path, line: int) -> dict[str, object]:

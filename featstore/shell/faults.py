@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import traceback
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -13,6 +14,7 @@ from typing import NoReturn
 from typer import TyperException
 
 from featstore.errors import PhytobenchError
+from featstore.provenance import PARTIAL
 from featstore.shell.speech import Printed, complain, in_json, is_set
 
 EXIT_DONE = 0
@@ -77,7 +79,8 @@ def fault_of(error: BaseException) -> Fault:
     if isinstance(error, TyperException):
         return _wrong_usage(error)
     if isinstance(error, OSError) and error.errno in _OS_FAULTS:
-        where, code = error.filename or "the output folder", error.errno or 0
+        # A file is written under another name first, which is none of the user's.
+        where, code = re.sub(PARTIAL, "", str(error.filename or "the output folder")), error.errno or 0
         remedy = "What was completed is kept; mend this and run again."
         # Not the error's own text: that of HDF5 is ten lines of addresses.
         return Fault(f"{_OS_FAULTS[code]} at {where}", os.strerror(code), remedy, EXIT_REFUSED)
@@ -118,6 +121,8 @@ def _wrong_usage(error: TyperException) -> Fault:
         return Fault("a command line that can be read", got, "`--help` explains every option.", error.exit_code)
     usage = " ".join(context.get_usage().removeprefix("Usage: ").split())
     remedy = f"`{context.command_path} --help` explains every option."
+    if "is not readable" in got:
+        remedy = "Give permission to read it, or name another."
     return Fault(f"`{usage}`", got[:1].lower() + got[1:], remedy, error.exit_code)
 
 

@@ -303,6 +303,15 @@ def test_a_table_none_of_whose_photographs_is_there_is_refused(
     assert Store.open(store).papers.equals(before)
 
 
+def test_photographs_without_records_are_not_sent_to_look_for_their_paths(
+    tmp_path: Path, write_photo: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_photo(tmp_path / "rosa" / "1.jpg")
+    words = ["build", tmp_path, "--store", tmp_path / "f.zarr", "--backbone", "colour", "--reader", "plantclef"]
+    assert command(*words) == 1
+    assert "(no XML record beside 1.jpg). Mend these, or choose another --reader." in capsys.readouterr().err
+
+
 def test_tiny_photographs_are_taken_and_told_once(
     tmp_path: Path, write_photo: Callable[..., Path], capsys: pytest.CaptureFixture[str]
 ) -> None:

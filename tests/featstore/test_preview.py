@@ -168,6 +168,17 @@ def test_nothing_is_cut_where_no_view_is_known_and_that_is_said(
     assert "No view is known of these photographs, so nothing is cut from them" in told.err
 
 
+def test_photographs_that_are_lost_are_told_beside_their_sheet(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "t.csv").write_text("path,class_id,view\n" + "".join(f"{n}.jpg,a,Leaf\n" for n in range(9)))
+    with pytest.raises(SystemExit, match="0"):
+        main(["preview", str(tmp_path / "t.csv"), "--out", str(tmp_path / "sheets")])
+    told = capsys.readouterr().err
+    assert "9 photographs cannot be used:\n  0.jpg: no photograph at 0.jpg" in told
+    assert "and 4 more; " in told
+
+
 def test_what_is_uncut_is_told_only_where_it_makes_a_difference(catalog: Catalog, tmp_path: Path) -> None:
     some = make_catalog([{"image_id": "a", "view": "Leaf"}, {"image_id": "b", "view": "Unknown"}], tmp_path, "some")
     assert uncut_told(some, ARTICLE).startswith("No view is known of 1 photograph of 2, so nothing is cut")

@@ -303,6 +303,44 @@ def test_a_table_of_new_photographs_needs_no_classes(
         read_dataset(table(tmp_path / "t.csv", paths=["a"]), new=True)
 
 
+@pytest.mark.parametrize(
+    ("content", "got", "remedy"),
+    [
+        (b"", "got none", "Write path, class_id into the first line"),
+        (b"path,class_id\n", "got none", "and a photograph into each below"),
+        (b'path,class_id\n"a.jpg,rosa\n', "got unexpected end of data", "Every quote needs its second one"),
+        (b"path,class_id\ncaf\xe9.jpg,rosa\n", "got letters that are not UTF-8. Save it as", "CSV UTF-8"),
+        (b"path,view,latitude\na,Leaf,4\n", "(missing: class_id). Add them", "docs/datasets.md"),
+    ],
+)
+def test_what_is_wrong_with_a_table_is_said_with_what_helps(
+    tmp_path: Path, content: bytes, got: str, remedy: str
+) -> None:
+    (tmp_path / "t.csv").write_bytes(content)
+    with pytest.raises(DatasetError) as caught:
+        read_dataset(tmp_path / "t.csv")
+    assert got in str(caught.value)
+    assert remedy in caught.value.remedy
+
+
+def test_a_table_without_permission_is_named_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Permissions do not stop root, so the call fails."""
+
+    def denied(path: Path, *_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    path = table(tmp_path / "t.csv", path=["a"], class_id=[1])
+    monkeypatch.setattr(Path, "open", denied)
+    with pytest.raises(DatasetError, match=r"got Permission denied\. Give permission to read it") as caught:
+        read_dataset(path, "table")
+    assert str(caught.value).count("t.csv") == 1
+
+
+def test_class_folders_are_no_file(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match=r"got a file: .*t\.csv\. Name the folder"):
+        read_dataset(table(tmp_path / "t.csv", path=["a"], class_id=[1]), "folders")
+
+
 def test_a_broken_table(tmp_path: Path) -> None:
     (tmp_path / "t.parquet").write_bytes(b"no parquet")
     with pytest.raises(DatasetError, match="a readable table"):
@@ -415,7 +453,9 @@ def test_nothing_to_recognise(tmp_path: Path) -> None:
     for name in ("readme.txt", "more.txt", "sub/deep.txt", "sub/list.md", "Makefile"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text("x")
-    told = r"got 3 files of \.txt, 1 file of Makefile, 1 file of \.md in .*, no photograph, no XML record and no table"
+    told = (
+        r"got 3 files of \.txt, 1 file of Makefile, 1 file of \.md in .*, but no photograph, no XML record and no table"
+    )
     with pytest.raises(DatasetError, match=told) as caught:
         read_dataset(tmp_path)
     assert all(f"{reader.name}: {reader.description}" in caught.value.remedy for reader in READERS.values())

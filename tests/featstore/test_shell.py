@@ -11,11 +11,13 @@ import pickle
 import re
 import subprocess
 import sys
+import uuid
 from pathlib import Path
 
 import pytest
 
 from featstore import shell
+from featstore.cli import main
 from featstore.errors import DatasetError, PhytobenchError, listed
 
 
@@ -42,6 +44,11 @@ def outcome(error: BaseException) -> int:
             f"files of this size to be allowed (ulimit -f) at x.npy, got {os.strerror(errno.EFBIG)}. What",
         ),
         (PermissionError(errno.EACCES, "Permission denied", "runs"), 1, "permission to read and write at runs"),
+        (
+            PermissionError(errno.EACCES, "Permission denied", f"out/.{uuid.uuid4().hex}.partial.r.html"),
+            1,
+            "permission to read and write at out/r.html, got",
+        ),
     ],
 )
 def test_errors_say_what_to_do(capsys: pytest.CaptureFixture[str], error: Exception, code: int, message: str) -> None:
@@ -49,6 +56,17 @@ def test_errors_say_what_to_do(capsys: pytest.CaptureFixture[str], error: Except
     captured = capsys.readouterr()
     assert message in captured.err
     assert captured.out == ""
+
+
+def test_an_argument_without_permission_says_what_helps(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Permissions do not stop root, so the question about them is answered here."""
+    (tmp_path / "photos").mkdir()
+    monkeypatch.setattr(os, "access", lambda *_, **__: False)
+    with pytest.raises(SystemExit, match="2"):
+        main(["build", str(tmp_path / "photos")])
+    assert "is not readable. Give permission to read it, or name another." in capsys.readouterr().err
 
 
 def test_defects_have_a_code_of_their_own() -> None:
