@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import pandas as pd
 
+from evaluation.identify.contract import Photograph
+from evaluation.identify.familiar import as_learnt, remarks_on
 from evaluation.predictions import Predictions
 from evaluation.runs import RunCard, read_run_card
 from featstore import shell
@@ -28,7 +31,7 @@ from finetune.crops import Crops, cut_photographs
 from finetune.predict import Viewing, predict, with_log_sum_exp
 from finetune.saved import load_network
 from heads.asking import SPLIT, Asked, answered, require_no_run
-from heads.learnt import is_learnt
+from heads.learnt import is_learnt, views_learnt
 
 
 def ask(
@@ -81,7 +84,8 @@ def ask(
     out.mkdir(parents=True, exist_ok=True)
     cache = Path(tempfile.mkdtemp(prefix=".photographs-", dir=out))
     try:
-        crops = crops_of(card, source, cache, photos, not_learnt_by=run if unseen else None)
+        views = views_learnt(run, [NetworkRecipe.of(card).roi])
+        crops = crops_of(card, source, cache, photos, views=views, not_learnt_by=run if unseen else None)
         viewing = Viewing(partial(preprocess, NetworkRecipe.of(card).backbone), batch_size, tta, seed_of(card))
         answer, speed = predict(with_log_sum_exp(network), crops, np.arange(len(crops.papers)), viewing, "predicting")
     finally:
@@ -96,7 +100,13 @@ def ask(
 
 
 def crops_of(
-    card: RunCard, source: str, cache: Path, photos: Path | None, *, not_learnt_by: Path | None = None
+    card: RunCard,
+    source: str,
+    cache: Path,
+    photos: Path | None,
+    *,
+    views: Mapping[str, bool] = MappingProxyType({}),
+    not_learnt_by: Path | None = None,
 ) -> Crops:
     """Cut the photographs of a source as the network of a run is to see them.
 
@@ -108,6 +118,8 @@ def crops_of(
         See `ask`.
     cache
         Folder for the pixels.
+    views
+        Those that the run has learnt, see `views_learnt`; none for all.
     not_learnt_by
         Folder of a run whose learnt photographs are left out.
 
@@ -136,7 +148,7 @@ def crops_of(
         catalog = _read(Path(source))
         for text in catalog.warnings:
             shell.warn(text)
-        papers, root = catalog.frame, catalog.root
+        papers, root = _in_learnt_views(catalog, views, card.model), catalog.root
     if not_learnt_by is not None:
         known = is_learnt(not_learnt_by, _digests(papers, root))
         shell.say(f"{known.sum()} of {len(known)} photographs are left out: the run has learnt or chosen from them")
@@ -144,6 +156,18 @@ def crops_of(
     if papers.empty:
         raise TrainingError("photographs that the run has not seen", "none", "Leave out --unseen.")
     return cut_photographs(papers, root, made.side_px, recipe, cache)
+
+
+def _in_learnt_views(catalog: Catalog, views: Mapping[str, bool], model: str) -> pd.DataFrame:
+    """Papers whose photographs are cut as the model has seen photographs; what that changes is told."""
+    frame = catalog.frame
+    named = [
+        Photograph(str(image_id), catalog.root / str(path), str(view))
+        for image_id, path, view in zip(frame["image_id"], frame["path"], frame["view"], strict=True)
+    ]
+    for text in remarks_on(named, views, model):
+        shell.warn(text)
+    return frame.assign(view=[one.view for one in as_learnt(named, views)])
 
 
 def _digests(papers: pd.DataFrame, root: Path) -> list[str]:

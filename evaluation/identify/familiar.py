@@ -9,12 +9,18 @@ from evaluation.identify.contract import OPEN_VIEW, Identifier, Photograph
 from featstore.errors import listed
 
 
-def as_learnt(photographs: Sequence[Photograph], identifier: Identifier) -> list[Photograph]:
-    """Photographs for one model: a view that it never learnt is open to it, if it has learnt open ones.
+def as_learnt(photographs: Sequence[Photograph], learnt: Mapping[str, bool]) -> list[Photograph]:
+    """Photographs for a model: a view that it never learnt is open to it, if it has learnt open ones.
 
     Cut to an organ, they would look like nothing that it has seen.
+
+    Parameters
+    ----------
+    photographs
+        As they were named.
+    learnt
+        `views_of` the model.
     """
-    learnt = _views(identifier)
     if OPEN_VIEW not in learnt:
         return list(photographs)
     return [one if one.view in learnt else replace(one, view=OPEN_VIEW) for one in photographs]
@@ -22,7 +28,7 @@ def as_learnt(photographs: Sequence[Photograph], identifier: Identifier) -> list
 
 def as_fused(photographs: Sequence[Photograph], identifiers: Sequence[Identifier]) -> list[Photograph]:
     """Photographs for the rule that fuses: with the view that all models see, else the one that is named."""
-    seen = zip(*(as_learnt(photographs, one) for one in identifiers), strict=True)
+    seen = zip(*(as_learnt(photographs, views_of(one)) for one in identifiers), strict=True)
     return [
         looks[0] if len({look.view for look in looks}) == 1 else named
         for named, looks in zip(photographs, seen, strict=True)
@@ -33,15 +39,16 @@ def view_remarks(photographs: Sequence[Photograph], identifiers: Sequence[Identi
     """Which views are strange to which models, once for all models that have learnt the same ones."""
     alike: dict[tuple[tuple[str, bool], ...], list[str]] = {}
     for one in identifiers:
-        alike.setdefault(tuple(_views(one).items()), []).append(one.model)
+        alike.setdefault(tuple(views_of(one).items()), []).append(one.model)
     return [
         remark
         for learnt, models in alike.items()
-        for remark in _remarks(photographs, dict(learnt), " and ".join(models))
+        for remark in remarks_on(photographs, dict(learnt), " and ".join(models))
     ]
 
 
-def _remarks(photographs: Sequence[Photograph], learnt: Mapping[str, bool], models: str) -> list[str]:
+def remarks_on(photographs: Sequence[Photograph], learnt: Mapping[str, bool], models: str) -> list[str]:
+    """Which views are strange to models that have learnt the same ones."""
     strange = [one for one in photographs if one.view not in learnt and one.view != OPEN_VIEW]
     unnamed = [one for one in photographs if one.view == OPEN_VIEW]
     named = ", ".join(view for view in learnt if view != OPEN_VIEW)
@@ -68,6 +75,6 @@ def _are(photographs: Sequence[Photograph]) -> str:
     return "is" if len(photographs) == 1 else "are"
 
 
-def _views(identifier: Identifier) -> Mapping[str, bool]:
+def views_of(identifier: Identifier) -> Mapping[str, bool]:
     """The views that a model has learnt; none of a model that does not tell."""
     return getattr(identifier, "views", {})

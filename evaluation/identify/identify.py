@@ -14,7 +14,7 @@ from evaluation.identify import N_NEIGHBOURS, TOP
 from evaluation.identify.answer import Candidate, Identification, Step, Taxon, Vote
 from evaluation.identify.contract import Identifier, Neighbour, Photograph
 from evaluation.identify.doubting import Threshold, doubt_of
-from evaluation.identify.familiar import as_fused, as_learnt, view_remarks
+from evaluation.identify.familiar import as_fused, as_learnt, view_remarks, views_of
 from evaluation.identify.fusing import Fusing, as_predictions
 from evaluation.identify.names import Names
 from evaluation.taxonomy.taxa import HIGHER, roll_up
@@ -162,7 +162,7 @@ def _ask(
     rows: list[NDArray[np.float32]] = []
     failures: dict[str, str] = {}
     for one in identifiers:
-        probability, failed = one.probabilities(as_learnt(photographs, one))
+        probability, failed = one.probabilities(as_learnt(photographs, views_of(one)))
         rows.append(probability)
         failures |= failed
     usable = [place for place, one in enumerate(photographs) if one.image_id not in failures]
@@ -199,7 +199,7 @@ def _neighbours(
     """Those that the first model with any tells."""
     if n_neighbours > 0:
         for one in identifiers:
-            found = one.nearest(as_learnt(photographs, one), n_neighbours)
+            found = one.nearest(as_learnt(photographs, views_of(one)), n_neighbours)
             if found:
                 return found
     return {}

@@ -698,6 +698,28 @@ def test_photographs_that_the_run_has_learnt_are_known_by_what_they_are(
     assert "1 of 2 photographs are left out" in capsys.readouterr().err
 
 
+def test_photographs_of_a_view_that_the_run_never_learnt_are_cut_as_it_has_seen_them(
+    finished: House, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run, table = tmp_path / "run", tmp_path / "flowers.csv"
+    shutil.copytree(finished.runs / f"{BACKBONE}-finetuned", run)
+    papers = Store.open(finished.store).papers
+    flowers = papers[(papers["view"] == "Flower") & (papers["status"] == "done")].head(3)
+    paths = [finished.photos / path for path in flowers["path"]]
+    answers = {}
+    for learnt in ("Flower", "Unknown"):
+        pd.read_csv(run / "learnt.csv", dtype=str).assign(view=learnt).to_csv(run / "learnt.csv", index=False)
+        for view in ("Flower", "Unknown"):
+            pd.DataFrame({"path": paths, "class_id": flowers["class_id"], "view": view}).to_csv(table, index=False)
+            asked, _ = ask(run, str(table), tmp_path / f"{learnt}-{view}")
+            answers[learnt, view] = asked.predictions.probability
+            told = "treated as without a view, not as Flower" in capsys.readouterr().err
+            assert told == ((learnt, view) == ("Unknown", "Flower"))
+    np.testing.assert_array_equal(answers["Unknown", "Flower"], answers["Unknown", "Unknown"])
+    # To a run that learnt flowers they are cut, and so look different.
+    assert not np.array_equal(answers["Flower", "Flower"], answers["Flower", "Unknown"])
+
+
 def test_photographs_that_come_back_into_an_interrupted_run_begin_it_anew(
     house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
