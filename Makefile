@@ -48,6 +48,7 @@ install: $(READY)
 
 $(READY): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(0 if (3, 11) <= sys.version_info < (3, 14) else "error: Expected Python 3.11 to 3.13, got " + sys.version.split()[0] + ". Name one: make PYTHON=python3.12")'
+	@echo "Installing into .venv: 3.6 GB, a few minutes"
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .

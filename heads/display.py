@@ -21,14 +21,21 @@ def show_board(board: Leaderboard, out: Path, *, refit: bool) -> None:
     """The table of each split, and what was chosen."""
     fitted_on = "train and valid" if refit else "train"
     titles = {
-        "train": "Out of fold: each photograph of train and valid predicted by a head that has not seen its plant",
-        "valid": "Valid: heads fitted on train; every choice is made on these figures",
-        "test": f"Test: heads fitted on {fitted_on}; reported, never chosen by",
+        "train": "Out of fold, {}: each photograph of train and valid predicted by a head that has not seen its plant",
+        "valid": "Valid, {}: heads fitted on train; every choice is made on these figures",
+        "test": f"Test, {{}}: heads fitted on {fitted_on}; reported, never chosen by",
     }
+    judged = {split: n for entry in board.entries for split, n in entry.n_observations.items()}
     for split, title in titles.items():
-        if any(entry.scores for entry in board.entries if entry.value(split) is not None):
+        if split in judged:
             rows = [entry.cells(split, board.overall) for entry in board.entries]
-            shell.print_table(title, COLUMNS, rows, secondary=SECONDARY)
+            told = title.format(counted(judged[split], "observation"))
+            shell.print_table(told, COLUMNS, rows, secondary=SECONDARY)
+    if judged and "test" not in judged:
+        shell.say(
+            "No test part: the data set marks no photographs of known class as test, and the best one's figure is what "
+            "chose it. Mark some (column `split`), or let --folds 5 judge every plant by heads that have not seen it."
+        )
     if board.overall is not None and len(board.entries) > 1:
         shell.say(less_best_note(board.overall.trial.name))
     _show_more(board)

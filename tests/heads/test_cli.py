@@ -28,7 +28,11 @@ def test_tables_messages_and_files(make_store: MakeStore, tmp_path: Path, capsys
     quick = ("--head", "logistic", "--head", "lightgbm", "--out", out)
     assert call("compare", store.location, *quick) == 0
     found = capsys.readouterr()
-    valid, test = found.out.split("Test:")
+    valid, test = found.out.split("Test,")
+    scores = json.loads((out / "leaderboard.json").read_text())["scores"]
+    counts = {row["split"]: row["n_observations"] for row in scores if (row["view"], row["metric"]) == ("all", "S")}
+    assert f"Valid, {counts['valid']} observations:" in valid
+    assert test.startswith(f" {counts['test']} observations:")
     assert "every choice is made on these figures" in valid
     assert "fitted on train and valid" in test
     for table in (valid, test):
@@ -42,6 +46,17 @@ def test_tables_messages_and_files(make_store: MakeStore, tmp_path: Path, capsys
     again = capsys.readouterr()
     assert "2 of 2 runs were there already" in again.err
     assert "net_a" not in again.out
+
+
+def test_a_comparison_without_a_test_part_says_so(
+    make_store: MakeStore, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = make_store(lambda frame: frame.__setitem__("split", "train"))
+    assert call("compare", store.location, "--head", "logistic", "--out", tmp_path / "runs") == 0
+    found = capsys.readouterr()
+    assert "Test," not in found.out
+    assert "No test part" in found.err
+    assert "--folds 5" in found.err
 
 
 def test_json_is_all_there_is_on_standard_output(
