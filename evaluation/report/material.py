@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from evaluation.alignment import align
-from evaluation.gain.entries import Entries, expand, read_entries
+from evaluation.gain.entries import LEARNED_ON, Entries, expand, read_entries
 from evaluation.identify.contract import Neighbour
 from evaluation.intervals import Difference, few_remarks
 from evaluation.members import Member, load_members, species_names
@@ -19,7 +19,7 @@ from evaluation.report.growth import Growth, measure_growth
 from evaluation.report.herbarium import Herbarium
 from evaluation.report.mistakes import Case, Confusion, cases_of, confusions_of, image_rows
 from evaluation.report.neighbours import nearest_neighbours
-from evaluation.report.questions import CHOSEN_ON, Question, is_fusion, questions, stored_fusions
+from evaluation.report.questions import Question, is_fusion, questions, stored_fusions
 from evaluation.report.results import Answers, Result, answers, judge, lead, ordered
 from featstore import shell
 from featstore.errors import PredictionsError, SettingsError, listed
@@ -111,7 +111,7 @@ class Material:
     @property
     def chosen_on(self) -> str:
         """Split on which the first result was found to be the best: ``"valid"``, or the reported one."""
-        return CHOSEN_ON if math.isfinite(self.best.on_valid) else self.answers.fused.split
+        return LEARNED_ON if math.isfinite(self.best.on_valid) else self.answers.fused.split
 
     def name_of(self, class_id: str) -> str:
         """Species name, or the class id where there is none."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from evaluation.again import find_answers
+from evaluation.gain.entries import LEARNED_ON
 from evaluation.members import AUGMENTED, Member
 from evaluation.predictions import Predictions
 from evaluation.recipes import Recipe
@@ -14,8 +15,6 @@ from evaluation.rows import Matrix
 from evaluation.rules.fitted import FittedRule
 from evaluation.runs import CARD, predictions_path, read_run_card, split_and_variant
 from featstore.errors import PhytobenchError
-
-CHOSEN_ON = "valid"
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,7 +80,7 @@ def questions(
     sets = {f"fusion:{rule} of all {len(fused)}" if several else f"fusion:{rule}": list(fused)}
     chosen = [member for member in fused if member.path in worth]
     if 1 < len(chosen) < len(fused):
-        sets[f"fusion:{rule} of {len(chosen)} chosen on {CHOSEN_ON}"] = chosen
+        sets[f"fusion:{rule} of {len(chosen)} chosen on {LEARNED_ON}"] = chosen
     ours: list[Question] = []
     for run, members in sets.items() if several or rule != "mean" else ():
         ours.append(_together(run, members, rule, augmented=False))
@@ -141,7 +140,7 @@ def _on_valid(files: Sequence[Path]) -> tuple[Path, ...]:
     """The same runs' files of valid; none where one has none."""
     variants = [split_and_variant(path) for path in files]
     valid = [
-        predictions_path(path.parent, CHOSEN_ON, variant) for path, (_, variant) in zip(files, variants, strict=True)
+        predictions_path(path.parent, LEARNED_ON, variant) for path, (_, variant) in zip(files, variants, strict=True)
     ]
     known = all(split for split, _ in variants) and all(path.is_file() for path in valid)
     return tuple(valid) if known else ()
