@@ -121,7 +121,7 @@ def cut_photographs(papers: pd.DataFrame, root: Path, side_px: int, recipe: Reci
         except ImageError as error:
             return error.in_short
         except OSError as error:
-            return str(error)
+            return f"{paths[row]}: {error.strerror or error}"
         return ""
 
     reasons = [""] * len(papers)
@@ -183,9 +183,9 @@ def _kept(papers: pd.DataFrame, pixels: NDArray[np.uint8], reasons: Sequence[str
     failures = {str(key): reason for key, reason in zip(papers["image_id"], reasons, strict=True) if reason}
     if not place.size:
         raise TrainingError(
-            f"the photographs of the store below {root}",
-            f"{len(failures)} that cannot be used ({listed(list(failures.values()), 1)})",
-            "Say where they are now: --photos ROOT.",
+            f"photographs that can be used below {root}",
+            f"none of {len(failures):,} ({listed(list(failures.values()), 1)})",
+            "Say where they are now: --photos ROOT." if "sha256" in papers else "Mend them, or correct their paths.",
         )
     kept = papers.iloc[place].reset_index(drop=True)
     white = np.zeros(len(place), dtype=np.bool_)

@@ -69,7 +69,7 @@ def test_a_lost_damaged_or_changed_photograph_is_left_out_and_told(tmp_path: Pat
 
     assert list(crops.papers["image_id"]) == ["i1", "i4", "i5"]
     assert list(crops.failures) == ["i0", "i2", "i3"]
-    assert "No such file" in crops.failures["i0"]
+    assert crops.failures["i0"] == "0.jpg: No such file or directory"
     assert "has changed" in crops.failures["i2"]
     assert "damaged" in crops.failures["i3"]
     expected = load_crop(tmp_path / "4.jpg", (5, 10, 55, 70), 32, RECIPES["none"].of("Flower"))
@@ -78,8 +78,12 @@ def test_a_lost_damaged_or_changed_photograph_is_left_out_and_told(tmp_path: Pat
 
 def test_a_wrong_root_says_which_option_helps(tmp_path: Path) -> None:
     papers = write_photographs(tmp_path)
-    with pytest.raises(TrainingError, match="--photos ROOT"):
+    with pytest.raises(TrainingError, match=r"none of 6 \(0.jpg: No such file .* and 5 more\).*--photos ROOT"):
         cut_photographs(papers, tmp_path / "elsewhere", 32, RECIPES["none"], tmp_path / "cache")
+    # Photographs that no store knows have no other place to say.
+    new = papers[["image_id", "path", "view"]]
+    with pytest.raises(TrainingError, match=r"none of 6 .* Mend them, or correct their paths"):
+        cut_photographs(new, tmp_path / "elsewhere", 32, RECIPES["none"], tmp_path / "other")
 
 
 def test_what_is_cut_is_not_cut_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
