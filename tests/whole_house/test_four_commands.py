@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import subprocess
 import sys
+from collections import defaultdict
 from pathlib import Path
 
+import numpy as np
 import pytest
+
+from evaluation.predictions import Predictions
 
 
 def run(*words: object, code: int = 0) -> str:
@@ -31,17 +34,37 @@ def test_photographs_become_fused_scores(tmp_path: Path) -> None:
 
     heads = ["--head", "mlp", "--head", "logistic"]
     compared = json.loads(run("heads", "compare", store, *heads, "--out", runs, "--json"))
-    assert compared
+    assert {row["run"] for row in compared["runs"]} == {"mobilenet-mlp", "mobilenet-logistic"}
     best = json.loads((runs / "best.json").read_text())
     assert best["finetune"]["backbone"] == "mobilenet"
 
     run("finetune", "run", store, "--from", runs, "--epochs", 1, "--tta", 1)
     members = [runs / "mobilenet-mlp", runs / "mobilenet-finetuned"]
     fused = json.loads(run("evaluation", "fuse", *members, "--out", runs, "--json"))
-    assert fused
-    with (runs / "fusion-mean" / "scores.csv").open(newline="") as file:
-        rows = [row for row in csv.DictReader(file) if row["view"] == "all"]
-    scores = {(row["run"], row["metric"]): float(row["value"]) for row in rows}
+    scores = {(score["run"], score["metric"]): score["value"] for score in fused["scores"] if score["view"] == "all"}
     assert {metric for _, metric in scores} >= {"S", "S_image", "top_1", "top_3", "top_5"}
-    assert any(name == "fusion:mean" for name, _ in scores)
-    assert all(0 <= value <= 1 for (_, metric), value in scores.items() if metric != "log_loss")
+    expected = by_hand([Predictions.read(member / "test.predictions.h5") for member in members])
+    for metric, value in expected.items():
+        assert scores["fusion:mean", metric] == pytest.approx(value, abs=1e-6)
+
+
+def by_hand(members: list[Predictions]) -> dict[str, float]:
+    """S and Top-k of the mean over models and photographs, by the definitions and nothing else."""
+    rows: dict[str, list[np.ndarray]] = defaultdict(list)
+    truth, author = {}, {}
+    for member in members:
+        for plant, row, true_class, who in zip(
+            member.observation_id, member.probability, member.true_class, member.author, strict=True
+        ):
+            rows[plant].append(row)
+            truth[plant], author[plant] = list(member.classes).index(true_class), who
+    ranks, of_author = [], defaultdict(list)
+    for plant, several in rows.items():
+        mean = np.mean(several, axis=0, dtype=float)
+        # Of equals the mean place.
+        right = mean[truth[plant]]
+        rank = 1 + np.sum(mean > right) + (np.sum(mean == right) - 1) / 2
+        ranks.append(rank)
+        of_author[author[plant]].append(1 / rank)
+    tops = {f"top_{k}": float(np.mean(np.array(ranks) <= k)) for k in (1, 3, 5)}
+    return {"S": float(np.mean([np.mean(scores) for scores in of_author.values()])), **tops}
