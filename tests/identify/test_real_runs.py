@@ -327,7 +327,7 @@ def test_the_command(house: House, tmp_path: Path, capsys: pytest.CaptureFixture
     damaged.write_bytes(b"no photograph")
     assert call(*words, damaged) == 3
     captured = capsys.readouterr()
-    assert "damaged.jpg is left out" in captured.err
+    assert f"1 photograph is left out: {damaged}: a file that is no image: damaged.jpg" in captured.err
     assert told["ranking"][0]["species"] in captured.out
     assert call(damaged, tmp_path / "absent.jpg", "--model", house.runs / "small-logistic") == 1
     assert "none of 2" in capsys.readouterr().err
