@@ -13,7 +13,15 @@ from xml.parsers import expat
 from featstore.catalog import Catalog, make_catalog, number_of, view_of
 from featstore.errors import DatasetError, listed
 from featstore.provenance import open_at_once
-from featstore.readers.reader import Reader, hidden_warning, is_photograph, views_warning, walk, walk_folders
+from featstore.readers.reader import (
+    Reader,
+    hidden_warning,
+    is_photograph,
+    numbers_warning,
+    views_warning,
+    walk,
+    walk_folders,
+)
 
 # Ours -> theirs, first present wins. 2013 calls the plant `IndividualPlantId` and the place `Locality`.
 TAGS: dict[str, tuple[str, ...]] = {
@@ -159,7 +167,8 @@ def read(root: Path) -> Catalog:
     taken = {id(record) for record in packed}
     warnings = _fill_truth(entries, [record for record in records["truth"] if id(record) not in taken])
     whole = [record for record, _ in used if record.photograph and not record.problem]
-    warnings += views_warning((record.image_id, record.fields["view"]) for record in whole) + hidden_warning(hidden)
+    warnings += views_warning((record.image_id, record.fields["view"]) for record in whole)
+    warnings += numbers_warning((record.image_id, record.fields) for record in whole) + hidden_warning(hidden)
     return make_catalog([*entries, *orphans], root, name, warnings)
 
 

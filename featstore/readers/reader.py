@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from featstore.catalog import VIEWS, Catalog, view_of
+from featstore.catalog import NUMBER_COLUMNS, VIEWS, Catalog, number_of, view_of
 from featstore.errors import DatasetError, counted, listed
 
 PHOTOGRAPH_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".gif", ".webp"})
@@ -113,3 +114,18 @@ def views_warning(given: Iterable[tuple[str, str]]) -> list[str]:
         for view, ids in sorted(unknown.items(), key=lambda case: -len(case[1]))
     ]
     return [f"{told} kept as Unknown (known are {', '.join(VIEWS[:-1])}): {listed(cases)}"]
+
+
+def numbers_warning(given: Iterable[tuple[str, Mapping[str, str]]]) -> list[str]:
+    """Say which votes and places are no numbers, and so count as unknown; `given` are image_ids and metadata."""
+    wrong: dict[str, list[str]] = {}
+    for image_id, texts in given:
+        for name in NUMBER_COLUMNS:
+            text = texts.get(name, "").strip()
+            if text and math.isnan(number_of(text)) and text.casefold() != "nan":
+                wrong.setdefault(name, []).append(f"{text!r} of {image_id}")
+    return [
+        f"{counted(len(cases), f'{name} is no number and is', f'{name}s are no numbers and are')} kept as unknown: "
+        f"{listed(cases, 3)}"
+        for name, cases in wrong.items()
+    ]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from featstore.catalog import COLUMNS, NUMBER_COLUMNS, SPLITS, Catalog, make_catalog, number_of, view_of
 from featstore.errors import DatasetError, listed
-from featstore.readers.reader import Reader, views_warning
+from featstore.readers.reader import Reader, numbers_warning, views_warning
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -62,17 +62,17 @@ def _read(root: Path, required: Sequence[str], split: str = "train") -> Catalog:
     frame = _load(path, required)
     _check_columns(frame, path, required)
     records = []
-    views = []
+    given = []
     for number, row in enumerate(frame.to_dict(orient="records"), start=2):
         texts = {str(name): str(value).strip() for name, value in row.items()}
         if not texts["path"]:
             raise DatasetError(f"a path in every row of {path.name}", f"none in line {number}", "Fill it in.")
         records.append(_entry({**texts, "split": texts.get("split") or split}, path, number))
-        if texts.get("view"):
-            views.append((str(records[-1]["image_id"]), texts["view"]))
+        given.append((str(records[-1]["image_id"]), texts))
     ignored = [name for name in frame.columns if name not in COLUMNS]
     warnings = [f"{path.name}: unknown columns are not kept: {listed(ignored)}"] if ignored else []
-    warnings += views_warning(views)
+    warnings += views_warning((image_id, texts["view"]) for image_id, texts in given if texts.get("view"))
+    warnings += numbers_warning(given)
     return make_catalog(records, path.parent, path.resolve().stem, warnings)
 
 

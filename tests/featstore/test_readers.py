@@ -170,6 +170,22 @@ def test_misspelt_views_of_a_table_are_told_once(tmp_path: Path, write_photo: Ca
     )
 
 
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_votes_and_places_that_are_no_numbers_are_told(
+    tmp_path: Path, write_photo: Callable[..., Path], suffix: str
+) -> None:
+    votes, latitudes = ["4", "four", "", "nan", "2,5"], ["43.6", "43°36'N", "north", "", "43,6"]
+    paths = [write_photo(tmp_path / f"{n}.jpg").name for n in range(5)]
+    columns = {"path": paths, "class_id": ["a"] * 5, "vote": votes, "latitude": latitudes}
+    catalog = read_dataset(table(tmp_path / f"t{suffix}", **columns))
+    np.testing.assert_array_equal(catalog.frame["vote"], [4, np.nan, np.nan, np.nan, 2.5])
+    np.testing.assert_array_equal(catalog.frame["latitude"], [43.6, np.nan, np.nan, np.nan, 43.6])
+    assert catalog.warnings == (
+        "1 vote is no number and is kept as unknown: 'four' of 1.jpg",
+        "2 latitudes are no numbers and are kept as unknown: \"43°36'N\" of 1.jpg, 'north' of 2.jpg",
+    )
+
+
 @pytest.mark.shared_data
 def test_all_700_real_records_parse(shared: Path) -> None:
     frame = read_dataset(shared / "data" / "plantclef2015_xml").frame
