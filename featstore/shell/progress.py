@@ -50,8 +50,15 @@ def progress(total: int, label: str, unit: str) -> Iterator[Bar]:
 def _bar_class() -> type[tqdm[object]]:
     from tqdm import tqdm
 
+    class Patient(tqdm):  # type: ignore[type-arg]  # tqdm is generic in its stub only
+        """A bar that no remark shows before its time: tqdm does not end the line of one that should not be there."""
+
+        def set_postfix_str(self, s: str = "", refresh: bool = True) -> None:
+            is_shown = self.last_print_t >= self.start_t + QUIET_SECONDS
+            super().set_postfix_str(s, refresh=refresh and is_shown)
+
     if sys.stderr.isatty():
-        return tqdm
+        return Patient
 
     class Lines(tqdm):  # type: ignore[type-arg]  # tqdm is generic in its stub only
         """Whole lines instead of carriage returns, for logs."""

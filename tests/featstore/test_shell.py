@@ -91,6 +91,40 @@ def test_an_only_command_keeps_its_name(capsys: pytest.CaptureFixture[str]) -> N
     assert capsys.readouterr().out == "done\n"
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="has no terminals of this kind")
+def test_a_bar_on_a_terminal_ends_its_line_and_stays_away_from_quick_work() -> None:
+    import pty
+    import termios
+
+    script = (
+        "import sys, time; from featstore import shell\n"
+        "for seconds in (0, 2.2):\n"
+        "    with shell.progress(3, f'work of {seconds}', 'images') as bar:\n"
+        "        for number in range(3):\n"
+        "            time.sleep(seconds / 2 if number else 0)\n"
+        "            bar.set_postfix_str(f'remark {number}'); bar.update()\n"
+        "    print('said', file=sys.stderr)\n"
+    )
+    ours, theirs = pty.openpty()
+    termios.tcsetwinsize(theirs, (24, 100))
+    with subprocess.Popen([sys.executable, "-c", script], stderr=theirs) as process:
+        os.close(theirs)
+        said = b""
+        # The terminal is gone once its only writer is.
+        with contextlib.suppress(OSError):
+            while part := os.read(ours, 1024):
+                said += part
+    os.close(ours)
+    assert process.returncode == 0
+    quick, long = said.decode().split("said\r\n", 1)
+    assert quick == ""
+    *_, last, told, end = long.split("\r\n")
+    assert (told, end) == ("said", "")
+    shown = [line for line in last.split("\r") if line]
+    assert "3/3" in shown[-1]
+    assert "remark 2" in shown[-1]
+
+
 def test_progress_is_whole_lines_in_a_log() -> None:
     script = (
         "import time; from featstore import shell\n"
