@@ -10,7 +10,7 @@ from evaluation.learning import Fit
 from evaluation.members import load_members, species_names
 from evaluation.predictions import Predictions
 from evaluation.recipes import Recipe
-from evaluation.runs import CARD, RULE, RunCard, choose_split, read_run_card
+from evaluation.runs import CARD, RULE, RunCard, choose_split, read_run_card, where_it_is
 from evaluation.slices import Answers
 from featstore.errors import PredictionsError
 from featstore.provenance import Json, sha256_of_file
@@ -45,8 +45,7 @@ def _fused_again(folder: Path, card: RunCard, split: str) -> Answers:
     if details.get("split") != split:
         got = f"{details.get('split')} in {folder}"
         raise PredictionsError(f"a fusion of {split} predictions", got, "Fuse that split, or leave out this run.")
-    named = details.get("members")
-    paths = [_member_path(folder, member) for member in named] if isinstance(named, list) else []
+    paths = member_files(folder, card)
     recipe = recipe_of(card)
     fit = Fit.read(folder / RULE) if recipe.needs_learning else Fit()
     align_by, notes = str(details.get("align")), _taught_itself(card, recipe, split)
@@ -54,6 +53,18 @@ def _fused_again(folder: Path, card: RunCard, split: str) -> Answers:
         ready = fit.calibrated(align([Predictions.read(path) for path in paths], align_by))
         return Answers(card.model, ready, recipe, fit.rule, notes)
     return Answers(card.model, align([Predictions.open(path) for path in paths], align_by), recipe, fit.rule, notes)
+
+
+def member_files(folder: Path, card: RunCard) -> list[Path]:
+    """Give the predictions that a fusion was made of, once they are proved to be the same.
+
+    Raises
+    ------
+    PredictionsError
+        If one is gone or has changed.
+    """
+    named = card.details.get("members")
+    return [_member_path(folder, member) for member in named] if isinstance(named, list) else []
 
 
 def recipe_of(card: RunCard) -> Recipe:
@@ -85,7 +96,7 @@ def _taught_itself(card: RunCard, recipe: Recipe, split: str) -> tuple[str, ...]
 def _member_path(folder: Path, member: Json) -> Path:
     if not isinstance(member, dict):
         raise PredictionsError("members with file and sha256", f"{member!r} in {folder / CARD}", FUSE_AGAIN)
-    path = Path(str(member.get("file")))
+    path = where_it_is(Path(str(member.get("file"))), folder)
     if not path.is_file():
         raise PredictionsError(f"the member {member.get('run')} of {folder}", f"no file {path}", FUSE_AGAIN)
     if sha256_of_file(path) != member.get("sha256"):

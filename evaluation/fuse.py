@@ -22,7 +22,7 @@ from evaluation.members import Member, Members, load_members, species_names
 from evaluation.ranking import Ranked, rank_fused, rank_predictions
 from evaluation.recipes import Recipe
 from evaluation.rows import Matrix, StoredRows
-from evaluation.runs import CARD, RULE, RunCard, observations_path, read_run_card, write_run_card
+from evaluation.runs import CARD, RULE, RunCard, expand, observations_path, read_run_card, write_run_card
 from evaluation.scores import USUAL, Score, Scoring, score_ranked, write_scores
 from evaluation.streaming import n_threads
 from evaluation.table import FusionReport, Line
@@ -85,7 +85,7 @@ def fuse_runs(runs: Sequence[Path], settings: FuseSettings, out: Path) -> Fusion
     Parameters
     ----------
     runs
-        Run folders or ``*.predictions.h5`` files.
+        Run folders, folders of runs, or ``*.predictions.h5`` files.
     settings
         What to fuse, and how.
     out
@@ -98,7 +98,7 @@ def fuse_runs(runs: Sequence[Path], settings: FuseSettings, out: Path) -> Fusion
     SettingsError
         If a setting does not fit the runs.
     """
-    members = load_members(runs, settings.split, augmented=settings.augmented)
+    members = load_members(expand(runs), settings.split, augmented=settings.augmented)
     aligned = align([member.predictions for member in members.fused], settings.align_by)
     species = species_names(members.listed)
     teacher = teacher_of(members, settings)

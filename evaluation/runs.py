@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -233,3 +233,24 @@ def find_predictions(run: Path, split: str | None = None) -> list[Path]:
     plain = predictions_path(run, split)
     variants = [path for path in run.glob(f"{split}.*{SUFFIX}") if split_and_variant(path)[0] == split]
     return [plain, *sorted(path for path in variants if path != plain)]
+
+
+def expand(paths: Sequence[Path]) -> list[Path]:
+    """Replace every folder of runs by its runs, fusions left aside; anything else stays as it is."""
+    runs: list[Path] = []
+    for path in paths:
+        holds_runs = path.is_dir() and not (path / CARD).is_file() and not any(path.glob(f"*{SUFFIX}"))
+        runs += _runs_in(path) if holds_runs else [path]
+    return runs
+
+
+def _runs_in(folder: Path) -> list[Path]:
+    runs = sorted(card.parent for card in folder.glob(f"*/{CARD}") if any(card.parent.glob(f"*{SUFFIX}")))
+    found = [run for run in runs if read_run_card(run).kind != "fusion"]
+    return found or [folder]
+
+
+def where_it_is(file: Path, fusion: Path) -> Path:
+    """A member's file where it was, or in its run beside the fusion: folders of runs move, and are named, together."""
+    beside = fusion.parent / file.parent.name / file.name
+    return file if file.is_file() or not beside.is_file() else beside

@@ -20,7 +20,9 @@ SETS = ("all", "fixed", "learned")
 
 
 def fuse(
-    runs: Annotated[list[Path], typer.Argument(metavar="RUN", help="Run folders or *.predictions.h5 files.")],
+    runs: Annotated[
+        list[Path], typer.Argument(metavar="RUN", help="Run folders, folders of runs, or *.predictions.h5 files.")
+    ],
     rule: Annotated[
         list[str] | None,
         typer.Option(
@@ -69,15 +71,14 @@ def fuse(
     """
     from evaluation.fuse import FuseSettings
     from evaluation.fusion import recipes
+    from evaluation.runs import expand
     from evaluation.scores import Scoring
 
     chosen = recipes(rule or (), image_rule, model_rule, weight or (), calibrate)
     scoring = Scoring(tuple(top or ()), unknown_author)
     settings = FuseSettings(chosen, align, split, tta, scoring, tuple(learn_on or ("auto",)), seed)
-    if set(SETS) & set(rule or ()):
-        _compare(runs, settings, out, as_json=as_json)
-    else:
-        _fuse(runs, settings, out, as_json=as_json)
+    work = _compare if set(SETS) & set(rule or ()) else _fuse
+    work(expand(runs), settings, out, as_json=as_json)
 
 
 def _fuse(runs: Sequence[Path], settings: FuseSettings, out: Path, *, as_json: bool) -> None:

@@ -9,9 +9,8 @@ from pathlib import Path
 from evaluation.gain.contest import Contest, contest_of
 from evaluation.gain.models import greedy_order, greedy_scores
 from evaluation.members import AUGMENTED, Member, Members, load_members
-from evaluation.predictions import SUFFIX
 from evaluation.recipes import require_fixed
-from evaluation.runs import CARD, find_predictions, read_run_card, split_and_variant, splits_of
+from evaluation.runs import expand, find_predictions, split_and_variant, splits_of
 
 LEARNED_ON = "valid"
 
@@ -45,15 +44,6 @@ class Entries:
     chosen_on: str
     n_worth: int
     warnings: tuple[str, ...]
-
-
-def expand(paths: Sequence[Path]) -> list[Path]:
-    """Replace every folder of runs by its runs, fusions left aside; anything else stays as it is."""
-    runs: list[Path] = []
-    for path in paths:
-        holds_runs = path.is_dir() and not (path / CARD).is_file() and not any(path.glob(f"*{SUFFIX}"))
-        runs += _runs_in(path) if holds_runs else [path]
-    return runs
 
 
 def read_entries(
@@ -137,9 +127,3 @@ def _augmented(members: Members, place: dict[Path, int]) -> dict[int, int]:
         if member.variant.startswith(AUGMENTED) and member.path.parent in plain:
             found.setdefault(plain[member.path.parent], place[member.path])
     return found
-
-
-def _runs_in(folder: Path) -> list[Path]:
-    runs = sorted(card.parent for card in folder.glob(f"*/{CARD}") if any(card.parent.glob(f"*{SUFFIX}")))
-    found = [run for run in runs if read_run_card(run).kind != "fusion"]
-    return found or [folder]

@@ -18,7 +18,7 @@ from evaluation.identify.identify import identify
 from evaluation.identify.names import Names
 from evaluation.identify.plugins import opener_of
 from evaluation.recipes import Recipe, require_fixed
-from evaluation.runs import CARD, RunCard, read_run_card, split_and_variant
+from evaluation.runs import RunCard, read_run_card, split_and_variant, where_it_is
 from featstore.errors import PhytobenchError, PredictionsError, SettingsError, listed
 from featstore.provenance import Json
 
@@ -196,10 +196,4 @@ def _runs_of(folder: Path, card: RunCard) -> tuple[list[Path], list[str]]:
         raise PredictionsError(f"members in the card of {folder}", "none", "Fuse again with `evaluate fuse`.")
     augmented = [file.parent.name for file in files if split_and_variant(file)[1]]
     told = f"{listed(augmented)} was fused augmented; here it looks at each photograph once"
-    return [_where_it_is(file.parent, folder) for file in files], [f"{told}."] if augmented else []
-
-
-def _where_it_is(run: Path, fusion: Path) -> Path:
-    """A member where it was, or beside the fusion: folders of runs move together."""
-    beside = fusion.parent / run.name
-    return run if (run / CARD).is_file() or not (beside / CARD).is_file() else beside
+    return [where_it_is(file, folder).parent for file in files], [f"{told}."] if augmented else []

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from evaluation.alignment import align
-from evaluation.gain.entries import LEARNED_ON, Entries, expand, read_entries
+from evaluation.gain.entries import LEARNED_ON, Entries, read_entries
 from evaluation.identify.contract import Neighbour
 from evaluation.intervals import Difference, few_remarks
 from evaluation.members import Member, load_members, species_names
@@ -21,6 +21,7 @@ from evaluation.report.mistakes import Case, Confusion, cases_of, confusions_of,
 from evaluation.report.neighbours import nearest_neighbours
 from evaluation.report.questions import Question, is_fusion, questions, stored_fusions
 from evaluation.report.results import Answers, Result, answers, judge, lead, ordered
+from evaluation.runs import expand
 from featstore import shell
 from featstore.errors import PredictionsError, SettingsError, listed
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from evaluation.again import find_answers
+from evaluation.again import find_answers, member_files
 from evaluation.gain.entries import LEARNED_ON
 from evaluation.members import AUGMENTED, Member
 from evaluation.predictions import Predictions
@@ -116,7 +116,7 @@ def stored_fusions(named: Sequence[Path], listed: Sequence[Member], split: str) 
             continue
         first = next(iter(listed)).predictions
         members = tuple(member.sharing(first) for member in answers.aligned.members)
-        valid = () if answers.recipe.needs_learning else _on_valid(_files_of(card.details.get("members")))
+        valid = () if answers.recipe.needs_learning else _on_valid(member_files(folder, card))
         augmented = card.model.endswith("+ TTA")
         found.append(Question(folder.name, "fusion", augmented, members, answers.recipe, answers.fitted, valid))
     return found, warnings
@@ -129,11 +129,6 @@ def is_fusion(path: Path) -> bool:
 
 def _folders(path: Path) -> list[Path]:
     return [path, *sorted(card.parent for card in path.glob(f"*/{CARD}"))] if path.is_dir() else []
-
-
-def _files_of(members: object) -> list[Path]:
-    named = members if isinstance(members, list) else []
-    return [Path(str(member.get("file"))) for member in named if isinstance(member, dict)]
 
 
 def _on_valid(files: Sequence[Path]) -> tuple[Path, ...]:

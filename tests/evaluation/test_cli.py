@@ -108,6 +108,15 @@ def test_the_table_has_a_row_per_model_and_per_fusion(tmp_path: Path, capsys: py
         }
 
 
+def test_a_folder_of_runs_stands_for_its_models(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    runs = [write_run(tmp_path / "runs" / name, seed=seed) for seed, name in enumerate(("one", "two"))]
+    named = fuse_json(capsys, *runs, "--out", tmp_path / "runs")
+    # The fusion lies there by now, and is no member.
+    assert fuse_json(capsys, tmp_path / "runs", "--out", tmp_path / "again")["scores"] == named["scores"]
+    compared = fuse_json(capsys, tmp_path / "runs", "--rule", "fixed", "--out", tmp_path / "again")
+    assert compared["schema"] == "rules/1"
+
+
 def test_files_and_json_say_the_same(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     runs = [write_run(tmp_path / name, seed=seed) for seed, name in enumerate(("one", "two"))]
     document = fuse_json(capsys, *runs, "--out", tmp_path / "out")

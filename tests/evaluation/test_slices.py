@@ -182,6 +182,25 @@ def test_a_fusion_is_sliced_as_it_was_fused(tmp_path: Path, capsys: pytest.Captu
     assert "changed since" in capsys.readouterr().err
 
 
+def test_a_fusion_knows_its_members_from_any_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    here, there = tmp_path / "here", tmp_path / "there"
+    for seed, name in enumerate("ab"):
+        write_run(here / "runs" / name, seed)
+    monkeypatch.chdir(here)
+    evaluate(["fuse", "runs/a", "runs/b", "--out", "runs"])
+    # All of it moves, and is named from elsewhere.
+    monkeypatch.chdir(tmp_path)
+    here.rename(there)
+    capsys.readouterr()
+    evaluate(["slices", there / "runs" / "fusion-mean", "--out", tmp_path, "--json"])
+    assert json.loads(capsys.readouterr().out)["slices"]
+    write_run(there / "runs" / "b", seed=5)
+    evaluate(["slices", there / "runs" / "fusion-mean", "--out", tmp_path], code=1)
+    assert "changed since" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     "options",
     [["--rule", "weighted_mean", "--weight", "3", "--weight", "1"], ["--rule", "stacked", "--calibrate", "all"]],
