@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 
@@ -79,6 +80,24 @@ def counted(n: int, singular: str, plural: str = "") -> str:
     ('1 photograph', '0 photographs', '2 species')
     """
     return f"{n:,} {singular if n == 1 else plural or singular + 's'}"
+
+
+def unlike(now: Mapping[str, object], before: Mapping[str, object]) -> list[str]:
+    """Name the settings of `now` that had other values before, nested ones with dots as `--set` has them.
+
+    >>> unlike({"seed": 5, "augment": {"noise": 0.5}}, {"seed": 0, "augment": {"noise": 0.5}})
+    ['seed 5 instead of 0']
+    """
+    old = flat(before)
+    return [f"{name} {value} instead of {old.get(name)}" for name, value in flat(now).items() if old.get(name) != value]
+
+
+def flat(settings: Mapping[str, object], prefix: str = "") -> dict[str, object]:
+    """Give nested settings one name each: ``augment.noise``."""
+    found: dict[str, object] = {}
+    for name, value in settings.items():
+        found |= flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {f"{prefix}{name}": value}
+    return found
 
 
 def listed(items: list[str], limit: int = 5) -> str:

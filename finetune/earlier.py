@@ -63,8 +63,19 @@ def _differences(details: Mapping[str, Json], start: Start, settings: TrainSetti
     """Name what a finished run was made with otherwise."""
     whole = isinstance(details.get("files"), list) and isinstance(details.get("failures"), dict)
     found = settings.unlike(details.get("settings")) if whole else ["a card of another version"]
-    same_start = details.get("made_from") == start.made_from
-    return found if same_start else [*found, "another store, split, list of exclusions or starting head"]
+    before = details.get("made_from")
+    made_from = before if isinstance(before, dict) else {}
+    return found + [words for name, words in _STARTS.items() if made_from.get(name) != start.made_from.get(name)]
+
+
+_STARTS = {
+    "backbone": "another network, or other features of it",
+    "head": "another starting head",
+    "photographs": "other photographs or papers",
+    "split": "another split",
+    "aside": "other photographs set aside",
+}
+"""What a run is made from, in words."""
 
 
 def _listed_files(details: Mapping[str, Json]) -> list[str]:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias, get_args
 
-from featstore.errors import SettingsError
+from featstore.errors import SettingsError, flat, unlike
 from featstore.provenance import Json
 
 ClassWeight: TypeAlias = Literal["none", "balanced"]
@@ -221,16 +221,7 @@ _CHOICES: dict[str, object] = {
 def _unlike(wanted: Mapping[str, Json], written: Json) -> list[str]:
     if not isinstance(written, dict):
         return ["settings of another version"]
-    before, now = {**_flat(TrainSettings().as_json()), **_flat(written)}, _flat(wanted)
-    return [f"{name} {value} instead of {before[name]}" for name, value in now.items() if before[name] != value]
-
-
-def _flat(settings: Mapping[str, Json], prefix: str = "") -> dict[str, Json]:
-    """Name settings as `--set` does: ``augment.noise``."""
-    found: dict[str, Json] = {}
-    for name, value in settings.items():
-        found |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
-    return found
+    return unlike(wanted, {**flat(TrainSettings().as_json()), **flat(written)})
 
 
 def _make_floats(settings: AugmentSettings | TrainSettings) -> None:

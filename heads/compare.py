@@ -15,6 +15,7 @@ from featstore.store import Store
 from heads.choice import parse_choices
 from heads.crew import Outcome, here, on_cluster, on_processes
 from heads.dividing import LEAKS, LeakError
+from heads.earlier import left_aside, replaced_runs
 from heads.entry import Entry, read_entry
 from heads.forecast import GIB, Forecast, forecast
 from heads.head import Tell, require_setting
@@ -137,6 +138,8 @@ def compare_heads(
     source, material, trials = _open(store, settings, out, lists, keeping=True)
     errors: dict[str, str] = {}
     units = pending(trials, material, out)
+    for text in replaced_runs(units, material, out):
+        shell.warn(text)
     fitted = {unit.trial.name for unit in units if unit.part is None}
     try:
         _work(crew.forecast(units, material), replace(source, state=material.state), material, crew, errors)
@@ -147,7 +150,8 @@ def compare_heads(
         unfinished = {unit.trial.name for unit in pending(trials, material, out)}
         errors |= dict.fromkeys(unfinished - errors.keys(), NOT_FINISHED)
         entries = [_entry(trial, out / trial.name, errors, reused=trial.name not in fitted) for trial in trials]
-        facts, warnings = facts_of(store, material, settings), warnings_about(material, settings, entries)
+        facts = facts_of(store, material, settings)
+        warnings = (*warnings_about(material, settings, entries), *left_aside(trials, out))
         board = Leaderboard(tuple(entries), facts, warnings, material.species())
         board.write(out)
     return board

@@ -482,7 +482,7 @@ def test_a_finished_run_that_lacks_something_is_told_apart_from_one_of_other_set
     with pytest.raises(TrainingError, match="rate 0\\.5 instead of"):
         finished_card(folder, start, replace(QUICK, rate=0.5))
     elsewhere = replace(start, made_from={**start.made_from, "split": "another"})
-    with pytest.raises(TrainingError, match="another store, split, list of exclusions or starting head"):
+    with pytest.raises(TrainingError, match="got another split\\. Pass another --out"):
         finished_card(folder, elsewhere, QUICK)
     assert finished_card(folder, start, replace(QUICK, rate=0.5), replaces=True) is None
     assert "a run of other settings; this one takes its place" in capsys.readouterr().err
