@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import io
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import hypothesis
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from PIL import Image
 
 # A busy machine is no failure: no test is timed.
@@ -24,6 +26,37 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--every-photograph", action="store_true", help="Compare on all real photographs where a sample does every day."
     )
+
+
+_PAINT = Figure.savefig
+
+
+def _one_pixel() -> bytes:
+    target = io.BytesIO()
+    Image.new("RGB", (1, 1), "white").save(target, "PNG")
+    return target.getvalue()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _sketched() -> Iterator[None]:
+    """Put what figures show together, but lay it out and colour it only for tests that are `painted`.
+
+    A comparison of heads takes less time than its five pictures, which few tests look at.
+    """
+    pixel = _one_pixel()
+
+    def sketch(_: Figure, path: Path, **__: object) -> None:
+        path.write_bytes(pixel)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Figure, "savefig", sketch)
+        yield
+
+
+@pytest.fixture
+def painted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let figures become the pictures that they are."""
+    monkeypatch.setattr(Figure, "savefig", _PAINT)
 
 
 @pytest.fixture(scope="session")
