@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import io
+import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,6 +19,7 @@ from PIL import Image
 hypothesis.settings.register_profile("untimed", deadline=None)
 hypothesis.settings.load_profile("untimed")
 
+EXHAUSTIVE = os.environ.get("PHYTOBENCH_EXHAUSTIVE", "") not in {"", "0"}
 SHARED = Path(__file__).resolve().parents[1].parent / "shared"
 
 
@@ -57,6 +59,19 @@ def _sketched() -> Iterator[None]:
 def painted(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let figures become the pictures that they are."""
     monkeypatch.setattr(Figure, "savefig", _PAINT)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip, visibly, what is `exhaustive`: a sample of it stands beside it in every run. Let slow files go first.
+
+    So no process is left alone with a long file at the end (`--dist loadfile --no-loadscope-reorder`).
+    """
+    if not EXHAUSTIVE:
+        for item in items:
+            if item.get_closest_marker("exhaustive"):
+                item.add_marker(pytest.mark.skip(reason="exhaustive: make test-exhaustive runs it"))
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
 
 
 @pytest.fixture(scope="session")
