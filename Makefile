@@ -25,7 +25,7 @@ REAL_WEIGHTS ?= ../shared/weights
 BENCH ?= bench
 PHOTOS_OPTION = $(if $(wildcard $(PHOTOS)),--photos $(PHOTOS))
 
-.PHONY: help install lint test demo article docs bench-store bench-recipes bench-doctor bench-heads bench-finetune bench-evaluate lock clean
+.PHONY: help install lint test test-exhaustive demo article docs bench-store bench-recipes bench-doctor bench-heads bench-finetune bench-evaluate lock clean
 
 help:
 	@echo "make demo     set up, then photographs -> features -> heads -> fine-tuning -> fused scores, offline"
@@ -33,6 +33,7 @@ help:
 	@echo "make demo WEIGHTS=imagenet     the same with the real ImageNet weights (downloads about 350 MB)"
 	@echo "make article DATA=FOLDER       the article's whole study on the PlantCLEF 2014 package; OPTIONS=--dry-run tells how long it takes"
 	@echo "make test     set up, then run the tests"
+	@echo "make test-exhaustive    every network, every damage of every file, many kills, where make test takes a sample"
 	@echo "make lint     formatting, types and the direction of imports"
 	@echo "make docs     reference pages from the commands, then the documentation as a site in site/, without network"
 	@echo "make install  only set up .venv"
@@ -61,7 +62,10 @@ lint: install
 	$(BIN)/lint-imports
 
 test: install
-	$(BIN)/pytest -n 2 --dist loadfile
+	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
+
+test-exhaustive: install
+	PHYTOBENCH_EXHAUSTIVE=1 $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 demo: install
 	$(BIN)/finetune demo --out "$(DEMO)" --species $(SPECIES) --observations $(OBSERVATIONS) --epochs $(EPOCHS) --seed $(SEED) $(if $(filter article,$(NETWORKS)),$(FOUR))

@@ -14,6 +14,7 @@ import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TypeAlias
@@ -28,21 +29,21 @@ LIBRARIES = ("keras", "tensorflow", "numpy", "zarr", "scikit-learn", "scipy", "l
 
 def library_versions(names: tuple[str, ...] = LIBRARIES) -> dict[str, str]:
     """Versions of the installed libraries, without importing any of them."""
-    versions: dict[str, str] = {}
-    for name in names:
-        try:
-            versions[name] = version(name)
-        except PackageNotFoundError:
-            versions[name] = "absent"
-    return versions
+    return {name: _installed(name) or "absent" for name in names}
+
+
+@cache
+def _installed(name: str) -> str:
+    """Version of a distribution, "" where there is none; looked up once, for every identity and every file tells it."""
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return ""
 
 
 def phytobench_version() -> str:
     """Version of the installed distribution, ``"0"`` when run from a bare checkout."""
-    try:
-        return version("phytobench")
-    except PackageNotFoundError:
-        return "0"
+    return _installed("phytobench") or "0"
 
 
 def provenance(**details: Json) -> dict[str, Json]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
+import io
+import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,12 +12,14 @@ from pathlib import Path
 import hypothesis
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from PIL import Image
 
 # A busy machine is no failure: no test is timed.
 hypothesis.settings.register_profile("untimed", deadline=None)
 hypothesis.settings.load_profile("untimed")
 
+EXHAUSTIVE = os.environ.get("PHYTOBENCH_EXHAUSTIVE", "") not in {"", "0"}
 SHARED = Path(__file__).resolve().parents[1].parent / "shared"
 
 
@@ -24,6 +28,50 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--every-photograph", action="store_true", help="Compare on all real photographs where a sample does every day."
     )
+
+
+_PAINT = Figure.savefig
+
+
+def _one_pixel() -> bytes:
+    target = io.BytesIO()
+    Image.new("RGB", (1, 1), "white").save(target, "PNG")
+    return target.getvalue()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _sketched() -> Iterator[None]:
+    """Put what figures show together, but lay it out and colour it only for tests that are `painted`.
+
+    A comparison of heads takes less time than its five pictures, which few tests look at.
+    """
+    pixel = _one_pixel()
+
+    def sketch(_: Figure, path: Path, **__: object) -> None:
+        path.write_bytes(pixel)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Figure, "savefig", sketch)
+        yield
+
+
+@pytest.fixture
+def painted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let figures become the pictures that they are."""
+    monkeypatch.setattr(Figure, "savefig", _PAINT)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip, visibly, what is `exhaustive`: a sample of it stands beside it in every run. Let slow files go first.
+
+    So no process is left alone with a long file at the end (`--dist loadfile --no-loadscope-reorder`).
+    """
+    if not EXHAUSTIVE:
+        for item in items:
+            if item.get_closest_marker("exhaustive"):
+                item.add_marker(pytest.mark.skip(reason="exhaustive: make test-exhaustive runs it"))
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
 
 
 @pytest.fixture(scope="session")

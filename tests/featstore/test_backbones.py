@@ -26,8 +26,9 @@ IMAGES = np.random.default_rng(0).integers(0, 256, (2, 75, 75, 3), dtype=np.uint
 
 
 NETWORKS = [name for name, backbone in BACKBONES.items() if backbone.in_keras]
-LARGE = {"resnet101", "densenet121", "inception_resnet_v2", "efficientnet_v2_s"}
-ALL = [pytest.param(name, marks=pytest.mark.slow) if name in LARGE else name for name in BACKBONES]
+LARGE = {"resnet101", "densenet121", "inception_resnet_v2", "efficientnet_v2_s", "efficientnet_v2_b0"}
+"""What every run leaves out; the article's networks, small ones and any that is new are always there."""
+ALL = [pytest.param(name, marks=pytest.mark.exhaustive) if name in LARGE else name for name in BACKBONES]
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -201,7 +202,7 @@ class DownloadError(Exception):
     ("name", "side"),
     [
         *((name, None) for name in sorted(set(NETWORKS) - LARGE)),
-        *(pytest.param(name, None, marks=pytest.mark.slow) for name in sorted(LARGE)),
+        *(pytest.param(name, None, marks=pytest.mark.exhaustive) for name in sorted(LARGE)),
         ("mobilenet", 128),
         ("mobilenet", 96),
         ("mobilenet_v2", 96),

@@ -11,6 +11,8 @@ from PIL import Image
 
 from featstore.care.census import draw_census
 
+pytestmark = pytest.mark.usefixtures("painted")
+
 
 def papers(n_images: int, seed: int = 0) -> pd.DataFrame:
     rng = np.random.default_rng(seed)

@@ -96,12 +96,13 @@ def undisturbed(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "killpg"), reason="kills processes as POSIX does")
-def test_killed_at_many_random_moments_a_build_ends_with_the_same_bits(
-    photos: Path, undisturbed: Path, tmp_path: Path
+@pytest.mark.parametrize("n_kills", [5, pytest.param(16, marks=pytest.mark.exhaustive)])
+def test_killed_at_random_moments_a_build_ends_with_the_same_bits(
+    photos: Path, undisturbed: Path, tmp_path: Path, n_kills: int
 ) -> None:
     store, rng = tmp_path / "f.zarr", random.Random(1)
     done = n_kept = 0
-    for _ in range(16):
+    for _ in range(n_kills):
         process = start(photos, store)
         assert process.stdout is not None
         process.stdout.readline()
@@ -131,11 +132,12 @@ def test_killed_at_many_random_moments_a_build_ends_with_the_same_bits(
 
 @pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "killpg"), reason="kills processes as POSIX does")
-def test_killed_with_a_real_network_a_build_ends_with_the_same_bits(photos: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("n_kills", [1, pytest.param(4, marks=pytest.mark.exhaustive)])
+def test_killed_with_a_real_network_a_build_ends_with_the_same_bits(photos: Path, tmp_path: Path, n_kills: int) -> None:
     """The program as it is, with Keras' MobileNet: fewer kills, because each start takes seconds."""
 
     def real(store: Path) -> subprocess.Popen[str]:
-        words = ["build", str(photos), "--store", str(store), "--weights", "random", "--side", "64", "--workers", "1"]
+        words = ["build", str(photos), "--store", str(store), "--weights", "random", "--side", "32", "--workers", "1"]
         words += ["--backbone", "mobilenet", "--batch-size", "8", "--max-failures", "2", "--json"]
         code = "import sys; from featstore.cli import main; main(sys.argv[1:])"
         return subprocess.Popen(
@@ -144,7 +146,7 @@ def test_killed_with_a_real_network_a_build_ends_with_the_same_bits(photos: Path
         )  # fmt: skip
 
     store, whole, rng = tmp_path / "f.zarr", tmp_path / "whole.zarr", random.Random(2)
-    for kill in range(4):
+    for kill in range(n_kills):
         process = real(store)
         n_records = len(list(store.glob("records/*/*.json")))
         while process.poll() is None and len(list(store.glob("records/*/*.json"))) == n_records:

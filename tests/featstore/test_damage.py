@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import random
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -92,6 +92,18 @@ DAMAGES: dict[str, Callable[[Path], None]] = {
     "pulled away": Path.unlink,
     "cut": lambda path: path.write_bytes(path.read_bytes()[: path.stat().st_size // 2]),
 }
+IN_TURN = "in turn"
+"""One file is flipped, the next one pulled away, the next one cut."""
+
+
+def damages(*names: str) -> list[object]:
+    """The damages in turn, and each of them on every file."""
+    return [IN_TURN, *(pytest.param(name, marks=pytest.mark.exhaustive) for name in names)]
+
+
+def damage_of(damage: str, number: int, names: Sequence[str] = tuple(DAMAGES)) -> Callable[[Path], None]:
+    """What happens to a file: the damage, or that of its turn."""
+    return DAMAGES[names[number % len(names)] if damage == IN_TURN else damage]
 
 
 def files_of(store: Path) -> list[Path]:
@@ -130,22 +142,22 @@ def same(one: Path, other: Path) -> bool:
     return papers[0].equals(papers[1]) and np.array_equal(tables[0].features, tables[1].features)
 
 
-@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize("damage", damages(*DAMAGES))
 def test_whatever_happens_to_any_file_is_found_and_mended(
     whole: Path, little: Path, tmp_path: Path, damage: str
 ) -> None:
     """Found by verify, every file; mended by repair alone, but for the content of the catalogue, which builds tell."""
     kinds, sound = set(), verify_store(Store.open(little))
     broken = tmp_path / "broken.zarr"
-    for part in files_of(little):
+    for number, part in enumerate(files_of(little)):
         shutil.copytree(little, broken)
-        DAMAGES[damage](broken / part)
+        damage_of(damage, number)(broken / part)
         if part == Path("zarr.json"):
             with pytest.raises(StoreError, match="featstore repair"):
                 Store.open(broken)
         else:
             faults = verify_store(Store.open(broken)).faults
-            assert faults, f"{part} was {damage}, and nothing noticed it"
+            assert faults, f"{part} was damaged ({damage}), and nothing noticed it"
             kinds |= {fault.kind for fault in faults}
         if is_like_another(part):
             pass
@@ -162,16 +174,14 @@ def test_whatever_happens_to_any_file_is_found_and_mended(
     assert kinds == {"chunk", "identity", "record", "keys", "layout", "catalogue", "description"}
 
 
-@pytest.mark.parametrize("damage", ["pulled away", "cut"])
+@pytest.mark.parametrize("damage", damages("pulled away", "cut"))
 def test_a_build_on_any_damage_ends_well_or_says_what_to_do(
     whole: Path, little: Path, tmp_path: Path, damage: str
 ) -> None:
     broken = tmp_path / "broken.zarr"
-    for part in files_of(little):
-        if is_like_another(part):
-            continue
+    for number, part in enumerate(part for part in files_of(little) if not is_like_another(part)):
         shutil.copytree(little, broken)
-        DAMAGES[damage](broken / part)
+        damage_of(damage, number, ("pulled away", "cut"))(broken / part)
         refused = ""
         try:
             build_store(one_view(whole), broken, LITTLE)

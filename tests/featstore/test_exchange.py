@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -45,10 +46,16 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "photos.csv"
 
 
+@pytest.fixture(scope="module")
+def whole(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    store = tmp_path_factory.mktemp("whole") / "f.zarr"
+    build_store(photos, store, SETTINGS)
+    return store
+
+
 @pytest.fixture
-def store(photos: Path, tmp_path: Path) -> Store:
-    build_store(photos, tmp_path / "f.zarr", SETTINGS)
-    return Store.open(tmp_path / "f.zarr")
+def store(whole: Path, tmp_path: Path) -> Store:
+    return Store.open(shutil.copytree(whole, tmp_path / "f.zarr"))
 
 
 def read_back(path: Path) -> tuple[pd.DataFrame, np.ndarray, dict[str, object]]:

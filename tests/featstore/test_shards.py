@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -36,9 +38,11 @@ class StandIn:
         return np.repeat(number[:, None], self.dimension, axis=1)
 
 
-@pytest.fixture(autouse=True)
-def _stand_in(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(specs, "_loaded", lambda *_: (StandIn(), "0" * 64))
+@pytest.fixture(autouse=True, scope="module")
+def _stand_in() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(specs, "_loaded", lambda *_: (StandIn(), "0" * 64))
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -53,10 +57,16 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "table.csv"
 
 
+@pytest.fixture(scope="module")
+def whole(table: Path, _stand_in: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    store = tmp_path_factory.mktemp("whole") / "f.zarr"
+    assert build_store(table, store, SETTINGS).n_rows == N_IMAGES
+    return store
+
+
 @pytest.fixture
-def store(table: Path, tmp_path: Path) -> Path:
-    assert build_store(table, tmp_path / "f.zarr", SETTINGS).n_rows == N_IMAGES
-    return tmp_path / "f.zarr"
+def store(whole: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(whole, tmp_path / "f.zarr"))
 
 
 def shard(store: Path, unit: int) -> Path:

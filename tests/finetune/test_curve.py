@@ -11,6 +11,8 @@ from PIL import Image
 
 from finetune.curve import best_epoch, draw_curve
 
+pytestmark = pytest.mark.usefixtures("painted")
+
 
 def epochs(*losses: float) -> list[dict[str, float]]:
     return [

@@ -22,14 +22,23 @@ from featstore.synth import SynthSettings, synthesise
 from heads.compare import CompareSettings, compare_heads
 
 OPTIONS = ["--epochs", "7", "--batch-size", "8", "--rate", "1e-3", "--tta", "1"]
+EARLY = [(0, 0.0), (2, 0.05)]
+"""Kills: lines of the log, and seconds after them; while it loads or decodes, then a moment into the second epoch."""
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL")
-def test_a_killed_run_goes_on_to_the_same_end(tmp_path: Path, small_backbone: Path) -> None:
+@pytest.mark.parametrize(
+    "moments", [EARLY, pytest.param([*EARLY, (4, 0.15)], marks=pytest.mark.exhaustive)], ids=["early", "early and late"]
+)
+def test_a_killed_run_goes_on_to_the_same_end(
+    tmp_path: Path, small_backbone: Path, moments: list[tuple[int, float]]
+) -> None:
     synthesise(tmp_path / "photos", SynthSettings(n_species=3, n_observations=4, side_px=96, n_corrupt=0))
     build_store(tmp_path / "photos", tmp_path / "f.zarr", BuildSettings(("small",), "random", side_px=32, n_workers=0))
-    compare_heads(Store.open(tmp_path / "f.zarr"), CompareSettings(heads=("mlp",)), tmp_path / "runs")
+    compare_heads(
+        Store.open(tmp_path / "f.zarr"), CompareSettings(heads=("mlp:epochs=10,n_layers=1",)), tmp_path / "runs"
+    )
 
     def begin(out: str) -> subprocess.Popen[str]:
         command = [sys.executable, str(small_backbone), "run", str(tmp_path / "f.zarr"), "--from"]
@@ -40,8 +49,7 @@ def test_a_killed_run_goes_on_to_the_same_end(tmp_path: Path, small_backbone: Pa
     told = undisturbed.communicate(timeout=300)
     assert undisturbed.returncode == 0, told[1]
     log = tmp_path / "killed" / ".small-finetuned.partial" / "log.csv"
-    # Once while it loads or decodes, then a moment into the second, and into the fourth epoch.
-    for n_epochs, moment in ((0, 0.0), (2, 0.05), (4, 0.15)):
+    for n_epochs, moment in moments:
         process = begin("killed")
         limit = time.monotonic() + 200
         while time.monotonic() < limit and process.poll() is None:

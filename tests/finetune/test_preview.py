@@ -22,6 +22,7 @@ from finetune.settings import AugmentSettings, TrainSettings
 from finetune.transforms import GROUPS, NAMES, TRANSFORMS
 
 SETTINGS = TrainSettings(side_px=48)
+pytestmark = pytest.mark.usefixtures("painted")
 
 
 @pytest.fixture(scope="module")

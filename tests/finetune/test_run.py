@@ -16,7 +16,8 @@ from keras import ops
 from evaluation.predictions import Predictions
 from evaluation.runs import predictions_path, read_run_card
 from evaluation.scores import score_predictions
-from featstore.backbones import preprocess
+from featstore.backbones import BACKBONES, preprocess
+from featstore.build import specs
 from featstore.build.build import build_store
 from featstore.build.settings import BuildSettings
 from featstore.errors import PhytobenchError, PredictionsError, SplitError, StoreError, TrainingError, WeightsError
@@ -48,6 +49,7 @@ from heads.learnt import read_learnt
 from heads.protocol import Protocol
 
 BACKBONE = "small"
+MLP = "mlp:epochs=10,n_layers=1"
 QUICK = TrainSettings(epochs=1, batch_size=8, rate=1e-4, tta=2)
 
 
@@ -67,7 +69,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> House:
     photos, path, runs = folder / "photos", folder / "features.zarr", folder / "runs"
     synthesise(photos, SynthSettings(n_species=3, n_observations=4, side_px=96, n_corrupt=1))
     build_store(photos, path, BuildSettings((BACKBONE,), "random", side_px=32, n_workers=0))
-    compare_heads(Store.open(path), CompareSettings(heads=("mlp",)), runs)
+    compare_heads(Store.open(path), CompareSettings(heads=(MLP,)), runs)
     return House(photos, path, runs)
 
 
@@ -112,7 +114,7 @@ def test_plants_that_the_comparison_set_aside_choose_nothing(built: House, tmp_p
     """They are predicted and flagged, so that a fusion may learn on them, and do not count in the validation loss."""
     runs = tmp_path / "runs"
     protocol = Protocol(calibrate="all", calibration_share=0.4)
-    compare_heads(Store.open(built.store), CompareSettings(heads=("mlp",), protocol=protocol), runs)
+    compare_heads(Store.open(built.store), CompareSettings(heads=(MLP,), protocol=protocol), runs)
     start = Predictions.read(predictions_path(runs / f"{BACKBONE}-mlp", "valid"))
     assert start.unseen is not None
     assert 0 < start.unseen.sum() < len(start.unseen)
@@ -511,7 +513,7 @@ def test_two_features_of_one_network_are_two_runs(built: House, tmp_path: Path) 
     store, runs = tmp_path / "two.zarr", tmp_path / "runs"
     for name, side_px in ((BACKBONE, 32), (f"{BACKBONE}-40", 40)):
         build_store(built.photos, store, BuildSettings((BACKBONE,), "random", side_px=side_px, name=name, n_workers=0))
-    compare_heads(Store.open(store), CompareSettings(heads=("mlp",), concat=False), runs)
+    compare_heads(Store.open(store), CompareSettings(heads=(MLP,), concat=False), runs)
     names = [BACKBONE, f"{BACKBONE}-40"]
     request = Request(store, runs, replace(QUICK, epochs=0, tta=0))
     reports, _ = finetune_all(request, names)
@@ -776,8 +778,12 @@ def test_several_networks_share_their_photographs_and_are_fused(
     built: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store, runs = tmp_path / "two.zarr", tmp_path / "runs"
+    # A second small one; networks stay loaded by name.
+    monkeypatch.setitem(BACKBONES, "mobilenet", replace(BACKBONES[BACKBONE], name="mobilenet"))
+    specs._loaded.cache_clear()
     build_store(built.photos, store, BuildSettings((BACKBONE, "mobilenet"), "random", side_px=32, n_workers=0))
-    compare_heads(Store.open(store), CompareSettings(heads=("mlp",), concat=False), runs)
+    specs._loaded.cache_clear()
+    compare_heads(Store.open(store), CompareSettings(heads=(MLP,), concat=False), runs)
     decoded: list[str] = []
 
     def counted(path: Path, *args: object) -> object:
@@ -856,7 +862,7 @@ def test_a_damaged_seed_is_refused(finished: House) -> None:
         seed_of(replace(card, details={"settings": {"seed": "x"}}))
 
 
-def test_every_variant_is_judged_on_valid(finished: House) -> None:
+def test_every_variant_is_judged_on_valid(painted: None, finished: House) -> None:
     run = finished.runs / f"{BACKBONE}-finetuned"
     found = study(run, str(finished.store))
     assert [row.name for row in found] == ["plain", *VARIANTS]

@@ -42,11 +42,6 @@ def unpainted(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -
 
 
 @pytest.fixture
-def painted() -> None:
-    """Let curves be drawn."""
-
-
-@pytest.fixture
 def start(
     parts: Parts, crops: Crops, target: NDArray[np.float32], scale: Scale, tmp_path: Path
 ) -> Callable[[TrainSettings, str], tuple[keras.Model, Training, Path, Validation]]:
@@ -208,20 +203,21 @@ class Killed(BaseException):
     """What ends a run in the tests below."""
 
 
-PLAIN = dataclasses.replace(QUICK, epochs=4)
-WITH_PLATEAU = dataclasses.replace(PLAIN, rate=0.3, plateau_patience=1, patience=2)
-WITH_WARM_UP = dataclasses.replace(PLAIN, head_warmup=2, batch_norm="recalibrate", accumulate=2, layer_decay=0.5)
-WITH_ALL_TRAINED = dataclasses.replace(PLAIN, epochs=3, batch_norm="train", sampling="balanced", weight_decay=0.01)
+WITH_PLATEAU = dataclasses.replace(QUICK, epochs=4, rate=0.3, plateau_patience=1, patience=2)
+WITH_WARM_UP = dataclasses.replace(
+    QUICK, epochs=4, head_warmup=2, batch_norm="recalibrate", accumulate=2, layer_decay=0.5
+)
+WITH_ALL_TRAINED = dataclasses.replace(QUICK, batch_norm="train", sampling="balanced", weight_decay=0.01)
 
 
 @pytest.mark.parametrize(
     ("settings", "moment"),
     [
-        (PLAIN, "step"),
-        (PLAIN, "validation"),
-        (PLAIN, "weights"),
-        (PLAIN, "checkpoint"),
-        (PLAIN, "log"),
+        (QUICK, "step"),
+        (QUICK, "validation"),
+        (QUICK, "weights"),
+        (QUICK, "checkpoint"),
+        (QUICK, "log"),
         (WITH_PLATEAU, "validation"),
         (WITH_WARM_UP, "checkpoint"),
         (WITH_ALL_TRAINED, "step"),

@@ -21,12 +21,15 @@ from heads.compare import CompareSettings, Crew, compare_heads, plan
 from heads.leaderboard import Leaderboard
 from heads.linear import LogisticHead
 from heads.lists import Lists
+from heads.pictures import PICTURES
 from heads.protocol import Protocol
 from heads.registry import load_head
 
 MakeStore = Callable[..., Store]
-QUICK = CompareSettings(heads=("logistic", "lightgbm"))
+QUICK = CompareSettings(heads=("logistic", "lightgbm:rounds=30"))
 LOGISTIC = CompareSettings(heads=("logistic",), concat=False)
+CHEAP = {"mlp": "mlp:epochs=15,n_layers=1", "lightgbm": "lightgbm:rounds=60"}
+EVERY = CompareSettings(heads=tuple(CHEAP.get(head, head) for head in CompareSettings().heads))
 
 
 def files(folder: Path) -> dict[str, int]:
@@ -45,7 +48,7 @@ def whole(
     """Every head on both networks and on both together."""
     folder = tmp_path_factory.mktemp("whole")
     store = store_maker(folder / "features.zarr")
-    return store, folder / "runs", compare_heads(store, CompareSettings(), folder / "runs")
+    return store, folder / "runs", compare_heads(store, EVERY, folder / "runs")
 
 
 def test_every_head_meets_every_input(whole: tuple[Store, Path, Leaderboard]) -> None:
@@ -144,13 +147,14 @@ def test_the_card_tells_what_was_chosen_and_from_what(whole: tuple[Store, Path, 
     assert card.details["fingerprint"]["identities"]["net_b"]["weights_sha256"] == "ab" * 32
 
 
-def test_a_second_run_does_nothing(whole: tuple[Store, Path, Leaderboard]) -> None:
+def test_a_second_run_does_nothing_but_pictures(painted: None, whole: tuple[Store, Path, Leaderboard]) -> None:
     store, out, board = whole
     before = {name: time for name, time in files(out).items() if "/" in name}
-    again = compare_heads(store, CompareSettings(), out)
+    again = compare_heads(store, EVERY, out)
     assert all(entry.reused for entry in again.entries)
     assert {name: time for name, time in files(out).items() if "/" in name} == before
     assert [(e.trial, e.scores) for e in again.entries] == [(e.trial, e.scores) for e in board.entries]
+    assert all((out / name).stat().st_size > 10_000 for name in PICTURES)
 
 
 def test_labels_of_test_reach_no_fit(make_store: MakeStore, tmp_path: Path) -> None:
@@ -240,7 +244,10 @@ def test_a_head_that_fails_is_one_row(make_store: MakeStore, tmp_path: Path, mon
 
 def test_the_board_is_that_of_the_last_call_even_if_all_of_it_failed(make_store: MakeStore, tmp_path: Path) -> None:
     store, nothing = make_store(), Crew(memory_gib=0)
-    knn, mlp = replace(LOGISTIC, heads=("knn",)), replace(LOGISTIC, backbones=("net_a",), heads=("mlp:epochs=1",))
+    knn, mlp = (
+        replace(LOGISTIC, heads=("knn",)),
+        replace(LOGISTIC, backbones=("net_a",), heads=("mlp:epochs=1,n_layers=1",)),
+    )
     compare_heads(store, knn, tmp_path)
     board = compare_heads(store, LOGISTIC, tmp_path, crew=nothing)
     assert [entry.trial.name for entry in board.failed] == ["net_a-logistic", "net_b-logistic"]
@@ -255,7 +262,7 @@ def test_the_board_is_that_of_the_last_call_even_if_all_of_it_failed(make_store:
     compare_heads(store, mlp, tmp_path)
     compare_heads(store, LOGISTIC, tmp_path, crew=nothing)
     assert json.loads((tmp_path / "best.json").read_text())["finetune"]["run"] == "net_a-mlp"
-    compare_heads(store, replace(mlp, heads=("mlp:epochs=2",)), tmp_path, crew=nothing)
+    compare_heads(store, replace(mlp, heads=("mlp:epochs=2,n_layers=1",)), tmp_path, crew=nothing)
     assert json.loads((tmp_path / "best.json").read_text())["finetune"] is None
 
 
@@ -329,7 +336,7 @@ def test_a_class_that_only_valid_shows_is_in_no_predictions(make_store: MakeStor
 
 def test_a_later_comparison_keeps_the_start_for_finetuning(make_store: MakeStore, tmp_path: Path) -> None:
     store = make_store()
-    compare_heads(store, replace(LOGISTIC, heads=("mlp",), concat=False), tmp_path)
+    compare_heads(store, replace(LOGISTIC, heads=("mlp:epochs=2,n_layers=1",)), tmp_path)
     start = json.loads((tmp_path / "best.json").read_text())["finetune"]
     assert start["head"] == "mlp"
     compare_heads(store, LOGISTIC, tmp_path)

@@ -81,6 +81,7 @@ def test_a_process_that_is_stopped_leaves_no_half(make_store: MakeStore, tmp_pat
     assert [path.name for path in (tmp_path / "runs").iterdir()] == ["split.csv"]
 
 
+@pytest.mark.exhaustive
 def test_the_processes_are_as_many_as_are_asked_for(make_store: MakeStore, tmp_path: Path) -> None:
     board = compare_heads(make_store(), replace(GRID, backbones=("net_a",)), tmp_path, crew=Crew(3))
     assert not board.failed

@@ -124,7 +124,7 @@ def test_a_split_without_figures_has_none(split: str) -> None:
     assert FAILED.value(split) is None
 
 
-def test_pictures_show_the_runs_that_did_not_fail(tmp_path: Path) -> None:
+def test_pictures_show_the_runs_that_did_not_fail(painted: None, tmp_path: Path) -> None:
     runs = [with_authors(entry("a", "mlp", 0.8), [0.7, 0.9]), with_authors(entry("b", "knn", 0.7), [0.6, 0.8])]
     board(*runs, FAILED).write(tmp_path)
     drawn = {path.name: np.asarray(Image.open(path)) for path in tmp_path.glob("*.png")}

@@ -86,7 +86,7 @@ def test_folds_predict_every_photograph_without_its_plant(make_store: MakeStore,
 
 def test_processes_find_what_one_process_finds(make_store: MakeStore, tmp_path: Path) -> None:
     store = make_store()
-    settings = CompareSettings(("net_a", "net_b"), ("logistic", "knn"), protocol=Protocol(n_folds=3))
+    settings = CompareSettings(("net_a",), ("logistic", "knn"), protocol=Protocol(n_folds=3))
     compare_heads(store, settings, tmp_path / "one")
     compare_heads(store, settings, tmp_path / "two", crew=Crew(n_jobs=2))
     for path in sorted((tmp_path / "one").rglob("*.predictions.h5")):

@@ -74,7 +74,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> House:
     build_store(found.photos, found.store, BuildSettings(("small",), "random", side_px=32, n_workers=0))
     other = BuildSettings(("small",), "random:1", side_px=24, roi="none", name="other", n_workers=0)
     build_store(found.photos, found.store, other)
-    heads = ("logistic", "mlp", "view_experts")
+    heads = ("logistic", "mlp:epochs=10,n_layers=1", "view_experts")
     protocol = Protocol(calibrate="view")
     compare_heads(Store.open(found.store), CompareSettings(heads=heads, protocol=protocol), found.runs)
     finetune(Request(found.store, found.runs, TrainSettings(epochs=1, batch_size=8, rate=1e-4, tta=0), "small"))

@@ -153,7 +153,9 @@ def test_a_folder_without_runs_is_refused(tmp_path: Path) -> None:
         read_entries([tmp_path])
 
 
-def test_gain_writes_tables_and_pictures(runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_gain_writes_tables_and_pictures(
+    painted: None, runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     evaluate(["gain", runs, "--out", tmp_path, "--json"])
     document = json.loads(capsys.readouterr().out)
     assert [gain["run"] for gain in document["images"]] == ["better", "good", "guess", "fusion:mean"]

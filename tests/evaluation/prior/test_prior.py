@@ -97,7 +97,7 @@ def evaluate(arguments: Sequence[str | Path]) -> None:
 
 
 @pytest.mark.parametrize("informative", [True, False])
-def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str], informative: bool) -> None:
+def test_the_command(painted: None, tmp_path: Path, capsys: pytest.CaptureFixture[str], informative: bool) -> None:
     run = write_plants(tmp_path, informative)
     evaluate(["prior", run, "--papers", tmp_path / "papers.csv", "--out", tmp_path, "--json"])
     shown = capsys.readouterr()

@@ -104,7 +104,7 @@ def test_taxa_come_from_whichever_papers_name_them() -> None:
         Taxonomy.from_papers(papers)
 
 
-def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command(painted: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = tmp_path / "runs" / "m"
     for split in ("valid", "test"):
         truth = np.array(list("12346") * 20)

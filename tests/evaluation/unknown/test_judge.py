@@ -55,7 +55,9 @@ def evaluate(arguments: Sequence[str | Path], code: int = 0) -> None:
     assert end.value.code == code
 
 
-def test_figures_files_and_threshold(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_figures_files_and_threshold(
+    painted: None, run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     evaluate(["unknown", run, "--out", tmp_path, "--coverage", "0.9", "--json"])
     shown = capsys.readouterr()
     document = json.loads(shown.out)
