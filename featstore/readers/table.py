@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from featstore.catalog import COLUMNS, NUMBER_COLUMNS, SPLITS, Catalog, make_catalog, number_of, view_of
 from featstore.errors import DatasetError, listed
-from featstore.readers.reader import Reader, numbers_warning, views_warning
+from featstore.readers.reader import Reader, numbers_warning, plants_warning, views_warning
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -40,7 +40,7 @@ def read(root: Path) -> Catalog:
     DatasetError
         If the table cannot be read, lacks a column, leaves a path empty or names an unknown split.
     """
-    return _read(root, REQUIRED)
+    return _read(root)
 
 
 def read_new(root: Path) -> Catalog:
@@ -51,11 +51,12 @@ def read_new(root: Path) -> Catalog:
     DatasetError
         As `read`.
     """
-    return _read(root, REQUIRED[:1], split="test")
+    return _read(root, new=True)
 
 
-def _read(root: Path, required: Sequence[str], split: str = "train") -> Catalog:
-    """Read a table that needs some columns; a row without a split is of `split`."""
+def _read(root: Path, *, new: bool = False) -> Catalog:
+    """Read a table, of photographs with classes or of new ones."""
+    required, split = (REQUIRED[:1], "test") if new else (REQUIRED, "train")
     path = root if root.is_file() else _table_in(root)
     if path is None:
         raise DatasetError("a .csv, .tsv or .parquet table", f"none in {root}", "Name the table itself.")
@@ -73,6 +74,10 @@ def _read(root: Path, required: Sequence[str], split: str = "train") -> Catalog:
     warnings = [f"{path.name}: unknown columns are not kept: {listed(ignored)}"] if ignored else []
     warnings += views_warning((image_id, texts["view"]) for image_id, texts in given if texts.get("view"))
     warnings += numbers_warning(given)
+    if not new:
+        # New photographs are on no side of a split.
+        n_alone = sum(not texts.get("observation_id") for _, texts in given)
+        warnings += plants_warning(n_alone, "give them one name in a column observation_id")
     return make_catalog(records, path.parent, path.resolve().stem, warnings)
 
 
