@@ -88,6 +88,7 @@ def _load(path: Path, required: Sequence[str]) -> pd.DataFrame:
         if path.suffix.casefold() == ".parquet":
             # Whole numbers that an empty cell has turned into floats become whole again: class 1, not 1.0.
             frame = pd.read_parquet(path).convert_dtypes()
+            frame.columns = pd.Index(_spelt(list(frame.columns), path))
             return frame.astype("object").where(frame.notna(), "")
         return pd.DataFrame.from_records(_lines(path, required))
     except (ValueError, OSError, csv.Error) as error:
@@ -112,7 +113,7 @@ def _lines(path: Path, required: Sequence[str]) -> list[dict[str, str]]:
         separator = _separator(file.readline(), usual, required)
         file.seek(0)
         reader = csv.reader(file, delimiter=separator, strict=True)
-        header = [name.strip() for name in next(reader, [])]
+        header = _spelt(next(reader, []), path)
         rows = []
         for row in reader:
             # A separator at the end of a line is no column.
@@ -134,10 +135,22 @@ def _separator(header: str, usual: str, required: Sequence[str]) -> str:
     """What separates the columns: by which the header has most that are required, then most at all, the usual first."""
 
     def found(separator: str) -> tuple[int, int]:
-        names = [name.strip() for name in next(csv.reader([header], delimiter=separator), [])]
+        names = [name.strip().casefold() for name in next(csv.reader([header], delimiter=separator), [])]
         return len(set(required) & set(names)), len(names)
 
     return max([usual, *_NAMED], key=found)
+
+
+def _spelt(header: Sequence[str], path: Path) -> list[str]:
+    """Names of columns as the catalogue spells those that it knows, whatever their case; each may stand there once."""
+    given = [str(name).strip() for name in header]
+    names = [name.casefold() if name.casefold() in COLUMNS else name for name in given]
+    twice = next((name for name in names if name in COLUMNS and names.count(name) > 1), None)
+    if twice is not None:
+        both = " and ".join(repr(one) for one, name in zip(given, names, strict=True) if name == twice)
+        remedy = f"Only one can be {twice}: rename or remove the others."
+        raise DatasetError(f"each column once in {path.name}", both, remedy)
+    return names
 
 
 def _check_columns(frame: pd.DataFrame, path: Path, required: Sequence[str]) -> None:

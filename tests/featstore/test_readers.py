@@ -285,6 +285,32 @@ def test_a_missing_column_is_named_with_the_nearest(tmp_path: Path) -> None:
         read_dataset(path)
 
 
+@pytest.mark.parametrize("suffix", [".csv", ".tsv", ".parquet"])
+def test_known_columns_may_be_written_in_any_case(
+    tmp_path: Path, write_photo: Callable[..., Path], suffix: str
+) -> None:
+    write_photo(tmp_path / "1.jpg")
+    columns = {"Path": ["1.jpg"], "Class_ID": ["7"], "SPECIES": ["Rosa"], "Observation_Id": ["o"], "Vote": ["3"]}
+    path = table(tmp_path / f"t{suffix}", **columns)
+    if suffix == ".csv":
+        # The header tells the separator, too, in whatever case.
+        path.write_text("Remarks, all of them;Path;Class_ID;SPECIES;Observation_Id;Vote\n;1.jpg;7;Rosa;o;3\n")
+    for root in (path, tmp_path):
+        catalog = read_dataset(root)
+        (row,) = catalog.frame.itertuples()
+        assert (row.path, row.class_id, row.species, row.observation_id, row.vote) == ("1.jpg", "7", "Rosa", "o", 3)
+        assert [text for text in catalog.warnings if "Remarks" not in text] == []
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_two_columns_that_become_one_are_refused(tmp_path: Path, suffix: str) -> None:
+    path = table(tmp_path / f"t{suffix}", path=["a"], Class_ID=[1], class_id=[2])
+    with pytest.raises(DatasetError, match=r"got 'Class_ID' and 'class_id'\. Only one can be class_id"):
+        read_dataset(path)
+    with pytest.raises(DatasetError, match=r"missing: path\)\. Add them"):
+        read_dataset(table(tmp_path / f"t{suffix}", Class_ID=[1], Species=["a"]))
+
+
 @pytest.mark.parametrize(
     ("columns", "message"),
     [
