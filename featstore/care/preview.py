@@ -91,10 +91,12 @@ def uncut_told(catalog: Catalog, recipe: Recipe) -> str:
     cuts = any(recipe.of(view).method != "keep" for view in VIEWS)
     if not n_unknown or not cuts or recipe.of("Unknown").method != "keep":
         return ""
-    how_many = f"{counted(n_unknown, 'photograph')} of {n_found:,}" if n_unknown < n_found else "these photographs"
+    if n_unknown < n_found:
+        which = counted(n_unknown, "photograph")
+        return f"{which} of {n_found:,} {'is' if n_unknown == 1 else 'are'} of no known view and kept whole."
     return (
-        f"No view is known of {how_many}, so nothing is cut from them: networks see them whole. "
-        "Class folders tell no views; a table with a column view does."
+        "No view is known of these photographs, so nothing is cut from them: networks see them whole. "
+        "A table with a column view tells views, class folders do not."
     )
 
 

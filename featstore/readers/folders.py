@@ -6,7 +6,15 @@ from pathlib import Path
 
 from featstore.catalog import Catalog, make_catalog
 from featstore.errors import DatasetError, counted, listed
-from featstore.readers.reader import Reader, hidden_warning, is_photograph, others_warning, walk, walk_folders
+from featstore.readers.reader import (
+    Reader,
+    hidden_warning,
+    is_photograph,
+    others_warning,
+    plants_warning,
+    walk,
+    walk_folders,
+)
 
 _SPLIT_OF = {
     "train": "train",
@@ -48,6 +56,8 @@ def read(root: Path) -> Catalog:
     if classless:
         told = counted(len(classless), "photograph lies", "photographs lie")
         warnings.append(f"{told} outside class folders and cannot be used: {listed(classless)}")
+    n_alone = sum(bool(record["class_id"]) and record["observation_id"] == record["image_id"] for record in records)
+    warnings += plants_warning(n_alone, "put them into a folder of their own inside the class folder")
     return make_catalog(records, root, root.resolve().name, warnings)
 
 

@@ -116,6 +116,15 @@ def views_warning(given: Iterable[tuple[str, str]]) -> list[str]:
     return [f"{told} kept as Unknown (known are {', '.join(VIEWS[:-1])}): {listed(cases)}"]
 
 
+def plants_warning(n_alone: int, remedy: str) -> list[str]:
+    """Say how many photographs name no plant, what that means, and by which words of `remedy` it is mended."""
+    if not n_alone:
+        return []
+    told = counted(n_alone, "photograph names no plant and counts", "photographs name no plant, and each counts")
+    danger = "photographs of one plant may land on both sides of a split, which flatters every score"
+    return [f"{told} as a plant of its own: {danger}. Where several show one plant, {remedy}"]
+
+
 def numbers_warning(given: Iterable[tuple[str, Mapping[str, str]]]) -> list[str]:
     """Say which votes and places are no numbers, and so count as unknown; `given` are image_ids and metadata."""
     wrong: dict[str, list[str]] = {}

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from featstore.catalog import COLUMNS, NUMBER_COLUMNS, SPLITS, Catalog, make_catalog, number_of, view_of
 from featstore.errors import DatasetError, listed
-from featstore.readers.reader import Reader, numbers_warning, views_warning
+from featstore.readers.reader import Reader, numbers_warning, plants_warning, views_warning
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -40,7 +40,7 @@ def read(root: Path) -> Catalog:
     DatasetError
         If the table cannot be read, lacks a column, leaves a path empty or names an unknown split.
     """
-    return _read(root, REQUIRED)
+    return _read(root)
 
 
 def read_new(root: Path) -> Catalog:
@@ -51,11 +51,12 @@ def read_new(root: Path) -> Catalog:
     DatasetError
         As `read`.
     """
-    return _read(root, REQUIRED[:1], split="test")
+    return _read(root, new=True)
 
 
-def _read(root: Path, required: Sequence[str], split: str = "train") -> Catalog:
-    """Read a table that needs some columns; a row without a split is of `split`."""
+def _read(root: Path, *, new: bool = False) -> Catalog:
+    """Read a table, of photographs with classes or of new ones."""
+    required, split = (REQUIRED[:1], "test") if new else (REQUIRED, "train")
     path = root if root.is_file() else _table_in(root)
     if path is None:
         raise DatasetError("a .csv, .tsv or .parquet table", f"none in {root}", "Name the table itself.")
@@ -73,6 +74,10 @@ def _read(root: Path, required: Sequence[str], split: str = "train") -> Catalog:
     warnings = [f"{path.name}: unknown columns are not kept: {listed(ignored)}"] if ignored else []
     warnings += views_warning((image_id, texts["view"]) for image_id, texts in given if texts.get("view"))
     warnings += numbers_warning(given)
+    if not new:
+        # New photographs are on no side of a split.
+        n_alone = sum(not texts.get("observation_id") for _, texts in given)
+        warnings += plants_warning(n_alone, "give them one name in a column observation_id")
     return make_catalog(records, path.parent, path.resolve().stem, warnings)
 
 
@@ -83,6 +88,7 @@ def _load(path: Path, required: Sequence[str]) -> pd.DataFrame:
         if path.suffix.casefold() == ".parquet":
             # Whole numbers that an empty cell has turned into floats become whole again: class 1, not 1.0.
             frame = pd.read_parquet(path).convert_dtypes()
+            frame.columns = pd.Index(_spelt(list(frame.columns), path))
             return frame.astype("object").where(frame.notna(), "")
         return pd.DataFrame.from_records(_lines(path, required))
     except (ValueError, OSError, csv.Error) as error:
@@ -107,7 +113,7 @@ def _lines(path: Path, required: Sequence[str]) -> list[dict[str, str]]:
         separator = _separator(file.readline(), usual, required)
         file.seek(0)
         reader = csv.reader(file, delimiter=separator, strict=True)
-        header = [name.strip() for name in next(reader, [])]
+        header = _spelt(next(reader, []), path)
         rows = []
         for row in reader:
             # A separator at the end of a line is no column.
@@ -129,10 +135,22 @@ def _separator(header: str, usual: str, required: Sequence[str]) -> str:
     """What separates the columns: by which the header has most that are required, then most at all, the usual first."""
 
     def found(separator: str) -> tuple[int, int]:
-        names = [name.strip() for name in next(csv.reader([header], delimiter=separator), [])]
+        names = [name.strip().casefold() for name in next(csv.reader([header], delimiter=separator), [])]
         return len(set(required) & set(names)), len(names)
 
     return max([usual, *_NAMED], key=found)
+
+
+def _spelt(header: Sequence[str], path: Path) -> list[str]:
+    """Names of columns as the catalogue spells those that it knows, whatever their case; each may stand there once."""
+    given = [str(name).strip() for name in header]
+    names = [name.casefold() if name.casefold() in COLUMNS else name for name in given]
+    twice = next((name for name in names if name in COLUMNS and names.count(name) > 1), None)
+    if twice is not None:
+        both = " and ".join(repr(one) for one, name in zip(given, names, strict=True) if name == twice)
+        remedy = f"Only one can be {twice}: rename or remove the others."
+        raise DatasetError(f"each column once in {path.name}", both, remedy)
+    return names
 
 
 def _check_columns(frame: pd.DataFrame, path: Path, required: Sequence[str]) -> None:

@@ -72,7 +72,7 @@ def test_hidden_photographs_are_counted(tmp_path: Path, dataset: Path, write_pho
     assert told in read_dataset(dataset).warnings
     catalog = read_dataset(tmp_path / "folders")
     assert catalog.frame["image_id"].tolist() == ["rose/a.jpg"]
-    assert catalog.warnings == ("2 photographs are hidden by their names, and passed over: ._a.jpg, ._b.JPG",)
+    assert catalog.warnings[0] == "2 photographs are hidden by their names, and passed over: ._a.jpg, ._b.JPG"
 
 
 @needs_pipes

@@ -181,7 +181,7 @@ def test_photographs_that_are_lost_are_told_beside_their_sheet(
 
 def test_what_is_uncut_is_told_only_where_it_makes_a_difference(catalog: Catalog, tmp_path: Path) -> None:
     some = make_catalog([{"image_id": "a", "view": "Leaf"}, {"image_id": "b", "view": "Unknown"}], tmp_path, "some")
-    assert uncut_told(some, ARTICLE).startswith("No view is known of 1 photograph of 2, so nothing is cut")
+    assert uncut_told(some, ARTICLE) == "1 photograph of 2 is of no known view and kept whole."
     assert uncut_told(some, RECIPES["none"]) == ""
     assert uncut_told(catalog, ARTICLE) == ""
     cut = replace(ARTICLE, views={**ARTICLE.views, "Unknown": ARTICLE.of("Flower")})

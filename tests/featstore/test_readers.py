@@ -161,7 +161,8 @@ def test_unknown_content_is_kept_and_told(tmp_path: Path, add: Callable[..., Non
 def test_misspelt_views_of_a_table_are_told_once(tmp_path: Path, write_photo: Callable[..., Path], suffix: str) -> None:
     views = ["flowers", "Flower", " leaf scan ", "STEM", "bark", "", "unknown", "flowers", "rinde"]
     paths = [write_photo(tmp_path / f"{n}.jpg").name for n in range(len(views))]
-    catalog = read_dataset(table(tmp_path / f"t{suffix}", path=paths, class_id=["a"] * len(views), view=views))
+    columns = {"path": paths, "class_id": ["a"] * len(views), "observation_id": paths}
+    catalog = read_dataset(table(tmp_path / f"t{suffix}", **columns, view=views))
     assert catalog.frame["view"].tolist()[:6] == ["Unknown", "Flower", "LeafScan", "Stem", "Stem", "Unknown"]
     (told,) = catalog.warnings
     assert told == (
@@ -176,7 +177,7 @@ def test_votes_and_places_that_are_no_numbers_are_told(
 ) -> None:
     votes, latitudes = ["4", "four", "", "nan", "2,5"], ["43.6", "43°36'N", "north", "", "43,6"]
     paths = [write_photo(tmp_path / f"{n}.jpg").name for n in range(5)]
-    columns = {"path": paths, "class_id": ["a"] * 5, "vote": votes, "latitude": latitudes}
+    columns = {"path": paths, "class_id": ["a"] * 5, "observation_id": paths, "vote": votes, "latitude": latitudes}
     catalog = read_dataset(table(tmp_path / f"t{suffix}", **columns))
     np.testing.assert_array_equal(catalog.frame["vote"], [4, np.nan, np.nan, np.nan, 2.5])
     np.testing.assert_array_equal(catalog.frame["latitude"], [43.6, np.nan, np.nan, np.nan, 43.6])
@@ -284,6 +285,32 @@ def test_a_missing_column_is_named_with_the_nearest(tmp_path: Path) -> None:
         read_dataset(path)
 
 
+@pytest.mark.parametrize("suffix", [".csv", ".tsv", ".parquet"])
+def test_known_columns_may_be_written_in_any_case(
+    tmp_path: Path, write_photo: Callable[..., Path], suffix: str
+) -> None:
+    write_photo(tmp_path / "1.jpg")
+    columns = {"Path": ["1.jpg"], "Class_ID": ["7"], "SPECIES": ["Rosa"], "Observation_Id": ["o"], "Vote": ["3"]}
+    path = table(tmp_path / f"t{suffix}", **columns)
+    if suffix == ".csv":
+        # The header tells the separator, too, in whatever case.
+        path.write_text("Remarks, all of them;Path;Class_ID;SPECIES;Observation_Id;Vote\n;1.jpg;7;Rosa;o;3\n")
+    for root in (path, tmp_path):
+        catalog = read_dataset(root)
+        (row,) = catalog.frame.itertuples()
+        assert (row.path, row.class_id, row.species, row.observation_id, row.vote) == ("1.jpg", "7", "Rosa", "o", 3)
+        assert [text for text in catalog.warnings if "Remarks" not in text] == []
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_two_columns_that_become_one_are_refused(tmp_path: Path, suffix: str) -> None:
+    path = table(tmp_path / f"t{suffix}", path=["a"], Class_ID=[1], class_id=[2])
+    with pytest.raises(DatasetError, match=r"got 'Class_ID' and 'class_id'\. Only one can be class_id"):
+        read_dataset(path)
+    with pytest.raises(DatasetError, match=r"missing: path\)\. Add them"):
+        read_dataset(table(tmp_path / f"t{suffix}", Class_ID=[1], Species=["a"]))
+
+
 @pytest.mark.parametrize(
     ("columns", "message"),
     [
@@ -381,6 +408,39 @@ def test_class_folders(tmp_path: Path, write_photo: Callable[..., Path]) -> None
     assert frame.loc["train/Rosa_canina/1.jpg", ["class_id", "species"]].tolist() == ["Rosa_canina", "Rosa canina"]
     assert frame["observation_id"].nunique() == 3
     assert any("1 file is no photograph" in text for text in catalog.warnings)
+
+
+@pytest.mark.parametrize("form", ["folders", "column", "no column"])
+def test_photographs_that_name_no_plant_are_counted(
+    tmp_path: Path, write_photo: Callable[..., Path], form: str
+) -> None:
+    """Each is a plant of its own, so that a split may tear apart those of one plant."""
+    names = ["rosa/1.jpg", "rosa/2.jpg", "rosa/plant/3.jpg", "rosa/plant/4.jpg"]
+    for name in names:
+        write_photo(tmp_path / name)
+    path = tmp_path
+    if form != "folders":
+        plants = {"observation_id": ["", "", "plant", "plant"]} if form == "column" else {}
+        path = table(tmp_path / "t.csv", path=names, class_id=["rosa"] * 4, **plants)
+    catalog = read_dataset(path)
+    assert catalog.frame["observation_id"].nunique() == (4 if form == "no column" else 3)
+    (told,) = catalog.warnings
+    assert told.startswith(f"{4 if form == 'no column' else 2} photographs name no plant, and each counts as a plant")
+    assert "photographs of one plant may land on both sides of a split" in told
+    assert told.endswith("inside the class folder" if form == "folders" else "in a column observation_id")
+    # The command line tells it whole.
+    assert len(told) <= 300
+
+
+def test_photographs_that_all_name_their_plant_are_not_warned_of(
+    tmp_path: Path, write_photo: Callable[..., Path]
+) -> None:
+    write_photo(tmp_path / "rosa" / "plant" / "1.jpg")
+    assert read_dataset(tmp_path).warnings == ()
+    named = table(tmp_path / "t.csv", path=["rosa/plant/1.jpg"], class_id=["rosa"], observation_id=["plant"])
+    assert read_dataset(named).warnings == ()
+    new = table(tmp_path / "new.csv", path=["rosa/plant/1.jpg"])
+    assert read_dataset(new, new=True).warnings == ()
 
 
 def test_class_folders_without_splits(tmp_path: Path, write_photo: Callable[..., Path]) -> None:
