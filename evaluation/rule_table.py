@@ -22,12 +22,14 @@ from evaluation.recipes import Recipe
 from evaluation.rows import Matrix
 from evaluation.runs import splits_of
 from evaluation.teaching import Teacher, fuse_recipes
-from featstore.errors import PredictionsError
+from featstore.errors import PredictionsError, listed
 from featstore.provenance import Json, write_json
 
 SCHEMA = "rules/1"
 FILE_COLUMNS = ("rule", "split", "S", "low", "high", "difference", "difference_low", "difference_high", "top_1")
-CHOSEN_ON_TEST = "There is one split only, {split}: the rule is chosen on what it is reported on, which flatters it."
+CHOSEN_ON_ITSELF = (
+    "Rules are compared on {split} alone: the rule is chosen on what it is reported on, which flatters it."
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,7 +119,7 @@ class RuleTable:
         alike = [name for name in self.names[1:] if not self.behind(choice, name).distinguishable]
         said = [f"Chosen on {choice}: {self.best}, S {self.standings[choice][self.best].score.value:.4f}."]
         if alike:
-            said.append(f"Not distinguishable from it on {choice} (n.d.): {', '.join(alike)}.")
+            said.append(f"Not distinguishable from it on {choice} (n.d.): {listed(alike)}.")
         for split in others:
             place = 1 + sum(self.behind(split, name).value > 0 for name in self.names[1:])
             score = self.standings[split][self.best].score.value
@@ -125,7 +127,7 @@ class RuleTable:
                 n for n in self.names if self.behind(split, n).value > 0 and self.behind(split, n).distinguishable
             ]
             end = (
-                f"; distinguishably better there: {', '.join(better)}"
+                f"; distinguishably better there: {listed(better)}"
                 if better
                 else "; none is distinguishably better there"
             )
@@ -184,7 +186,7 @@ def compare_rules(
         The table, which is also written to ``<out>/fusion-all/``, and the chosen recipe.
     """
     splits = judged_splits(runs, settings)
-    warnings = [] if "valid" in splits else [CHOSEN_ON_TEST.format(split=splits[0])]
+    warnings = [CHOSEN_ON_ITSELF.format(split=splits[0])] if len(splits) == 1 else []
     standings: dict[str, dict[str, Standing]] = {}
     teacher: Teacher | None = None
     for split in splits:

@@ -13,11 +13,12 @@ from evaluation.scores import SCHEMA, Score, scores_to_json
 from featstore.provenance import Json
 
 TITLES = {"S": "S", "S_image": "S_image", "top_1": "Top-1", "top_3": "Top-3", "top_5": "Top-5"}
-COLUMNS = ("run", "S", "95 % of S", *list(TITLES.values())[1:], "images", "observations", "images/s")
+SPEED = "images/s"
+COLUMNS = ("run", "S", "95 % of S", *list(TITLES.values())[1:], "images", "observations", SPEED)
 
-SECONDARY = ("images", "observations", "images/s", "Top-3", "S_image", "Top-5")
+SECONDARY = ("images", "observations", SPEED, "Top-3", "S_image", "Top-5")
 """Columns that give way in a narrow terminal."""
-SPEED_NOTE = "images/s: a head's from stored features, a whole network's from photographs that are already cut."
+SPEED_NOTE = f"{SPEED}: a head's from stored features, a whole network's from photographs that are already cut."
 
 
 @dataclass(frozen=True)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from featstore.errors import DatasetError, listed
+from featstore.errors import DatasetError, counted, listed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,6 +25,12 @@ TEXT_COLUMNS = (
 )  # fmt: skip
 NUMBER_COLUMNS = ("vote", "latitude", "longitude")
 COLUMNS = (*TEXT_COLUMNS, *NUMBER_COLUMNS)
+
+_FURTHEST = {"latitude": 90, "longitude": 180}
+_DATE = re.compile(
+    r"(?:(?P<year>\d{4})([-/.:])(?P<month>\d{1,2})(?:\2(?P<day>\d{1,2}))?"
+    r"|(?P<day_first>\d{1,2})\.\s?(?P<month_second>\d{1,2})\.\s?(?P<year_last>\d{4}))(?:[T ]\d{1,2}:.*)?"
+)
 
 _VIEW_OF = {view.casefold(): view for view in VIEWS} | {"leaf scan": "LeafScan", "bark": "Stem", "habit": "Entire"}
 
@@ -66,8 +74,8 @@ def make_catalog(
 ) -> Catalog:
     """Build a catalogue from one mapping per photograph; absent columns are unknown.
 
-    Adds warnings for observations with two authors or days, training images without a class and classes
-    that appear in test alone.
+    Adds warnings for observations with two authors or days, training images without a class, classes that appear in
+    test alone, dates that tell no month and places that are none; these are kept as unknown.
     """
     import pandas as pd
 
@@ -77,6 +85,7 @@ def make_catalog(
     for column in NUMBER_COLUMNS:
         frame[column] = pd.to_numeric(frame[column], errors="coerce").astype("float64")
     frame["split"] = frame["split"].replace("", "train")
+    warnings = [*warnings, *_without_places_out_of_range(frame), *_unread_dates(frame)]
     found = [*warnings, *_two_values(frame, "author", "authors"), *_two_values(frame, "date", "days")]
     return Catalog(frame, root, name, (*found, *_class_warnings(frame)))
 
@@ -109,6 +118,48 @@ def number_of(text: str) -> float:
         return float(text.strip().replace(",", "."))
     except ValueError:
         return float("nan")
+
+
+def month_of(text: str) -> int:
+    """Month that a date tells, 1 to 12, and 0 if it tells none or is on no calendar; a time may follow.
+
+    >>> month_of("2014-6-21"), month_of("2014-06"), month_of("2014:06:21 10:30:00"), month_of("21.06.2014")
+    (6, 6, 6, 6)
+    >>> month_of("31.02.2014"), month_of("6/7/2014"), month_of("")
+    (0, 0, 0)
+    """
+    found = _DATE.fullmatch(text.strip())
+    if found is None:
+        return 0
+    year, month = found["year"] or found["year_last"], int(found["month"] or found["month_second"])
+    try:
+        # Some write day 0 where only the month is known.
+        return date(int(year), month, int(found["day"] or found["day_first"] or 0) or 1).month
+    except ValueError:
+        return 0
+
+
+def _without_places_out_of_range(frame: pd.DataFrame) -> list[str]:
+    """Make places that are none on earth unknown, and say so."""
+    told = []
+    for name, furthest in _FURTHEST.items():
+        beyond = frame[name].abs() > furthest
+        cases = [f"{value:g} of {key}" for key, value in frame.loc[beyond, ["image_id", name]].to_numpy()]
+        frame.loc[beyond, name] = float("nan")
+        if cases:
+            which = counted(len(cases), f"{name} is", f"{name}s are")
+            told.append(f"{which} not from -{furthest} to {furthest} and kept as unknown: {listed(cases, 3)}")
+    return told
+
+
+def _unread_dates(frame: pd.DataFrame) -> list[str]:
+    unread = [text for text in frame["date"].unique() if text and not month_of(text)]
+    rows = frame.loc[frame["date"].isin(unread), ["image_id", "date"]].to_numpy()
+    if not len(rows):
+        return []
+    which = counted(len(rows), "date cannot be read and tells", "dates cannot be read and tell")
+    cases = listed([f"{text!r} of {key}" for key, text in rows], 3)
+    return [f"{which} no month (readable are 2014-06-21, 2014-06 and 21.06.2014): {cases}"]
 
 
 def _refuse_shared_ids(frame: pd.DataFrame) -> None:

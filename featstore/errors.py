@@ -31,12 +31,15 @@ class PhytobenchError(Exception):
     def in_short(self) -> str:
         """What came and what to do, to stand within another sentence or behind the name of what it is about.
 
-        >>> DatasetError("a photograph", "an empty file: 1.jpg", "Copy it again.").in_short
-        'an empty file: 1.jpg; copy it again'
+        >>> DatasetError("a table", "a folder", "Name the table.").in_short
+        'a folder; name the table'
         """
-        return f"{self.got}; {self.remedy[:1].lower()}{self.remedy[1:].removesuffix('.')}"
+        return self._in_short(self.got)
 
-    def __reduce__(self) -> tuple[type[PhytobenchError], tuple[str, str, str]]:
+    def _in_short(self, problem: str) -> str:
+        return f"{problem}; {self.remedy[:1].lower()}{self.remedy[1:].removesuffix('.')}"
+
+    def __reduce__(self) -> tuple[type[PhytobenchError], tuple[str, ...]]:
         """Travel between processes: an exception is made anew from its arguments, and ours takes three."""
         return type(self), (self.expected, self.got, self.remedy)
 
@@ -46,7 +49,37 @@ class DatasetError(PhytobenchError):
 
 
 class ImageError(PhytobenchError):
-    """One photograph cannot be read; the run goes on without it."""
+    """One photograph cannot be read; the run goes on without it.
+
+    Parameters
+    ----------
+    expected, remedy
+        As of every error.
+    problem
+        What is wrong with it, without its name.
+    name
+        Its file's name, which `got` tells, too; `in_short` does not, for it stands behind what it is about.
+
+    Examples
+    --------
+    >>> error = ImageError("a photograph", "an empty file", "Copy it again.", "1.jpg")
+    >>> error.got, error.in_short
+    ('an empty file: 1.jpg', 'an empty file; copy it again')
+    """
+
+    def __init__(self, expected: str, problem: str, remedy: str, name: str = "") -> None:
+        super().__init__(expected, f"{problem}: {name}" if name else problem, remedy)
+        self.problem = problem
+        self.name = name
+
+    @property
+    def in_short(self) -> str:
+        """What is wrong and what to do, to stand behind the photograph's name."""
+        return self._in_short(self.problem)
+
+    def __reduce__(self) -> tuple[type[ImageError], tuple[str, ...]]:
+        """Travel with the name, too."""
+        return type(self), (self.expected, self.problem, self.remedy, self.name)
 
 
 class WeightsError(PhytobenchError):

@@ -89,32 +89,31 @@ def decode(data: bytes, name: str) -> Photograph:
         If the bytes are empty, truncated, no image, an animation or more than `MAX_PIXELS` pixels.
     """
     if not data:
-        raise ImageError("a photograph", f"an empty file: {name}", "Copy it again from its source.")
+        raise ImageError("a photograph", "an empty file", "Copy it again from its source.", name)
     try:
         # Pillow warns of odd EXIF entries; pixels are all that matters here.
         with warnings.catch_warnings(action="ignore"), Image.open(io.BytesIO(data)) as image:
             return _decode(image, name)
     except UnidentifiedImageError as error:
-        raise ImageError("a photograph", f"a file that is no image: {name}", "Remove or replace it.") from error
+        raise ImageError("a photograph", "a file that is no image", "Remove or replace it.", name) from error
     except (ImageError, MemoryError):
         raise
     except Exception as error:
         # On damaged bytes Pillow's readers raise almost anything: OSError, SyntaxError, struct.error, TypeError...
-        raise ImageError("a whole photograph", f"a damaged file: {name} ({error})", "Copy it again.") from error
+        raise ImageError("a whole photograph", f"a damaged file ({error})", "Copy it again.", name) from error
 
 
 def _decode(image: Image.Image, name: str) -> Photograph:
     width, height = image.size
     if image.format not in _STILL_FORMATS:
-        raise ImageError(
-            f"one of {', '.join(sorted(_STILL_FORMATS))}", f"{image.format}: {name}", "Convert it to JPEG."
-        )
+        known = ", ".join(sorted(_STILL_FORMATS))
+        raise ImageError(f"one of {known}", str(image.format), "Convert it to JPEG.", name)
     if width * height > MAX_PIXELS:
-        size = f"{width} x {height} px: {name}"
-        raise ImageError(f"at most {MAX_PIXELS / 1e6:.0f} megapixels", size, "Save it smaller; 1024 px suffice.")
+        size = f"{width} x {height} px"
+        raise ImageError(f"at most {MAX_PIXELS / 1e6:.0f} megapixels", size, "Save it smaller; 1024 px suffice.", name)
     if image.format not in _MULTI_PICTURE_FORMATS and getattr(image, "n_frames", 1) > 1:
-        frames = f"an animation of {getattr(image, 'n_frames', 0)} frames: {name}"
-        raise ImageError("a still photograph", frames, "Save the frame that shows the plant.")
+        frames = f"an animation of {getattr(image, 'n_frames', 0)} frames"
+        raise ImageError("a still photograph", frames, "Save the frame that shows the plant.", name)
     turn = _TURNS.get(_orientation(image))
     scale = max(1.0, max(width, height) / WORKING_SIDE_PX)
     # JPEG decodes at 1/2, 1/4 or 1/8 for a fraction of the price; the rest is done below.
@@ -166,8 +165,10 @@ def read_bytes(path: Path) -> bytes:
             if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
                 return file.readall()
     except OSError as error:
-        raise ImageError("a readable photograph", f"{path.name}: {error.strerror}", "Restore the file.") from error
-    raise ImageError("a photograph", f"a pipe or device: {path.name}", "Remove or replace it.")
+        gone = isinstance(error, FileNotFoundError)
+        remedy = "Correct the path, or restore the file." if gone else "Restore the file."
+        raise ImageError("a readable photograph", error.strerror or "an error", remedy, path.name) from error
+    raise ImageError("a photograph", "a pipe or device", "Remove or replace it.", path.name)
 
 
 def stamp(path: str | Path) -> tuple[int, int]:

@@ -60,7 +60,7 @@ def fine_tune(
     load_engine()
     from finetune.config import load_settings
     from finetune.display import write_comparison
-    from finetune.report import compared_rows
+    from finetune.report import compared_rows, few_told
     from finetune.run import finetune_all
     from finetune.start import Request
 
@@ -69,7 +69,7 @@ def fine_tune(
     reports, failed = finetune_all(Request(str(store), Path(runs), chosen, None, folder), list(backbones))
     rows = compared_rows(reports)
     write_comparison(rows, folder / "finetuned.csv")
-    notes = [f"{name} was not fine-tuned: {error}" for name, error in failed.items()]
+    notes = [*few_told(rows), *(f"{name} was not fine-tuned: {error}" for name, error in failed.items())]
     for report in reports:
         notes.append(f"{report.folder}: {report.epochs_run} epochs run, epoch {report.best_epoch} kept")
         notes += [f"{report.folder}: {report.trouble}"] if report.trouble else []

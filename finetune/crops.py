@@ -111,7 +111,7 @@ def cut_photographs(papers: pd.DataFrame, root: Path, side_px: int, recipe: Reci
         path, treatment = root / paths[row], recipe.of(views[row])
         try:
             if stored and sha256_of_file(path) != digests[row]:
-                return f"{paths[row]} has changed since the store was built"
+                return "it has changed since the store was built"
             # Each thread writes rows of its own, so nothing waits and nothing is kept in memory.
             if stored:
                 pixels[row] = load_crop(path, tuple(boxes[row]), side_px, treatment)
@@ -121,7 +121,7 @@ def cut_photographs(papers: pd.DataFrame, root: Path, side_px: int, recipe: Reci
         except ImageError as error:
             return error.in_short
         except OSError as error:
-            return f"{paths[row]}: {error.strerror or error}"
+            return error.strerror or str(error)
         return ""
 
     reasons = [""] * len(papers)
@@ -182,9 +182,10 @@ def _kept(papers: pd.DataFrame, pixels: NDArray[np.uint8], reasons: Sequence[str
     place = np.flatnonzero([not reason for reason in reasons])
     failures = {str(key): reason for key, reason in zip(papers["image_id"], reasons, strict=True) if reason}
     if not place.size:
+        told = [f"{path}: {reason}" for path, reason in zip(papers["path"], reasons, strict=True)]
         raise TrainingError(
             f"photographs that can be used below {root}",
-            f"none of {len(failures):,} ({listed(list(failures.values()), 1)})",
+            f"none of {len(failures):,} ({listed(told, 1)})",
             "Say where they are now: --photos ROOT." if "sha256" in papers else "Mend them, or correct their paths.",
         )
     kept = papers.iloc[place].reset_index(drop=True)

@@ -10,10 +10,10 @@ from pathlib import Path
 from evaluation.cells import write_csv
 from evaluation.intervals import Difference
 from evaluation.runs import CARD, RunCard
-from evaluation.table import COLUMNS, SECONDARY, SPEED_NOTE
+from evaluation.table import COLUMNS, SECONDARY, SPEED, SPEED_NOTE
 from featstore import shell
 from featstore.errors import PhytobenchError, PredictionsError, counted
-from finetune.report import Judged, Kept, Report, base_of
+from finetune.report import Judged, Kept, Report, base_of, few_told
 from finetune.start import ENDING
 from finetune.train import LOG
 from heads.display import value_in_words
@@ -22,6 +22,9 @@ CSV_COLUMNS = (
     "run", "split", "S", "low", "high", "less_start", "less_start_low", "less_start_high", "top_1", "top_3", "top_5",
     "images", "observations", "images_per_second",
 )  # fmt: skip
+
+STAR = " *"
+"""Behind a difference whose interval leaves out 0."""
 
 _OF_FINISHED: Mapping[Kept, str] = {
     "nothing": "",
@@ -32,17 +35,18 @@ _OF_FINISHED: Mapping[Kept, str] = {
 
 def show_reports(reports: Sequence[Report], rows: Sequence[Judged], failed: Mapping[str, PhytobenchError]) -> None:
     """Tables of all networks, split by split, and what became of each."""
+    shown: list[str] = []
     for split in dict.fromkeys(row.split for row in rows):
-        of_split = [row for row in rows if row.split == split]
-        lines = []
-        for row in of_split:
-            base = base_of(rows, row)
-            lines.append([*row.line.cells(), "" if row is base else told(row.less(base))])
-        shell.print_table(
-            f"Scores on {split}, all views together", (*COLUMNS, "S less its start"), lines, secondary=SECONDARY
-        )
-    shell.say("*: better or worse beyond its 95 % interval; runs without it cannot be told from their start.")
-    shell.say(SPEED_NOTE)
+        title, lines = f"Scores on {split}, all views together", _beside_start(rows, split)
+        shown += shell.print_table(title, (*COLUMNS, "S less its start"), lines, secondary=SECONDARY)
+        shown += [line[-1] for line in lines]
+    # A legend is for what is there.
+    if any(text.endswith(STAR) for text in shown):
+        shell.say("*: better or worse beyond its 95 % interval; runs without it cannot be told from their start.")
+    if SPEED in shown:
+        shell.say(SPEED_NOTE)
+    for text in few_told(rows):
+        shell.warn(text)
     for report in reports:
         kept = f"epoch {report.best_epoch}" if report.best_epoch else "the start (no epoch was better on valid)"
         shell.say(f"{report.folder}: {report.epochs_run} epochs run, kept: {kept}{_OF_FINISHED[report.kept]}")
@@ -53,6 +57,12 @@ def show_reports(reports: Sequence[Report], rows: Sequence[Judged], failed: Mapp
         shell.warn(f"{name} was not fine-tuned: {error}")
     if any(report.random_weights for report in reports):
         shell.warn("random weights: these figures show that everything runs and say nothing about plants.")
+
+
+def _beside_start(rows: Sequence[Judged], split: str) -> list[list[str]]:
+    """Cells of a split's rows, each with how much better it is than its start."""
+    of_split = [(row, base_of(rows, row)) for row in rows if row.split == split]
+    return [[*row.line.cells(), "" if row is base else told(row.less(base))] for row, base in of_split]
 
 
 def write_comparison(rows: Sequence[Judged], path: Path) -> None:
@@ -120,7 +130,7 @@ def told(less: Difference) -> str:
     """Write a difference and its interval, with a star where the interval leaves out 0."""
     if math.isnan(less.low):
         return "-" if math.isnan(less.value) else f"{less.value:+.4f}"
-    mark = " *" if less.distinguishable else ""
+    mark = STAR if less.distinguishable else ""
     return f"{less.value:+.4f} ({less.low:+.3f} to {less.high:+.3f}){mark}"
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evaluation.alignment import align
-from evaluation.intervals import Difference, difference
+from evaluation.intervals import Difference, difference, few_remarks
 from evaluation.invariants import ALL_VIEWS
 from evaluation.per_author import PerAuthor
 from evaluation.predictions import Predictions
@@ -156,6 +156,11 @@ def rows_to_json(rows: Sequence[Judged]) -> list[Json]:
         less: dict[str, Json] = {key: value if math.isfinite(value) else None for key, value in asdict(told).items()}
         found.append({"split": row.split, **row.line.to_json(), "S_less_start": less})
     return found
+
+
+def few_told(rows: Sequence[Judged]) -> list[str]:
+    """Say of which splits too few plants of known class are scored for an interval to say much."""
+    return few_remarks({row.split: len(row.plants) for row in rows if row.plants is not None})
 
 
 def base_of(rows: Sequence[Judged], row: Judged) -> Judged:

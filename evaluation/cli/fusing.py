@@ -83,7 +83,7 @@ def fuse(
 
 def _fuse(runs: Sequence[Path], settings: FuseSettings, out: Path, *, as_json: bool) -> None:
     from evaluation.fuse import fuse_runs
-    from evaluation.table import SECONDARY, SPEED_NOTE
+    from evaluation.table import SECONDARY, SPEED, SPEED_NOTE
 
     report = fuse_runs(runs, settings, out)
     for text in report.warnings:
@@ -92,10 +92,11 @@ def _fuse(runs: Sequence[Path], settings: FuseSettings, out: Path, *, as_json: b
         shell.print_json(report.to_json())
         return
     title = f"Scores on {report.split}, all views together"
-    shell.print_table(title, report.columns, report.cells(), secondary=SECONDARY)
+    shown = shell.print_table(title, report.columns, report.cells(), secondary=SECONDARY)
     if report.note:
         shell.say(report.note)
-    shell.say(SPEED_NOTE)
+    if SPEED in shown:
+        shell.say(SPEED_NOTE)
     for folder in report.folders:
         shell.say(f"{folder}: answers in observations.csv, scores (also per view) in scores.csv and scores.json")
 

@@ -129,15 +129,16 @@ def require_photographs(photographs: Sequence[Photograph]) -> None:
         As `identify` does.
     """
     _require_once(photographs)
-    reasons: list[str] = []
+    errors: list[ImageError] = []
     for one in photographs:
         try:
             load_photograph(one.path)
         except ImageError as error:
-            reasons.append(error.got)
+            errors.append(error)
         else:
             return
-    raise _unreadable(reasons)
+    remedies = {error.remedy for error in errors}
+    raise _unreadable([error.got for error in errors], remedies.pop() if len(remedies) == 1 else "Name others.")
 
 
 def _require(photographs: Sequence[Photograph], identifiers: Sequence[Identifier]) -> None:
@@ -171,9 +172,9 @@ def _ask(
     return [photographs[place] for place in usable], [probability[usable] for probability in rows], failures
 
 
-def _unreadable(reasons: list[str]) -> UnreadableError:
+def _unreadable(reasons: list[str], remedy: str = "Name others.") -> UnreadableError:
     got = f"none of {len(reasons)} ({listed(reasons, 3)})"
-    return UnreadableError("at least one photograph that can be read", got, "Name others.")
+    return UnreadableError("at least one photograph that can be read", got, remedy)
 
 
 def _ranking(

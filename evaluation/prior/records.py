@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -10,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evaluation.observations import first_known
+from featstore.catalog import month_of
 
 if TYPE_CHECKING:
     import pandas as pd
 
-_DATE = re.compile(r"\d{4}-(\d{1,2})(-\d{1,2})?")
 _SHORTEST = 1e-6
 
 
@@ -58,7 +57,7 @@ def read_records(papers: pd.DataFrame) -> Records:
     observation_id, index = np.unique(own, return_inverse=True)
     n = len(observation_id)
     dates = papers["date"].to_numpy(str)
-    months = np.array([_month(date) for date in dates])
+    months = np.array([month_of(date) or np.nan for date in dates])
     unread = np.unique(dates[(dates != "") & np.isnan(months)]).tolist()
     angle = 2 * np.pi * months / 12
     latitude, longitude = (papers[name].to_numpy(np.float64) for name in ("latitude", "longitude"))
@@ -77,13 +76,6 @@ def unit_vectors(latitude: NDArray[np.float64], longitude: NDArray[np.float64]) 
     """(n, 3) from degrees (n,)."""
     north, east = np.radians(latitude), np.radians(longitude)
     return np.stack([np.cos(north) * np.cos(east), np.cos(north) * np.sin(east), np.sin(north)], axis=1)
-
-
-def _month(date: str) -> float:
-    """Month of an unpadded ``2013-3-21`` or ``2013-3``, NaN of anything else."""
-    found = _DATE.fullmatch(date.strip())
-    month = int(found[1]) if found else 0
-    return float(month) if 1 <= month <= 12 else np.nan
 
 
 def _mean_direction(vectors: NDArray[np.float64], index: NDArray[np.intp], n_groups: int) -> NDArray[np.float64]:

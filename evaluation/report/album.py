@@ -76,7 +76,7 @@ class Album:
                 try:
                     prints[image_id] = make_print(specimen, len(prints), side_px)
                 except ImageError as error:
-                    missing[image_id] = error.got
+                    missing[image_id] = error.problem
                 bar.update()
         return cls(prints, missing)
 
@@ -153,8 +153,8 @@ def make_print(specimen: Specimen | None, number: int, side_px: int) -> Print:
         raise ImageError("a photograph of the store", "a photograph that the store does not know", "Build it first.")
     data = read_bytes(specimen.path)
     if specimen.sha256 and hashlib.sha256(data).hexdigest() != specimen.sha256:
-        got = f"{specimen.path.name}: the file has changed since the store was built"
-        raise ImageError("the photograph that the store has seen", got, "Run featstore build again.")
+        problem, name = "the file has changed since the store was built", specimen.path.name
+        raise ImageError("the photograph that the store has seen", problem, "Run featstore build again.", name)
     photograph = decode(data, specimen.path.name)
     copy = Image.fromarray(photograph.pixels)
     copy.thumbnail((side_px, side_px), Image.Resampling.BICUBIC)

@@ -101,7 +101,7 @@ def _header(material: Material, album: Album) -> Markup:
     if material.herbarium is None:
         notes.insert(0, "Without photographs: no feature store was named. Pass --store to see them.")
     if album.missing:
-        reasons = "; ".join(dict.fromkeys(_without_name(reason) for reason in album.missing.values()))
+        reasons = "; ".join(dict.fromkeys(album.missing.values()))
         notes.insert(0, f"{counted(len(album.missing), 'photograph')} could not be shown ({reasons}).")
     herbarium = material.herbarium
     subject = f"{herbarium.store.name}, {material.answers.fused.split}" if herbarium else material.answers.fused.split
@@ -112,12 +112,6 @@ def _header(material: Material, album: Album) -> Markup:
         element("p", footing(material), class_="footing"),
         element("ul", *(element("li", note) for note in notes), class_="notes") if notes else None,
     )
-
-
-def _without_name(reason: str) -> str:
-    # "a file that is no image: 12.jpg", "12.jpg: No such file or directory"
-    first, _, second = reason.partition(": ")
-    return second if "." in first and second else first
 
 
 def _links() -> list[Markup]:

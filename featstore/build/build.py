@@ -153,11 +153,12 @@ def read_photographs(dataset: Path, reader: str | None) -> Catalog:
     Such a build would have nothing to do but to mark all photographs of its store as failed.
     """
     catalog = read_dataset(dataset, reader)
-    problems = catalog.frame["problem"]
+    ids, problems = catalog.frame["image_id"], catalog.frame["problem"]
     if (problems != "").all():
+        told = [f"{image_id}: {problem}" for image_id, problem in zip(ids, problems, strict=True)]
         raise DatasetError(
             f"photographs that can be used in {dataset}",
-            f"none of {len(problems):,} ({listed(list(problems), 3)})",
+            f"none of {len(problems):,} ({listed(told, 3)})",
             f"Correct the paths, which start from {catalog.root.resolve()}, or bring the photographs there."
             if problems.str.startswith("no photograph").any()
             else "Mend these, or choose another --reader.",

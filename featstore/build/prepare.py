@@ -92,8 +92,7 @@ def prepare(job: Job) -> Prepared:
         return Prepared(job.image_id, digest, reason=error.in_short, failed=True, stamp=seen)
     except MemoryError:
         # Without a digest, so that the next run tries again.
-        reason = f"not enough memory to decode {job.path.name}"
-        return Prepared(job.image_id, reason=reason, failed=True, stamp=seen)
+        return Prepared(job.image_id, reason="not enough memory to decode it", failed=True, stamp=seen)
     if job.known_region and digest == job.known_sha256:
         box, reason = photograph.to_working(job.known_region[0]), job.known_region[1]
     else:

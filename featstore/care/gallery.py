@@ -93,4 +93,4 @@ def _panel(path: Path | None) -> Image.Image:
     try:
         return small(load_photograph(path).pixels)[0]
     except ImageError as error:
-        return note(error.got)
+        return note(error.problem)

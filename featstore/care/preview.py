@@ -142,7 +142,7 @@ def _cell(shot: _Shot, recipe: ViewRecipe) -> Cell:
     try:
         pixels = load_photograph(shot.path).pixels
     except ImageError as error:
-        return _lost(shot, error.got)
+        return _lost(shot, error.problem)
     traced = trace(pixels, recipe)
     result = resize(cut(pixels, traced.found.box, recipe), PANEL_PX)
     without = note("nothing is cut" if recipe.method == "keep" else "no object was found")

@@ -257,7 +257,7 @@ def _orphan(path: str, split: str) -> dict[str, object]:
         "path": path,
         "view": "Unknown",
         "split": split,
-        "problem": f"no XML record beside {path.rpartition('/')[2]}",
+        "problem": "no XML record beside it",
     }
 
 

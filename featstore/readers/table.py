@@ -192,7 +192,10 @@ def _entry(texts: dict[str, str], path: Path, line: int) -> dict[str, object]:
         "view": view_of(texts.get("view", "")),
         "species": texts.get("species") or texts.get("class_id", ""),
         "split": split,
-        "problem": "" if file.is_file() else f"no photograph at {texts['path']}",
+        # The image_id stands before it, which often is the path.
+        "problem": ""
+        if file.is_file()
+        else f"no photograph {'there' if image_id == texts['path'] else 'at ' + texts['path']}",
     }
 
 

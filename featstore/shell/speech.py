@@ -100,8 +100,8 @@ class Printed:
 
 def print_table(
     title: str, columns: Sequence[str], rows: Iterable[Sequence[str]], *, secondary: Sequence[str] = ()
-) -> None:
-    """Print a table to standard output; columns whose cells are numbers align right.
+) -> list[str]:
+    """Print a table to standard output, and give the columns shown; those whose cells are numbers align right.
 
     Parameters
     ----------
@@ -123,6 +123,7 @@ def print_table(
     console.print(_table(title, columns, cells, shown, whole=_narrowest(columns, cells, shown) <= console.width))
     if left_out:
         say(f"left out at this width: {', '.join(left_out)}; a wider terminal or a pipe shows them")
+    return [columns[position] for position in shown]
 
 
 def _table(

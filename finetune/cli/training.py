@@ -108,7 +108,7 @@ def run(
     load_engine()
     from evaluation.scores import SCHEMA, scores_to_json
     from finetune.display import show_reports, write_comparison
-    from finetune.report import compared_rows, rows_to_json
+    from finetune.report import compared_rows, few_told, rows_to_json
     from finetune.run import finetune_all
     from finetune.start import Request
 
@@ -123,7 +123,8 @@ def run(
         networks = [{k: v for k, v in r.to_json().items() if k not in {"runs", "scores", "schema"}} for r in reports]
         shell.print_json(
             {"schema": SCHEMA, "networks": [*networks], "failed": {name: str(error) for name, error in failed.items()},
-             "runs": rows_to_json(rows), "scores": scores_to_json([score for row in rows for score in row.scores])}
+             "runs": rows_to_json(rows), "scores": scores_to_json([score for row in rows for score in row.scores]),
+             "warnings": [*few_told(rows)]}
         )  # fmt: skip
     else:
         show_reports(reports, rows, failed)

@@ -88,13 +88,43 @@ def test_learned_rules_leave_what_they_learnt(tmp_path: Path, capsys: pytest.Cap
     assert "a fusion, not a model" in " ".join(capsys.readouterr().err.split())
 
 
-def test_one_split_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    run("fuse", write_run(tmp_path / "a", 1.0, ("test",)), "--rule", "fixed", "--out", tmp_path)
+@pytest.mark.parametrize("split", ["valid", "test"])
+def test_one_split_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str], split: str) -> None:
+    run("fuse", write_run(tmp_path / "a", 1.0, (split,)), "--rule", "fixed", "--out", tmp_path)
     shown = capsys.readouterr()
-    assert "which flatters it" in " ".join(shown.err.split())
-    assert "Chosen on test" in shown.err
-    run("fuse", tmp_path / "a", "--rule", "learned", "--out", tmp_path, code=1)
+    told = f"Rules are compared on {split} alone: the rule is chosen on what it is reported on, which flatters it."
+    assert told in shown.err
+    assert f"Chosen on {split}" in shown.err
+
+
+def test_one_split_that_is_asked_for_is_told_and_two_are_not(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run("fuse", write_run(tmp_path / "a", 1.0), "--rule", "fixed", "--out", tmp_path)
+    assert "flatters" not in capsys.readouterr().err
+    run("fuse", tmp_path / "a", "--rule", "fixed", "--split", "valid", "--out", tmp_path)
+    assert "compared on valid alone" in capsys.readouterr().err
+
+
+def test_learned_rules_have_nothing_to_learn_on_where_test_is_alone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run("fuse", write_run(tmp_path / "a", 1.0, ("test",)), "--rule", "learned", "--out", tmp_path, code=1)
     assert "--learn-on" in capsys.readouterr().err
+
+
+def test_rules_beyond_five_are_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    runs = [write_run(tmp_path / name, 2.0, n=12) for name in "ab"]
+    run("fuse", *runs, "--rule", "fixed", "--out", tmp_path, "--json")
+    told = json.loads(capsys.readouterr().out)
+    (line,) = [text for text in told["verdict"] if text.startswith("Not distinguishable")]
+    n_alike = sum(
+        row["difference_low"] <= 0 <= row["difference_high"]
+        for row in told["rules"]
+        if row["split"] == "valid" and row["rule"] != told["chosen"]
+    )
+    assert n_alike > 5
+    assert line.endswith(f" and {n_alike - 5} more.")
 
 
 def test_weights_are_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

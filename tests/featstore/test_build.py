@@ -32,7 +32,7 @@ def test_found_is_done_plus_failed(tmp_path: Path, dataset: Path) -> None:
     assert (summary.n_found, summary.n_done, summary.n_failed, summary.n_decoded, summary.n_rows) == (11, 10, 1, 11, 10)
     ((failed, reason),) = summary.failures
     assert failed == "4"
-    assert "a damaged file: 4.jpg" in reason
+    assert reason.startswith("a damaged file (image file is truncated")
     papers = Store.open(tmp_path / "f.zarr").papers.set_index("image_id")
     assert papers.loc["4", "status"] == "failed"
     assert "a damaged file" in papers.loc["4", "reason"]
@@ -258,7 +258,7 @@ def test_the_command_line_tells_by_table_json_and_exit_code(
     assert command(*words) == 3
     captured = capsys.readouterr()
     assert "found" in captured.out
-    assert "1 photograph cannot be used: 4: a damaged file: 4.jpg (image file is truncated" in captured.err
+    assert "1 photograph cannot be used: 4: a damaged file (image file is truncated" in captured.err
     assert "random weights" in captured.err
     assert command(*words, "--max-failures", "1", "--json") == 0
     result = json.loads(capsys.readouterr().out)
@@ -275,7 +275,7 @@ def test_many_broken_photographs_are_told_in_a_few_lines(tmp_path: Path, capsys:
     assert command(*words) == 3
     told = capsys.readouterr().err.splitlines()
     start = told.index("warning: 40 photographs cannot be used:")
-    reasons = [f"  rosa/{n:02}.jpg: a file that is no image: {n:02}.jpg; remove or replace it" for n in range(5)]
+    reasons = [f"  rosa/{n:02}.jpg: a file that is no image; remove or replace it" for n in range(5)]
     assert told[start + 1 : start + 6] == reasons
     assert told[start + 6] == f"  and 35 more; `featstore info {store} --json` lists all"
     assert command("info", store, "--json") == 0
@@ -291,7 +291,7 @@ def test_a_table_none_of_whose_photographs_is_there_is_refused(
     for more in ((), ("--dry-run",)):
         assert command(*words, *more) == 1
         (told,) = capsys.readouterr().err.splitlines()
-        assert "got none of 40 (no photograph at away/0.jpg, no photograph at away/1.jpg, " in told
+        assert "got none of 40 (away/0.jpg: no photograph there, away/1.jpg: no photograph there, " in told
         assert f"and 37 more). Correct the paths, which start from {tmp_path}, or bring" in told
         assert not store.exists()
     write_photo(tmp_path / "away" / "7.jpg")
@@ -309,7 +309,7 @@ def test_photographs_without_records_are_not_sent_to_look_for_their_paths(
     write_photo(tmp_path / "rosa" / "1.jpg")
     words = ["build", tmp_path, "--store", tmp_path / "f.zarr", "--backbone", "colour", "--reader", "plantclef"]
     assert command(*words) == 1
-    assert "(no XML record beside 1.jpg). Mend these, or choose another --reader." in capsys.readouterr().err
+    assert "(rosa/1.jpg: no XML record beside it). Mend these, or choose another --reader." in capsys.readouterr().err
 
 
 def test_tiny_photographs_are_taken_and_told_once(

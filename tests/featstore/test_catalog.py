@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from featstore.catalog import make_catalog, number_of, view_of
+from featstore.catalog import make_catalog, month_of, number_of, view_of
 from featstore.errors import DatasetError
 
 
@@ -46,7 +46,10 @@ def test_unknown_classes_contradict_nothing() -> None:
 
 @pytest.mark.parametrize(("field", "word"), [("author", "authors"), ("date", "days")])
 def test_two_authors_or_days_are_kept_and_told(field: str, word: str) -> None:
-    records = [record("1", observation_id="o", **{field: "a"}), record("2", observation_id="o", **{field: "b"})]
+    records = [
+        record("1", observation_id="o", **{field: "2014-1"}),
+        record("2", observation_id="o", **{field: "2014-2"}),
+    ]
     catalog = make_catalog(records, Path(), "set")
     assert len(catalog.frame) == 2
     assert catalog.warnings == (f"1 observations have several {word} and were kept: o",)
@@ -63,6 +66,43 @@ def test_classes_without_training_images_are_told() -> None:
     warnings = make_catalog(records, Path(), "set").warnings
     assert any("1 test classes have no training images" in text and text.endswith(": 9") for text in warnings)
     assert any("1 training images have no class" in text and text.endswith(": 3") for text in warnings)
+
+
+def test_places_that_are_none_are_kept_as_unknown_and_told() -> None:
+    places = [(43.6, 3.25), (999, 180), (-90.5, -180.01), (90, float("nan"))]
+    records = [record(str(n), latitude=north, longitude=east) for n, (north, east) in enumerate(places)]
+    catalog = make_catalog(records, Path(), "set")
+    np.testing.assert_array_equal(catalog.frame["latitude"], [43.6, np.nan, np.nan, 90])
+    np.testing.assert_array_equal(catalog.frame["longitude"], [3.25, 180, np.nan, np.nan])
+    assert catalog.warnings == (
+        "2 latitudes are not from -90 to 90 and kept as unknown: 999 of 1, -90.5 of 2",
+        "1 longitude is not from -180 to 180 and kept as unknown: -180.01 of 2",
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "month"),
+    [
+        ("2014-06-21", 6), ("2014-6", 6), (" 2014/06/21 ", 6), ("2014.6.21", 6), ("2014:06:21 10:30:00", 6),
+        ("2014-06-21T10:30:00Z", 6), ("2014-06-21 00:00:00", 6), ("2014-06-00", 6), ("21.06.2014", 6),
+        ("1. 12. 2014", 12), ("29.02.2012", 2), ("29.02.2014", 0), ("31.02.2014", 0), ("2014-13-01", 0),
+        ("2014-0-1", 0), ("0000:00:00", 0), ("June 2014", 0), ("6/7/2014", 0), ("1/6/12", 0), ("2014", 0),
+        ("2014-06-21x", 0), ("2014-06 or so", 0), ("2014-06/21", 0), ("", 0),
+    ],
+)  # fmt: skip
+def test_a_date_tells_its_month_in_the_usual_forms(text: str, month: int) -> None:
+    assert month_of(text) == month
+
+
+def test_dates_that_cannot_be_read_are_told() -> None:
+    dates = ["2014-06-21", "31.02.2014", "June 2014", "", "June 2014", "summer"]
+    catalog = make_catalog([record(str(n), date=text) for n, text in enumerate(dates)], Path(), "set")
+    assert catalog.frame["date"].tolist() == dates
+    (told,) = catalog.warnings
+    assert told == (
+        "4 dates cannot be read and tell no month (readable are 2014-06-21, 2014-06 and 21.06.2014): "
+        "'31.02.2014' of 1, 'June 2014' of 2, 'June 2014' of 4 and 1 more"
+    )
 
 
 def test_views_and_numbers_are_read_leniently() -> None:

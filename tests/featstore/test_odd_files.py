@@ -43,7 +43,7 @@ def test_what_is_no_file_is_refused(tmp_path: Path, make: Callable[[Path], None]
     make(tmp_path / "x.jpg")
 
     def ask() -> str:
-        with pytest.raises(ImageError, match=r"a pipe or device: x\.jpg|x\.jpg: Is a directory") as caught:
+        with pytest.raises(ImageError, match=r"a pipe or device: x\.jpg|Is a directory: x\.jpg") as caught:
             read_bytes(tmp_path / "x.jpg")
         return str(caught.value)
 
@@ -59,7 +59,7 @@ def test_a_pipe_among_the_photographs_fails_alone(tmp_path: Path, dataset: Path)
     by_content = BuildSettings(("mobilenet",), "random", side_px=32, batch_size=4, n_workers=0, content=True)
     summary = soon(lambda: build_store(dataset, tmp_path / "f.zarr", by_content))
     assert (summary.n_done, summary.n_failed) == (9, 2)
-    assert "a pipe or device: 5.jpg" in dict(summary.failures)["5"]
+    assert "a pipe or device" in dict(summary.failures)["5"]
 
 
 def test_hidden_photographs_are_counted(tmp_path: Path, dataset: Path, write_photo: Callable[..., Path]) -> None:

@@ -121,7 +121,7 @@ def test_what_has_no_partner_is_listed(
     (tmp_path / "train" / "2.jpg").unlink()
     write_photo(tmp_path / "train" / "3.jpg")
     frame = read_dataset(tmp_path).frame
-    assert frame["problem"].tolist() == ["", "no photograph 2.jpg beside 2.xml", "no XML record beside 3.jpg"]
+    assert frame["problem"].tolist() == ["", "no photograph 2.jpg beside 2.xml", "no XML record beside it"]
 
 
 @pytest.mark.parametrize("name", ["1.JPG", "1.png", "1.jpeg"])
@@ -138,7 +138,7 @@ def test_two_photographs_of_one_name_are_both_listed(
     add(tmp_path / "train", 1)
     write_photo(tmp_path / "train" / "1.png")
     problems = read_dataset(tmp_path).frame.set_index("path")["problem"].to_dict()
-    assert problems == {"train/1.jpg": "", "train/1.png": "no XML record beside 1.png"}
+    assert problems == {"train/1.jpg": "", "train/1.png": "no XML record beside it"}
 
 
 VIEWS_KNOWN = "(known are Branch, Entire, Flower, Fruit, Leaf, LeafScan, Stem)"
@@ -240,7 +240,7 @@ def test_tables(tmp_path: Path, write_photo: Callable[..., Path], suffix: str) -
         ]
         assert first["vote"] == 3.5
         assert second["observation_id"] == "a/2.jpg"
-        assert second["problem"] == "no photograph at a/2.jpg"
+        assert second["problem"] == "no photograph there"
         assert np.isnan(second["vote"])
         assert catalog.name == "mine"
         assert any("unknown columns are not kept: colour" in text for text in catalog.warnings)

@@ -21,8 +21,8 @@ from evaluation.scores import Score
 from evaluation.table import Line
 from featstore.errors import PredictionsError
 from finetune.cli import main
-from finetune.display import show_run, write_comparison
-from finetune.report import Judged, Report, base_of
+from finetune.display import show_reports, show_run, write_comparison
+from finetune.report import Judged, Report, base_of, judge
 from finetune.saved import open_run
 from finetune.settings import TrainSettings
 from finetune.start import Request
@@ -193,6 +193,39 @@ def test_the_table_tells_features_apart_whose_names_begin_alike(tmp_path: Path, 
     # Told anew, the lines of the first go, and no others.
     write_comparison([row(f"{first}-finetuned", first)], path)
     assert runs_in(path) == [*expected[4:], f"{first}-finetuned"]
+
+
+def judged(run: str, n: int, *, right: bool) -> Judged:
+    """A row about n plants of as many authors, all right or none; split `valid`."""
+    predictions = Predictions(
+        run, "valid", *(np.array([f"{what}{row}" for row in range(n)]) for what in ("i", "o", "a")),
+        np.full(n, "Leaf"), np.full(n, "1"), classes=np.array(["1", "2"]),
+        probability=np.tile(np.array([0.9, 0.1] if right else [0.1, 0.9], np.float32), (n, 1)),
+    )  # fmt: skip
+    return judge(predictions, run, "net")
+
+
+@pytest.mark.parametrize(("n", "right"), [(19, True), (20, True), (20, False)])
+def test_legends_and_few_plants_are_told_where_they_are(
+    capsys: pytest.CaptureFixture[str], n: int, right: bool
+) -> None:
+    rows = [judged("net-mlp (start)", n, right=False), judged("net-finetuned", n, right=right)]
+    show_reports([REPORT], rows, {})
+    shown = capsys.readouterr()
+    assert (" *" in shown.out) == ("*: better or worse" in shown.err) == right
+    assert ("Only 19 observations of valid are scored" in shown.err) == (n < 20)
+    assert "images/s: a head's" in shown.err
+
+
+def test_the_legend_of_a_column_that_gave_way_is_left_out(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "70")
+    show_reports([REPORT], [judged("net-mlp (start)", 20, right=False)], {})
+    shown = capsys.readouterr()
+    assert "left out at this width: images, observations, images/s" in shown.err
+    assert "images/s: a head's" not in shown.err
 
 
 def test_a_row_is_compared_with_the_start_of_its_own_network() -> None:

@@ -69,7 +69,7 @@ def test_a_lost_damaged_or_changed_photograph_is_left_out_and_told(tmp_path: Pat
 
     assert list(crops.papers["image_id"]) == ["i1", "i4", "i5"]
     assert list(crops.failures) == ["i0", "i2", "i3"]
-    assert crops.failures["i0"] == "0.jpg: No such file or directory"
+    assert crops.failures["i0"] == "No such file or directory"
     assert "has changed" in crops.failures["i2"]
     assert "damaged" in crops.failures["i3"]
     expected = load_crop(tmp_path / "4.jpg", (5, 10, 55, 70), 32, RECIPES["none"].of("Flower"))

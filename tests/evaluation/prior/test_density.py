@@ -92,7 +92,7 @@ def test_an_observation_stands_where_its_images_are() -> None:
             observation_id=["a", "a", "b", "b", ""],
             class_id=["", "x", "y", "y", "z"],
             author=["", "anna", "ben", "", ""],
-            date=["2013-12-3", "2014-1-30", "in May", "", "2013-6"],
+            date=["3.12.2013", "2014-1-30", "in May", "", "2013-6"],
             latitude=[10.0, 10.0, 0.0, np.nan, 95.0],
             longitude=[179.0, -179.0, 0.0, 3.0, 3.0],
         )
