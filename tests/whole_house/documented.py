@@ -38,6 +38,7 @@ NAMES = {
     "IMAGE": "11",
     "4711": "11",
     "features.zarr 100": "features.zarr 11",
+    "photos/rosa/1.jpg": "photos/train/11.jpg",
     "colour-logistic": "mobilenet-logistic",
     "fusion-weighted_product": "fusion-mean",
     "--hold-out-species 8": "--hold-out-species 1",
