@@ -7,6 +7,7 @@ import re
 import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ NAMES = {
     # The help of `featstore build` means the network whose weights come with it.
     "seedling --weights random": "seedling --weights random",
     "seedling=shipped": "seedling=shipped",
+    "--backbone vgg16": "--backbone mobilenet",
     "WEIGHTS": "random",
     "RUN": "runs/mobilenet-mlp",
     "TRUTH": "photos/testwithgroundtruthxml",
@@ -50,7 +52,8 @@ OPTIONS = {
     "featstore repair": "--workers 0",
     "featstore synth": "--species 3 --observations 6 --side 64 --corrupt 0 --variation 0",
     "heads compare": "--backbone mobilenet --head logistic --head ridge --no-concat",
-    "finetune run": "--epochs 1 --tta 1",
+    # The prepared folder holds runs of other settings, which a reader has not.
+    "finetune run": "--epochs 1 --tta 1 --restart",
     "finetune predict": "--tta 1",
 }
 """What makes a command cheap. An option that may be repeated stays as documented, any other takes this value."""
@@ -143,6 +146,7 @@ def _in_help(tool: str) -> Iterator[Documented]:
             yield Documented(f"{tool} {name} --help", number, example)
 
 
+@cache
 def commands_of(tool: str) -> Mapping[str, Any]:
     """Click's commands of a command line, by name; typer may bring a click of its own."""
     group: Any = typer.main.get_command(importlib.import_module(APPS[tool]).app)
