@@ -7,6 +7,7 @@ import re
 import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ NAMES = {
     # The help of `featstore build` means the network whose weights come with it.
     "seedling --weights random": "seedling --weights random",
     "seedling=shipped": "seedling=shipped",
+    "--backbone vgg16": "--backbone mobilenet",
     "WEIGHTS": "random",
     "RUN": "runs/mobilenet-mlp",
     "TRUTH": "photos/testwithgroundtruthxml",
@@ -145,6 +147,7 @@ def _in_help(tool: str) -> Iterator[Documented]:
             yield Documented(f"{tool} {name} --help", number, example)
 
 
+@cache
 def commands_of(tool: str) -> Mapping[str, Any]:
     """Click's commands of a command line, by name; typer may bring a click of its own."""
     group: Any = typer.main.get_command(importlib.import_module(APPS[tool]).app)

@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ import pytest
 from featstore.backbones import BACKBONES
 from featstore.backbones.table import Backbone
 from featstore.build import specs
+from featstore.system import software
 
 
 def _beside(path: str) -> object:
@@ -49,6 +51,8 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     with pytest.MonkeyPatch.context() as patch:
         for name in ("mobilenet", "mobilenet_v2"):
             patch.setitem(BACKBONES, name, Backbone(name, "small", network.__name__, 32, 8, 24, "small.h5"))
+        # Keras starts in a process of its own to be asked for its devices; once is enough.
+        patch.setattr(software, "engine", cache(software.engine))
         patch.chdir(folder)
         patch.setenv("COLUMNS", "120")
         networks, build = documented.NETWORKS, "--weights random --side 32 --workers 0"
@@ -57,7 +61,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         here(f"featstore build photos --store features.zarr {networks} {build}")
         here(f"featstore build photos --store features.zarr --backbone mobilenet_v2 --as mobilenet_v2-448 {build}")
         here(f"featstore build new-photos --store new.zarr {networks} {build}")
-        heads = "--head mlp --head logistic --head lda --head ridge"
+        heads = "--head mlp:epochs=5,n_layers=1 --head logistic --head lda --head ridge"
         here(f"heads compare features.zarr {networks} {heads} --no-concat --out runs")
         here(f"finetune run features.zarr --from runs {networks} --epochs 1 --tta 1")
         here("evaluate fuse runs/mobilenet-mlp runs/mobilenet_v2-mlp --out runs")
