@@ -44,17 +44,18 @@ def refuse_other_features(
         if replacing or spec.name not in store.backbones:
             continue
         column, identities = store.column(spec.name), store.identities
-        for view in views:
-            if view not in column.current:
-                continue
-            old, new = identities[column.current[view]].essence(), spec.identity(recipe.of(view)).essence()
-            differing = differences(old, new)
-            if differing:
-                raise StoreError(
-                    f"{spec.name} made as in {store.location}: {_told(old, differing)} (in {view})",
-                    _told(new, differing),
-                    "Give the same options, --replace its features, or keep both: --as NAME.",
-                )
+        ways = {
+            view: (identities[column.current[view]], spec.identity(recipe.of(view)))
+            for view in views
+            if view in column.current
+        }
+        if any(differences(old.essence(), new.essence()) for old, new in ways.values()):
+            before, now = _told_apart(ways, column.recipe, recipe)
+            raise StoreError(
+                f"{spec.name} made as in {store.location}: {before}",
+                now,
+                "Give the same options, --replace its features, or keep both: --as NAME.",
+            )
 
 
 def set_up(store: Store, catalog: Catalog, specs: Sequence[NetworkSpec], recipe: Recipe, *, any_version: bool) -> Moves:
@@ -192,5 +193,34 @@ def _withdraw(store: Store, view: str, name: str) -> None:
             store.records.write(view, unit, record.without([name]))
 
 
-def _told(essence: Mapping[str, object], names: Sequence[str]) -> str:
-    return ", ".join(f"{name} {str(essence[name])[:12]}" for name in names)
+def _told_apart(ways: Mapping[str, tuple[Identity, Identity]], before: Recipe, now: Recipe) -> tuple[str, str]:
+    """Say by which options two ways to make rows differ, by view; where an option is the same, by what it led to."""
+    told: dict[str, tuple[str, str]] = {}
+    for view, (old, new) in ways.items():
+        if old.foreign:
+            return f"features {old.weights}", f"a network, {new.backbone}"
+        options = _options(old, before), _options(new, now)
+        for name in differences(old.essence(), new.essence()):
+            first, second = (of.get(name, name) for of in options)
+            if first == second and old.backbone != new.backbone:
+                # Another network has other weights of the same name.
+                continue
+            if first == second:
+                first, second = (f"{first} ({_shortly(name, getattr(one, name), view)})" for one in (old, new))
+            told.setdefault(name, (first, second))
+    return ", ".join(first for first, _ in told.values()), ", ".join(second for _, second in told.values())
+
+
+def _shortly(name: str, value: object, view: str) -> str:
+    return f"{value} in {view}" if name == "roi" else str(value)[:12]
+
+
+def _options(identity: Identity, recipe: Recipe) -> dict[str, str]:
+    """What to write on the command line for the parts of an identity."""
+    return {
+        "backbone": f"--backbone {identity.backbone}",
+        "weights_sha256": f"--weights {identity.weights}",
+        "side_px": f"--side {identity.side_px} px",
+        "pooling": f"--pooling {identity.pooling}",
+        "roi": f"--roi {recipe.name}",
+    }

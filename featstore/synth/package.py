@@ -6,7 +6,7 @@ import json
 import multiprocessing
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass, replace
@@ -122,11 +122,24 @@ def _check_same(folder: Path, settings: SynthSettings, summary: SynthSummary) ->
     except ValueError:
         found = None
     if found != wanted:
-        raise DatasetError(f"a package drawn with {wanted}", f"{found} in {marker}", remedy)
+        raise DatasetError(*_told_apart(asdict(settings), found, folder), remedy)
     n_found = {name: len(list((folder / name).glob("*.*"))) for name in _FOLDERS}
     n_wanted = {"train": 2 * summary.n_train, "test": 2 * summary.n_test, TRUTH_FOLDER: summary.n_test}
     if n_found != n_wanted:
         raise DatasetError(f"{n_wanted} files in {folder}", str(n_found), "Remove the folder; it is then drawn again.")
+
+
+def _told_apart(wanted: Mapping[str, object], found: object, folder: Path) -> tuple[str, str]:
+    """Say by which options a package was to be drawn and by which it was, as far as they differ."""
+    written = found.get("settings") if isinstance(found, dict) and found.get("schema") == SCHEMA else None
+    if not isinstance(written, dict) or set(written) != set(wanted) or written == wanted:
+        return f"a package drawn by this version in {folder}", f"one whose {MARKER} says otherwise"
+    names = [name for name in wanted if wanted[name] != written[name]]
+    new, old = (
+        ", ".join(f"--{name.removeprefix('n_').removesuffix('_px')} {settings[name]}" for name in names)
+        for settings in (wanted, written)
+    )
+    return f"a package drawn with {new} in {folder}", f"one drawn with {old}"
 
 
 def _write_all(package: Path, shots: Sequence[Shot], settings: SynthSettings, bar: Bar) -> None:

@@ -46,7 +46,7 @@ def test_replaced_by_features_of_another_length(tmp_path: Path, dataset: Path) -
     store = tmp_path / "f.zarr"
     build_store(dataset, store, replace(SETTINGS, name="mine"))
     other = replace(SETTINGS, backbones=("mobilenet_v2",), name="mine")
-    with pytest.raises(StoreError, match=r"backbone mobilenet,.* got backbone mobilenet_v2"):
+    with pytest.raises(StoreError, match=r": --backbone mobilenet, got --backbone mobilenet_v2\."):
         build_store(dataset, store, other)
     assert build_store(dataset, store, replace(other, replace=True)).n_rows == 10
     build_store(dataset, tmp_path / "fresh.zarr", other)
@@ -59,13 +59,22 @@ def test_another_recipe_of_one_view_makes_that_views_rows_again(tmp_path: Path, 
     build_store(dataset, store, SETTINGS)
     before = Store.open(store).row("Leaf", "1", "mobilenet")
     recipe.write_text('[Flower]\nmethod = "keep"\n')
-    with pytest.raises(StoreError, match=r"roi contour-\w+ \(in Flower\), got roi keep"):
+    with pytest.raises(StoreError, match=r"f\.zarr: --roi article, got --roi mine\. Give"):
         build_store(dataset, store, replace(SETTINGS, roi=str(recipe)))
+    with pytest.raises(StoreError, match=r": --side 32 px, --roi article, got --side 48 px, --roi none\. Give"):
+        build_store(dataset, store, replace(SETTINGS, roi="none", side_px=48))
+    with pytest.raises(StoreError, match=r": --pooling avg, got --pooling max\. Give"):
+        build_store(dataset, store, replace(SETTINGS, pooling="max"))
     summary = build_store(dataset, store, replace(SETTINGS, roi=str(recipe), replace=True))
     assert summary.n_rows == N_ROWS["Flower"]
     np.testing.assert_array_equal(Store.open(store).row("Leaf", "1", "mobilenet"), before)
     papers = Store.open(store).papers.set_index("image_id")
     assert papers.loc["0", ["box_top", "box_left", "box_bottom", "box_right"]].tolist() == [0, 0, 60, 80]
+    # The same option, but its file says something else by now.
+    recipe.write_text("[Flower]\nsigma_px = 7.0\n")
+    told = r"--roi mine \(keep in Flower\), got --roi mine \(contour-\w{8} in Flower\)\."
+    with pytest.raises(StoreError, match=told):
+        build_store(dataset, store, replace(SETTINGS, roi=str(recipe)))
 
 
 def test_weights_are_known_by_their_bytes_not_by_their_name(tmp_path: Path, dataset: Path) -> None:
@@ -79,8 +88,11 @@ def test_weights_are_known_by_their_bytes_not_by_their_name(tmp_path: Path, data
     assert build_store(dataset, store, replace(mine, weights=str(moved))).n_rows == 0
     assert Store.open(store).identity("mobilenet").weights == str(moved)
     build_backbone("mobilenet", "random:5", 32).save_weights(file)
-    with pytest.raises(StoreError, match="weights_sha256"):
+    with pytest.raises(StoreError, match=rf"--weights {moved}, got --weights {file}\."):
         build_store(dataset, store, mine)
+    build_backbone("mobilenet", "random:6", 32).save_weights(moved)
+    with pytest.raises(StoreError, match=rf"--weights {moved} \(\w{{12}}\), got --weights {moved} \(\w{{12}}\)\."):
+        build_store(dataset, store, replace(mine, weights=str(moved)))
 
 
 def test_weights_that_change_between_planning_and_loading_are_refused(
@@ -186,7 +198,7 @@ def test_nothing_stale_is_read_while_features_are_being_replaced(
     for key, row in zip(part.papers["image_id"], part.features, strict=True):
         np.testing.assert_array_equal(row, of[key])
     # With the old options again: they are what is other now.
-    with pytest.raises(StoreError, match="weights_sha256"):
+    with pytest.raises(StoreError, match=r"--weights random:1, got --weights random"):
         build_store(dataset, store, SETTINGS)
     assert build_store(dataset, store, other).n_rows == 10 - len(part)
     np.testing.assert_array_equal(features(store), whole.features)
