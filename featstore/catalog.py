@@ -169,7 +169,7 @@ def _refuse_shared_ids(frame: pd.DataFrame) -> None:
     pairs = [f"{key}: {' and '.join(rows['path'])}" for key, rows in shared.groupby("image_id", sort=False)]
     raise DatasetError(
         "a different image_id for every photograph",
-        f"{len(pairs)} shared ones ({listed(pairs)})",
+        f"{counted(len(pairs), 'shared one')} ({listed(pairs)})",
         "Rename them or take one of each out; nothing was written.",
     )
 
@@ -195,7 +195,10 @@ def _two_values(frame: pd.DataFrame, column: str, plural: str) -> list[str]:
     known = frame[(frame[column] != "") & (frame["observation_id"] != "")]
     values = known.groupby("observation_id", sort=False)[column].nunique()
     several = [str(observation) for observation in values.index[values > 1]]
-    return [f"{len(several)} observations have several {plural} and were kept: {', '.join(several)}"] if several else []
+    told = counted(
+        len(several), f"observation has several {plural} and was", f"observations have several {plural} and were"
+    )
+    return [f"{told} kept: {', '.join(several)}"] if several else []
 
 
 def _class_warnings(frame: pd.DataFrame) -> list[str]:
@@ -204,9 +207,9 @@ def _class_warnings(frame: pd.DataFrame) -> list[str]:
     untrained = sorted(set(test["class_id"]) - set(train["class_id"]) - {""})
     warnings = []
     if len(nameless):
-        warnings.append(f"{len(nameless)} training images have no class and cannot train: {', '.join(nameless)}")
+        told = counted(len(nameless), "training image has no class", "training images have no class")
+        warnings.append(f"{told} and cannot train: {', '.join(nameless)}")
     if untrained and len(train):
-        warnings.append(
-            f"{len(untrained)} test classes have no training images and cannot be found: {listed(untrained)}"
-        )
+        told = counted(len(untrained), "test class has no training images", "test classes have no training images")
+        warnings.append(f"{told} and cannot be found: {listed(untrained)}")
     return warnings

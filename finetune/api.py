@@ -71,7 +71,7 @@ def fine_tune(
     write_comparison(rows, folder / "finetuned.csv")
     notes = [*few_told(rows), *(f"{name} was not fine-tuned: {error}" for name, error in failed.items())]
     for report in reports:
-        notes.append(f"{report.folder}: {report.epochs_run} epochs run, epoch {report.best_epoch} kept")
+        notes.append(f"{report.folder}: {counted(report.epochs_run, 'epoch')} run, epoch {report.best_epoch} kept")
         notes += [f"{report.folder}: {report.trouble}"] if report.trouble else []
         notes += _left_out(report.failures, "could not be used")
     pictures = tuple(report.folder / "curve.png" for report in reports)

@@ -49,7 +49,9 @@ def show_reports(reports: Sequence[Report], rows: Sequence[Judged], failed: Mapp
         shell.warn(text)
     for report in reports:
         kept = f"epoch {report.best_epoch}" if report.best_epoch else "the start (no epoch was better on valid)"
-        shell.say(f"{report.folder}: {report.epochs_run} epochs run, kept: {kept}{_OF_FINISHED[report.kept]}")
+        shell.say(
+            f"{report.folder}: {counted(report.epochs_run, 'epoch')} run, kept: {kept}{_OF_FINISHED[report.kept]}"
+        )
         if report.failures:
             lost = counted(len(report.failures), "photograph") + " could not be used"
             shell.warn_of_each(lost, report.failures.items(), f"{report.folder / CARD} lists all")

@@ -109,7 +109,8 @@ class TrainingForecast:
     def cells(self) -> list[list[str]]:
         """Rows of the table."""
         return [
-            [one.name, str(one.n_train), str(one.n_valid), "done" if one.is_done else str(one.epochs), str(one.n_steps),
+            [one.name, f"{one.n_train:,}", f"{one.n_valid:,}", "done" if one.is_done else str(one.epochs),
+             f"{one.n_steps:,}",
              "-" if one.is_done else in_words(one.epoch_s), "-" if one.is_done else in_words(one.seconds),
              f"{one.memory / 1e6:.0f}", f"{one.n_bytes / 1e6:.0f}"]
             for one in self.networks

@@ -107,7 +107,7 @@ def show_run(card: RunCard, scores: Sequence[Score]) -> None:
     shell.print_table(card.model, ["what", "value"], [fact for fact in facts if fact[1]])
     rows = [
         [score.split, score.view, score.metric, f"{score.value:.4f}",
-         "-" if score.low != score.low else f"{score.low:.3f}-{score.high:.3f}", str(score.n_observations)]  # NaN
+         "-" if score.low != score.low else f"{score.low:.3f}-{score.high:.3f}", f"{score.n_observations:,}"]  # NaN
         for score in scores
     ]  # fmt: skip
     shell.print_table("Scores", ["split", "view", "metric", "value", "95 %", "observations"], rows)

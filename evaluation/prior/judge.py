@@ -23,7 +23,7 @@ from evaluation.prior.records import Records, read_records
 from evaluation.prior.strength import Strengths, choose_strengths
 from evaluation.runs import choose_split, find_predictions, predictions_path, read_run_card
 from featstore import shell
-from featstore.errors import DatasetError, listed
+from featstore.errors import DatasetError, counted, listed
 from featstore.provenance import Json, provenance, write_json
 
 if TYPE_CHECKING:
@@ -218,7 +218,11 @@ def _choose(valid: Part, names: tuple[str, ...], seed: int) -> Strengths:
 
 
 def _notes(records: Records, learnt: Mapping[str, Learnt]) -> list[str]:
-    notes = [f"{len(records.unread)} dates name no month: {listed(list(records.unread))}."] if records.unread else []
+    notes = (
+        [f"{counted(len(records.unread), 'date names', 'dates name')} no month: {listed(list(records.unread))}."]
+        if records.unread
+        else []
+    )
     for name, one in learnt.items():
         notes.append(
             f"{name}: {len(one.density.vectors)} observations; width {one.width:g} {one.density.aspect.unit}, "

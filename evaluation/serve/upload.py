@@ -19,7 +19,7 @@ from evaluation.identify.views import view_named
 from evaluation.serve.limits import MB, Limits
 from evaluation.serve.refusal import RefusedError
 from featstore.catalog import VIEWS
-from featstore.errors import SettingsError
+from featstore.errors import SettingsError, counted
 
 FILES, VIEW_FIELD = "files", "views"
 MAX_VIEW_BYTES = 100
@@ -144,7 +144,7 @@ class _Form:
         if not self._paths:
             raise RefusedError("photographs of one plant", "none", _EXAMPLE)
         if len(self._views) not in {0, len(self._paths)}:
-            got = f"{len(self._views)} views of {len(self._paths)} photographs"
+            got = f"{counted(len(self._views), 'view')} of {counted(len(self._paths), 'photograph')}"
             raise RefusedError("one view for each photograph, or none at all", got, _EXAMPLE)
         views = self._views or [OPEN_VIEW] * len(self._paths)
         named = enumerate(zip(self._paths, views, strict=True), 1)

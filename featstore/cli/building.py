@@ -191,11 +191,11 @@ def _foresee(dataset: Path, store: str, settings: BuildSettings, *, as_json: boo
         shell.print_json(ahead.to_json())
         return
     rows = [
-        [name, str(n_rows), f"{1 / ahead.networks_s[name]:.1f}" if n_rows else "-"]
+        [name, f"{n_rows:,}", f"{1 / ahead.networks_s[name]:.1f}" if n_rows else "-"]
         for name, n_rows in ahead.rows.items()
     ]
     rows.append(
-        ["decoding, one process", str(ahead.n_images), f"{1 / ahead.decoding_s:.1f}" if ahead.n_images else "-"]
+        ["decoding, one process", f"{ahead.n_images:,}", f"{1 / ahead.decoding_s:.1f}" if ahead.n_images else "-"]
     )
     shell.print_table(f"{ahead.dataset} -> {ahead.location}: to be done", ["what", "photographs", "images/s"], rows)
     if not ahead.n_images:
@@ -266,8 +266,8 @@ def _show(summary: BuildSummary) -> None:
     for warning in summary.warnings:
         shell.warn_in_short(warning)
     row = [
-        str(summary.n_found), str(summary.n_done), str(summary.n_failed), str(summary.n_pending),
-        str(summary.n_decoded), str(summary.n_rows), f"{summary.seconds:.1f}", f"{summary.images_per_second:.2f}",
+        *(f"{n:,}" for n in (summary.n_found, summary.n_done, summary.n_failed, summary.n_pending)),
+        f"{summary.n_decoded:,}", f"{summary.n_rows:,}", f"{summary.seconds:.1f}", f"{summary.images_per_second:.2f}",
     ]  # fmt: skip
     columns = ["found", "done", "failed", "pending", "decoded now", "rows now", "seconds", "images/s"]
     shell.print_table(f"{summary.dataset} -> {summary.location}", columns, [row])

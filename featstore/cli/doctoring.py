@@ -93,5 +93,5 @@ def _show(findings: pd.DataFrame, title: str) -> None:
         of_kind = findings[findings["kind"] == kind]
         n_exclude = int((of_kind["suggestion"] == "exclude").sum())
         first = f"{of_kind['image_id'].iloc[0]}: {of_kind['detail'].iloc[0]}" if number else "-"
-        rows.append([kind.replace("_", " "), str(number), str(n_exclude), first])
+        rows.append([kind.replace("_", " "), f"{number:,}", f"{n_exclude:,}", first])
     shell.print_table(title, ["found", "number", "exclude", "for example"], rows)

@@ -62,7 +62,7 @@ def export(
     else:
         size = f"{out.stat().st_size / 1e6:.1f}"
         shell.print_table("Exported", ["file", "rows", "features", "MB"],
-                          [[str(out), str(n_rows), " ".join(table.backbones), size]])  # fmt: skip
+                          [[str(out), f"{n_rows:,}", " ".join(table.backbones), size]])  # fmt: skip
     if table.n_missing:
         n_asked = n_rows + table.n_missing
         shell.warn(f"{table.n_missing} of {n_asked} photographs have no row; a build or import completes them")
@@ -142,8 +142,8 @@ def _show(summary: ImportSummary) -> None:
     shell.print_table(
         f"{summary.name} -> {summary.location}",
         ["photographs", "rows", "without a row", "failed", "d"],
-        [[str(summary.n_photographs), str(summary.n_rows), str(summary.n_without), str(summary.n_failed),
-          str(summary.dimension)]],
+        [[f"{n:,}" for n in (summary.n_photographs, summary.n_rows, summary.n_without, summary.n_failed,
+                             summary.dimension)]],
     )  # fmt: skip
     if summary.unknown:
         shell.warn(

@@ -169,22 +169,22 @@ def _show_survey(survey: Survey) -> None:
     title = f"{survey.dataset} in {survey.location}: {counted(survey.n_found, 'photograph')}"
     shell.print_table(title, ["view", *splits, "all"], [*rows, _count_row("all", totals)])
     shell.print_table(
-        f"{survey.n_done} done, {survey.n_failed} failed, {survey.n_pending} pending",
+        f"{survey.n_done:,} done, {survey.n_failed:,} failed, {survey.n_pending:,} pending",
         ["features", "backbone", "weights", "side", "pooling", "recipe", "engine", "d", "rows", "missing", "MB"],
         [
             [facts.name, facts.identity.backbone,
              f"{_short(facts.identity.weights)} {facts.identity.weights_sha256[:8]}",
              str(facts.identity.side_px or "-"), facts.identity.pooling or "-", facts.recipe, facts.identity.engine,
-             str(facts.dimension), str(facts.n_rows), str(facts.missing), f"{facts.size_bytes / 1e6:.1f}"]
+             f"{facts.dimension:,}", f"{facts.n_rows:,}", f"{facts.missing:,}", f"{facts.size_bytes / 1e6:.1f}"]
             for facts in survey.features
         ],
     )  # fmt: skip
     rows = [[facts.name, *_count_row(view, of_view)]
             for facts in survey.features for view, of_view in facts.rows.items()]  # fmt: skip
     shell.print_table("Rows", ["features", "view", *splits, "all"], rows)
-    shell.print_table("On disk", ["MB", "files"], [[f"{survey.size_bytes / 1e6:.1f}", str(survey.n_files)]])
+    shell.print_table("On disk", ["MB", "files"], [[f"{survey.size_bytes / 1e6:.1f}", f"{survey.n_files:,}"]])
     if survey.whole:
-        shell.print_table("Kept whole", ["photographs", "why"], [[str(n), why] for why, n in survey.whole.items()])
+        shell.print_table("Kept whole", ["photographs", "why"], [[f"{n:,}", why] for why, n in survey.whole.items()])
     if survey.failures:
         shell.print_table("Failed", ["image_id", "why"], [list(failure) for failure in survey.failures[:20]])
         if len(survey.failures) > 20:
@@ -196,7 +196,7 @@ def _show_survey(survey: Survey) -> None:
 
 
 def _count_row(view: str, counts: Mapping[str, int]) -> list[str]:
-    return [view, *map(str, counts.values()), str(sum(counts.values()))]
+    return [view, *(f"{n:,}" for n in (*counts.values(), sum(counts.values())))]
 
 
 def _short(weights: str) -> str:
@@ -222,7 +222,7 @@ def _state(verdict: Verdict) -> str:
 
 def _show_verdict(verdict: Verdict) -> None:
     columns = ["units read", "rows", "MB", "faults"]
-    counts = [str(verdict.n_units), str(verdict.n_rows), f"{verdict.n_bytes / 1e6:.1f}", str(len(verdict.faults))]
+    counts = [f"{verdict.n_units:,}", f"{verdict.n_rows:,}", f"{verdict.n_bytes / 1e6:.1f}", f"{len(verdict.faults):,}"]
     shell.print_table("Verified", columns, [counts])
     if verdict.faults:
         shell.print_table("Faults", ["what", "where", "photographs", "found"], [_fault_row(f) for f in verdict.faults])

@@ -52,7 +52,7 @@ def preview(
         )  # fmt: skip
         return
     told = views_told(catalog, recipe)
-    rows = [[view, str(n), what, str(path)] for (view, n, what), path in zip(told, sheets, strict=True)]
+    rows = [[view, f"{n:,}", what, str(path)] for (view, n, what), path in zip(told, sheets, strict=True)]
     title = f"{catalog.name}: regions of interest by the recipe {recipe.name}"
     shell.print_table(title, ["view", "photographs", "region", "sheet"], rows)
     for warning in catalog.warnings:

@@ -11,7 +11,7 @@ from pathlib import Path
 from xml.parsers import expat
 
 from featstore.catalog import Catalog, make_catalog, number_of, view_of
-from featstore.errors import DatasetError, listed
+from featstore.errors import DatasetError, counted, listed
 from featstore.provenance import open_at_once
 from featstore.readers.reader import (
     Reader,
@@ -236,8 +236,14 @@ def _fill_truth(entries: list[dict[str, object]], truth: list[Record]) -> list[s
             entry.update({name: record.fields[name] for name in TAXA})
             if record.fields["vote"]:
                 entry["vote"] = number_of(record.fields["vote"])
-    warnings = [f"{len(unused)} truth records have no test record: {listed(unused)}"] if unused else []
-    return warnings + ([f"{len(broken)} truth records are unusable: {listed(broken)}"] if broken else [])
+    warnings = (
+        [f"{counted(len(unused), 'truth record has', 'truth records have')} no test record: {listed(unused)}"]
+        if unused
+        else []
+    )
+    return warnings + (
+        [f"{counted(len(broken), 'truth record is', 'truth records are')} unusable: {listed(broken)}"] if broken else []
+    )
 
 
 def _agree(entry: dict[str, object], record: Record) -> None:

@@ -23,7 +23,7 @@ OTHER_NAMES = {
     "class_id": {"label", "class", "target", "species", "category"},
 }
 DEFAULT_NAMES = ("catalog", "metadata", "images")
-_NAMED = {",": "a comma", ";": "a semicolon", "\t": "a tab"}
+_NAMED = {",": "a comma", ";": "a semicolon", "\t": "a tab", "|": "a bar"}
 """What may separate the cells of a text: programs write semicolons where the decimal sign is a comma."""
 
 _SPLIT_OF = {"val": "valid", "validation": "valid", "training": "train"}
@@ -179,7 +179,7 @@ def _entry(texts: dict[str, str], path: Path, line: int) -> dict[str, object]:
     split = _SPLIT_OF.get(split, split)
     if split not in SPLITS:
         raise DatasetError(
-            f"a split among {', '.join(SPLITS)}", f"{split!r} in line {line} of {path.name}", "Correct it."
+            f"a split among {', '.join(SPLITS)}", f"{texts['split']!r} in line {line} of {path.name}", "Correct it."
         )
     image_id = texts.get("image_id") or texts["path"]
     file = path.parent / texts["path"]
@@ -215,7 +215,7 @@ def _recognises(root: Path) -> bool:
     if found is None or found.suffix.casefold() == ".parquet":
         return found is not None
     with found.open(encoding="utf-8-sig", errors="replace") as file:
-        columns = re.split("[,;\t]", file.readline().casefold().replace('"', ""))
+        columns = re.split("[,;|\t]", file.readline().casefold().replace('"', ""))
     return bool({"path", *OTHER_NAMES["path"]} & {name.strip() for name in columns})
 
 

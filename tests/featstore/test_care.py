@@ -18,7 +18,7 @@ from featstore.care.faults import Verdict
 from featstore.care.repair import repair_store
 from featstore.care.survey import survey_store
 from featstore.care.verify import verify_store
-from featstore.cli import main
+from featstore.cli import inspecting, main
 from featstore.errors import StoreError, WeightsError
 from featstore.store import Store
 from featstore.store.lease import Claim, LockedError, hold
@@ -332,3 +332,7 @@ def test_explain_on_the_command_line(finished: Path, capsys: pytest.CaptureFixtu
     assert command("explain", finished, "7", "--json") == 0
     assert json.loads(capsys.readouterr().out)["rows"][0]["counts"] is True
     assert command("explain", finished, "none") == 1
+
+
+def test_counts_are_written_alike() -> None:
+    assert inspecting._count_row("Leaf", {"train": 50_000, "test": 999}) == ["Leaf", "50,000", "999", "50,999"]

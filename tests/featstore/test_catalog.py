@@ -29,7 +29,7 @@ def test_no_photographs_at_all() -> None:
 
 def test_shared_ids_name_both_files() -> None:
     records = [record("1"), record("2"), record("1", path="elsewhere/1.jpg")]
-    with pytest.raises(DatasetError, match=r"1: 1.jpg and elsewhere/1.jpg"):
+    with pytest.raises(DatasetError, match=r"got 1 shared one \(1: 1.jpg and elsewhere/1.jpg"):
         make_catalog(records, Path(), "set")
 
 
@@ -52,7 +52,7 @@ def test_two_authors_or_days_are_kept_and_told(field: str, word: str) -> None:
     ]
     catalog = make_catalog(records, Path(), "set")
     assert len(catalog.frame) == 2
-    assert catalog.warnings == (f"1 observations have several {word} and were kept: o",)
+    assert catalog.warnings == (f"1 observation has several {word} and was kept: o",)
 
 
 def test_every_doubtful_observation_is_listed() -> None:
@@ -64,8 +64,10 @@ def test_every_doubtful_observation_is_listed() -> None:
 def test_classes_without_training_images_are_told() -> None:
     records = [record("1"), record("2", class_id="9", split="test"), record("3", class_id="")]
     warnings = make_catalog(records, Path(), "set").warnings
-    assert any("1 test classes have no training images" in text and text.endswith(": 9") for text in warnings)
-    assert any("1 training images have no class" in text and text.endswith(": 3") for text in warnings)
+    assert any(
+        "1 test class has no training images and cannot be found" in text and text.endswith(": 9") for text in warnings
+    )
+    assert any("1 training image has no class and cannot train" in text and text.endswith(": 3") for text in warnings)
 
 
 def test_places_that_are_none_are_kept_as_unknown_and_told() -> None:

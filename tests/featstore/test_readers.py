@@ -246,7 +246,7 @@ def test_tables(tmp_path: Path, write_photo: Callable[..., Path], suffix: str) -
         assert any("unknown columns are not kept: colour" in text for text in catalog.warnings)
 
 
-@pytest.mark.parametrize("separator", [",", ";", "\t"])
+@pytest.mark.parametrize("separator", [",", ";", "\t", "|"])
 @pytest.mark.parametrize("suffix", [".csv", ".tsv"])
 def test_the_header_tells_what_separates_the_cells(
     tmp_path: Path, write_photo: Callable[..., Path], suffix: str, separator: str
@@ -315,7 +315,7 @@ def test_two_columns_that_become_one_are_refused(tmp_path: Path, suffix: str) ->
     ("columns", "message"),
     [
         ({"path": ["", "b"], "class_id": [1, 2]}, "none in line 2"),
-        ({"path": ["a", "b"], "class_id": [1, 2], "split": ["train", "dev"]}, "'dev' in line 3"),
+        ({"path": ["a", "b"], "class_id": [1, 2], "split": ["train", "Testing"]}, "'Testing' in line 3"),
     ],
 )
 def test_bad_rows_name_their_line(tmp_path: Path, columns: dict[str, list[object]], message: str) -> None:
