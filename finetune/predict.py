@@ -64,18 +64,19 @@ def predict(
         Photographs per second from cut pixels to probabilities; decoding is not counted, nor the first batch, because
         it may compile the network. A single batch is therefore looked at twice.
     """
-    starts = range(0, len(rows), viewing.batch_size)
+    size = _batch_size(len(rows), viewing)
+    starts = range(0, len(rows), size)
     found, seconds = [], []
     if len(starts) == 1:
-        _look(network, crops, _padded(rows, 0, viewing.batch_size), replace(viewing, n_variants=0))
+        _look(network, crops, _padded(rows, 0, size), replace(viewing, n_variants=0))
     with shell.progress(len(rows), label, "images") as bar:
         for start in starts:
             started = time.perf_counter()
-            found.append(_look(network, crops, _padded(rows, start, viewing.batch_size), viewing))
+            found.append(_look(network, crops, _padded(rows, start, size), viewing))
             seconds.append(time.perf_counter() - started)
-            bar.update(min(viewing.batch_size, len(rows) - start))
+            bar.update(min(size, len(rows) - start))
     timed = slice(1, None) if len(seconds) > 1 else slice(None)
-    n_timed = sum(min(viewing.batch_size, len(rows) - start) for start in starts[timed])
+    n_timed = sum(min(size, len(rows) - start) for start in starts[timed])
     return np.concatenate(found)[: len(rows)].astype(np.float32), n_timed / sum(seconds[timed])
 
 
@@ -96,13 +97,18 @@ def each_variant(
     network: keras.Model, crops: Crops, rows: NDArray[np.intp], viewing: Viewing, label: str
 ) -> NDArray[np.float64]:
     """Predict photographs and each of their variants by itself, (number of variants + 1, n, k); see `predict`."""
-    blocks = []
+    blocks, size = [], _batch_size(len(rows), viewing)
     with shell.progress(len(rows), label, "images") as bar:
-        for start in range(0, len(rows), viewing.batch_size):
-            inputs = _inputs(crops, _padded(rows, start, viewing.batch_size), viewing)
+        for start in range(0, len(rows), size):
+            inputs = _inputs(crops, _padded(rows, start, size), viewing)
             blocks.append(np.stack([ops.convert_to_numpy(network.predict_on_batch(images)) for images in inputs]))
-            bar.update(min(viewing.batch_size, len(rows) - start))
+            bar.update(min(size, len(rows) - start))
     return np.concatenate(blocks, axis=1)[:, : len(rows)].astype(np.float64)
+
+
+def _batch_size(n_rows: int, viewing: Viewing) -> int:
+    """As asked, but no more than few photographs need; of a few sizes only, since each compiles the network."""
+    return min(viewing.batch_size, 1 << (n_rows - 1).bit_length())
 
 
 def _padded(rows: NDArray[np.intp], start: int, batch_size: int) -> NDArray[np.intp]:

@@ -163,7 +163,8 @@ class TrainSettings:
         )
         _require(0.0 <= self.min_rate <= self.rate, "min_rate", "0 or more and at most `rate`", self.min_rate)
         _require(0.0 < self.layer_decay <= 1.0, "layer_decay", "above 0 and at most 1", self.layer_decay)
-        _require(self.clip_norm is None or self.clip_norm > 0, "clip_norm", "above 0", self.clip_norm)
+        clips = self.clip_norm is None or 0 < self.clip_norm < math.inf
+        _require(clips, "clip_norm", "a finite number above 0, or left out", self.clip_norm)
         _require(self.side_px is None or self.side_px >= 32, "side_px", "at least 32 px", self.side_px)
         _require(self.min_vote is None or math.isfinite(self.min_vote), "min_vote", "a finite number", self.min_vote)
         for name, kind in _CHOICES.items():

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from finetune.augment import variants
 from finetune.crops import Crops
 from finetune.model import join
-from finetune.predict import Viewing, predict, with_log_sum_exp
+from finetune.predict import Viewing, each_variant, predict, with_log_sum_exp
 
 Parts = Callable[[], tuple[keras.Model, keras.Model]]
 Scale = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
@@ -28,6 +28,22 @@ def test_plain_prediction_is_the_networks_own(parts: Parts, crops: Crops, scale:
     np.testing.assert_allclose(probability, expected, atol=1e-6)
     assert probability.dtype == np.float32
     assert speed > 0
+
+
+def test_a_batch_is_no_larger_than_few_photographs_need(parts: Parts, crops: Crops, scale: Scale) -> None:
+    """However large it was asked for: what fills it up costs memory, too."""
+    sizes = set()
+
+    def watched(images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        sizes.add(len(images))
+        return scale(images)
+
+    network, n_rows = join(*parts()), len(crops.papers)
+    predict(network, crops, np.arange(n_rows), Viewing(watched, 4096), "x")
+    predict(network, crops, np.arange(1), Viewing(watched, 4096), "x")
+    each_variant(network, crops, np.arange(3), Viewing(watched, 4096, 2), "x")
+    assert n_rows <= max(sizes) < 2 * n_rows
+    assert {1, 4} <= sizes
 
 
 @pytest.mark.parametrize("n_variants", [0, 2])

@@ -113,6 +113,7 @@ def test_an_absent_file_is_refused(tmp_path: Path) -> None:
         ("weight_decay", -0.1),
         ("clip_norm", 0.0),
         ("clip_norm", float("nan")),
+        ("clip_norm", float("inf")),
         ("side_px", 31),
         ("schedule", "step"),
         ("batch_norm", "on"),
