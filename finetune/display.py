@@ -8,12 +8,12 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from evaluation.cells import write_csv
-from evaluation.intervals import Difference
 from evaluation.runs import CARD, RunCard
 from evaluation.table import COLUMNS, SECONDARY, SPEED, SPEED_NOTE
 from featstore import shell
 from featstore.errors import PhytobenchError, PredictionsError, counted
-from finetune.report import Judged, Kept, Report, base_of, few_told
+from finetune.model_card import FILE
+from finetune.report import LESS_START, STAR, Judged, Kept, Report, base_of, beside_start, few_told
 from finetune.start import ENDING
 from finetune.train import LOG
 from heads.display import value_in_words
@@ -22,9 +22,6 @@ CSV_COLUMNS = (
     "run", "split", "S", "low", "high", "less_start", "less_start_low", "less_start_high", "top_1", "top_3", "top_5",
     "images", "observations", "images_per_second",
 )  # fmt: skip
-
-STAR = " *"
-"""Behind a difference whose interval leaves out 0."""
 
 _OF_FINISHED: Mapping[Kept, str] = {
     "nothing": "",
@@ -37,8 +34,8 @@ def show_reports(reports: Sequence[Report], rows: Sequence[Judged], failed: Mapp
     """Tables of all networks, split by split, and what became of each."""
     shown: list[str] = []
     for split in dict.fromkeys(row.split for row in rows):
-        title, lines = f"Scores on {split}, all views together", _beside_start(rows, split)
-        shown += shell.print_table(title, (*COLUMNS, "S less its start"), lines, secondary=SECONDARY)
+        title, lines = f"Scores on {split}, all views together", beside_start(rows, split)
+        shown += shell.print_table(title, (*COLUMNS, LESS_START), lines, secondary=SECONDARY)
         shown += [line[-1] for line in lines]
     # A legend is for what is there.
     if any(text.endswith(STAR) for text in shown):
@@ -59,12 +56,6 @@ def show_reports(reports: Sequence[Report], rows: Sequence[Judged], failed: Mapp
         shell.warn(f"{name} was not fine-tuned: {error}")
     if any(report.random_weights for report in reports):
         shell.warn("random weights: these figures show that everything runs and say nothing about plants.")
-
-
-def _beside_start(rows: Sequence[Judged], split: str) -> list[list[str]]:
-    """Cells of a split's rows, each with how much better it is than its start."""
-    of_split = [(row, base_of(rows, row)) for row in rows if row.split == split]
-    return [[*row.line.cells(), "" if row is base else told(row.less(base))] for row, base in of_split]
 
 
 def write_comparison(rows: Sequence[Judged], path: Path) -> None:
@@ -126,14 +117,8 @@ def show_run(folder: Path, card: RunCard, rows: Sequence[Judged]) -> None:
     for split in dict.fromkeys(row.split for row in rows):
         lines = [row.line.cells() for row in rows if row.split == split]
         shell.print_table(f"Scores on {split}, all views together", COLUMNS, lines, secondary=SECONDARY)
-
-
-def told(less: Difference) -> str:
-    """Write a difference and its interval, with a star where the interval leaves out 0."""
-    if math.isnan(less.low):
-        return "-" if math.isnan(less.value) else f"{less.value:+.4f}"
-    mark = STAR if less.distinguishable else ""
-    return f"{less.value:+.4f} ({less.low:+.3f} to {less.high:+.3f}){mark}"
+    if (folder / FILE).is_file():
+        shell.say(f"{folder / FILE}: the same beside its starting head, for whoever finds the network")
 
 
 def _cell(value: float) -> str:

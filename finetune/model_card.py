@@ -9,7 +9,7 @@ from evaluation.runs import RunCard
 from evaluation.table import COLUMNS
 from featstore.backbones import random_seed
 from featstore.provenance import Json, provenance, write_text
-from finetune.report import Judged
+from finetune.report import LESS_START, Judged, beside_start
 from finetune.train import CURVE
 
 FILE = "README.md"
@@ -26,7 +26,7 @@ def write_model_card(folder: Path, card: RunCard, rows: Sequence[Judged]) -> Non
     card
         What the run is and how it went.
     rows
-        The network on every split, plain and with variants.
+        On every split the starting head, and the network, plain and with variants.
     """
     details = card.details
     recipe, photographs = _table(details, "recipe"), _table(details, "photographs")
@@ -49,12 +49,16 @@ def write_model_card(folder: Path, card: RunCard, rows: Sequence[Judged]) -> Non
         f"of {len(species)} classes: {', '.join(species[:_SHOWN])}{more}. It cannot say that a plant is none of them.",
         "",
         "## How good it is",
-        f"| split | {' | '.join(COLUMNS)} |",
-        "|---" * (len(COLUMNS) + 1) + "|",
-        *(f"| {row.split} | {' | '.join(row.line.cells())} |" for row in rows),
+        f"| split | {' | '.join((*COLUMNS, LESS_START))} |",
+        "|---" * (len(COLUMNS) + 2) + "|",
+        *(
+            f"| {split} | {' | '.join(cells)} |"
+            for split in dict.fromkeys(row.split for row in rows)
+            for cells in beside_start(rows, split)
+        ),
         "",
         "S, Top-1, Top-3 and Top-5 per observation; intervals by drawing authors anew. The epoch was chosen on valid,",
-        "whose figures therefore flatter; those of test do not.",
+        "whose figures therefore flatter; those of test do not. *: better or worse than the start beyond its interval.",
         "",
         "## How it was made",
         f"- Photographs: {', '.join(f'{part} {count}' for part, count in photographs.items())}.",

@@ -15,9 +15,7 @@ from featstore.backbones import preprocess
 from featstore.errors import TrainingError, listed
 from featstore.provenance import Json
 from finetune.crops import Crops, cut_photographs
-from finetune.model_card import write_model_card
 from finetune.predict import Viewing, predict, with_log_sum_exp
-from finetune.report import results_of
 from finetune.saved import load_network
 from finetune.settings import TrainSettings
 from finetune.start import SPLITS, Start
@@ -68,7 +66,6 @@ def predict_anew(start: Start, settings: TrainSettings, card: RunCard, work: Pat
     kept = {str(name) for name in files} - removed if isinstance(files, list) else set()
     found: list[Json] = [*sorted(kept | {path.name for path in work.glob(f"*{SUFFIX}")})]
     card = replace(card, details={**card.details, "settings": settings.as_json(), "files": found})
-    write_model_card(work, card, results_of(work, settings))
     write_run_card(work, card)
     return card
 

@@ -29,6 +29,10 @@ from heads.trial import REFITTED
 
 Kept: TypeAlias = Literal["nothing", "weights", "everything"]
 
+STAR = " *"
+"""Behind a difference whose interval leaves out 0."""
+LESS_START = "S less its start"
+
 
 @dataclass(frozen=True, eq=False)
 class Judged:
@@ -263,3 +267,17 @@ def _ending(rows: Sequence[Judged], ending: str) -> Judged | None:
 def _same_images(predictions: Sequence[Predictions]) -> bool:
     wanted = set(predictions[0].image_id.tolist())
     return all(set(member.image_id.tolist()) == wanted for member in predictions[1:])
+
+
+def beside_start(rows: Sequence[Judged], split: str) -> list[list[str]]:
+    """Cells of a split's rows, each with how much better it is than its start."""
+    of_split = [(row, base_of(rows, row)) for row in rows if row.split == split]
+    return [[*row.line.cells(), "" if row is base else told(row.less(base))] for row, base in of_split]
+
+
+def told(less: Difference) -> str:
+    """Write a difference and its interval, with a star where the interval leaves out 0."""
+    if math.isnan(less.low):
+        return "-" if math.isnan(less.value) else f"{less.value:+.4f}"
+    mark = STAR if less.distinguishable else ""
+    return f"{less.value:+.4f} ({less.low:+.3f} to {less.high:+.3f}){mark}"

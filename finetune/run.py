@@ -140,13 +140,13 @@ def finetune(request: Request, cache: Path | None = None, *, keep_cache: bool = 
             in_place_of(folder, content, restart=request.restart) as work,
         ):
             card = _compute(start, settings, cache, work, folder)
-            rows = _judged(rows, settings, work)
+            rows = _judged(rows, card, settings, work)
     elif not settings.predicts_as(card.details["settings"]):
         kept = "weights"
         shell.say(f"{folder} is trained; its predictions are made anew, for other settings of predicting")
         with only_writer(folder.parent, folder.name), copy_in_place_of(folder) as work:
             card = predict_anew(start, settings, card, work)
-            rows = _judged(rows, settings, work)
+            rows = _judged(rows, card, settings, work)
     else:
         kept = "everything"
         rows = comparable(rows + results_of(folder, settings))
@@ -155,10 +155,11 @@ def finetune(request: Request, cache: Path | None = None, *, keep_cache: bool = 
     return Report.of(folder, rows, card.details, kept=kept, random_weights=random_weights)
 
 
-def _judged(rows: list[Judged], settings: TrainSettings, work: Path) -> list[Judged]:
-    """The rows of the start and those of what a run folder predicts; their scores are written into it."""
+def _judged(rows: list[Judged], card: RunCard, settings: TrainSettings, work: Path) -> list[Judged]:
+    """The rows of the start and those of what a run folder predicts; scores and model card are written into it."""
     every = comparable(rows + results_of(work, settings))
     write_scores([score for row in every for score in row.scores], work)
+    write_model_card(work, card, every)
     return every
 
 
@@ -217,7 +218,6 @@ def _compute(start: Start, settings: TrainSettings, cache: Path, work: Path, fol
             "files": files,
         },
     )
-    write_model_card(work, card, results_of(work, settings))
     write_run_card(work, card)
     return card
 

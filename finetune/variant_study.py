@@ -25,9 +25,8 @@ from featstore.provenance import Json, replacing
 from finetune.asking import crops_of
 from finetune.augment import VARIANTS
 from finetune.card import NetworkRecipe, seed_of
-from finetune.display import told
 from finetune.predict import Viewing, each_variant
-from finetune.report import Judged, judge
+from finetune.report import Judged, judge, told
 from finetune.saved import load_network
 from heads.learnt import read_learnt
 

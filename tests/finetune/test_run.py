@@ -821,7 +821,12 @@ def test_the_model_card_says_what_a_stranger_needs(finished: House) -> None:
     text = (finished.runs / f"{BACKBONE}-finetuned" / "README.md").read_text()
     assert f"# {BACKBONE}-finetuned" in text
     assert "weights were random" in text
-    assert "| test |" in text
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines() if line.startswith("| ")]
+    assert (rows[0][1], rows[0][-1]) == ("run", "S less its start")
+    start, tuned = (row for row in rows[1:3])
+    assert (start[:2], start[-1]) == (["valid", f"{BACKBONE}-mlp (start)"], "")
+    assert tuned[:2] == ["valid", f"{BACKBONE}-finetuned"]
+    assert float(tuned[-1].split()[0]) == pytest.approx(float(tuned[2]) - float(start[2]), abs=2e-4)
     assert "`rate=0.0001`" in text
     assert "keras 3." in text
     assert str(finished.photos.parent) not in text, "no path of this machine"
