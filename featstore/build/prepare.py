@@ -6,13 +6,10 @@ import hashlib
 import itertools
 import multiprocessing
 import os
-import signal
-import threading
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,7 +20,7 @@ from numpy.typing import NDArray
 from featstore import shell
 from featstore.errors import ImageError, StoreError
 from featstore.images import decode, read_bytes, resize, stamp
-from featstore.processes import UNGUARDED, end_with_parent
+from featstore.processes import UNGUARDED, end_with_parent, interrupts_held
 from featstore.roi import Box, ViewRecipe, cut, find_box
 
 if TYPE_CHECKING:
@@ -130,8 +127,7 @@ def prepare_all(jobs: Iterable[Job], n_workers: int, ahead: int) -> Iterator[Pre
 def _together(queue: Iterator[Job], n_workers: int, ahead: int) -> Generator[Prepared, None, list[Job]]:
     """Prepare photographs on several processes until one of these is killed; gives those that were under way then."""
     with _decoders(n_workers) as pool:
-        with _interrupts_ignored():
-            # The workers start here and inherit this, so that an early Ctrl-C does not make each of them complain.
+        with interrupts_held():
             waiting = deque((job, _submit(pool, job)) for job in itertools.islice(queue, ahead))
         try:
             while waiting:
@@ -153,13 +149,13 @@ def _apart(jobs: Iterable[Job]) -> Iterator[Prepared]:
     while left:
         with _decoders(1) as pool:
             try:
-                with _interrupts_ignored():
+                with interrupts_held():
                     pool.submit(os.getpid).result()
             except BrokenProcessPool as error:
                 raise _killed("one that was killed before it had anything to do", UNGUARDED) from error
             try:
                 while left:
-                    prepared = pool.submit(prepare, left[0]).result()
+                    prepared = _submit(pool, left[0]).result()
                     left.popleft()
                     n_killed = 0
                     yield prepared
@@ -181,7 +177,8 @@ def _decoders(n_workers: int) -> ProcessPoolExecutor:
 def _submit(pool: ProcessPoolExecutor, job: Job) -> Future[Prepared]:
     """Hand a photograph over; a pool that is broken by now says so when the result is asked for."""
     try:
-        return pool.submit(prepare, job)
+        with interrupts_held():
+            return pool.submit(prepare, job)
     except BrokenProcessPool as error:
         future: Future[Prepared] = Future()
         future.set_exception(error)
@@ -191,15 +188,3 @@ def _submit(pool: ProcessPoolExecutor, job: Job) -> Future[Prepared]:
 def _killed(got: str, remedy: str = "") -> StoreError:
     again = "Run again, with fewer --workers if it repeats; what was completed is kept."
     return StoreError("worker processes that live until the end", got, f"{remedy}{again}")
-
-
-@contextmanager
-def _interrupts_ignored() -> Iterator[None]:
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)

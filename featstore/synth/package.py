@@ -19,7 +19,7 @@ import numpy as np
 from PIL import Image
 
 from featstore.errors import DatasetError
-from featstore.processes import UNGUARDED, end_with_parent
+from featstore.processes import UNGUARDED, end_with_parent, interrupts_held
 from featstore.provenance import write_json
 from featstore.shell.progress import Bar, progress
 from featstore.synth.plan import PHOTOGRAPH_STREAM, Shot, SynthSettings, planned
@@ -155,7 +155,9 @@ def _write_all(package: Path, shots: Sequence[Shot], settings: SynthSettings, ba
     with ProcessPoolExecutor(n_processes, mp_context=context, initializer=end_with_parent) as pool:
         n_drawn = 0
         try:
-            for _ in pool.map(write, shots):
+            with interrupts_held():
+                drawn = pool.map(write, shots)
+            for _ in drawn:
                 n_drawn += 1
                 bar.update()
         except BrokenProcessPool as error:
