@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import sys
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -42,7 +43,7 @@ def openvino_engine(name: str, model: keras.Model, batch_size: int) -> Compute:
     Raises
     ------
     SettingsError
-        If OpenVINO is not installed.
+        If OpenVINO is not installed, or fails on this Python.
     """
     check_engine("openvino")
     import keras
@@ -54,7 +55,16 @@ def openvino_engine(name: str, model: keras.Model, batch_size: int) -> Compute:
     # Windows does not remove weights that are still mapped.
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         path = Path(folder) / "network.xml"
-        network.export(str(path), format="openvino", input_signature=signature, verbose=False)
+        try:
+            network.export(str(path), format="openvino", input_signature=signature, verbose=False)
+        except NameError as error:
+            # OpenVINO deletes a local name by `exec`, which Python has kept nowhere since 3.13.
+            python = ".".join(map(str, sys.version_info[:2]))
+            raise SettingsError(
+                "a Python that OpenVINO takes networks over on",
+                f"{python}, where it ends with: {error}",
+                "Use Python 3.11 or 3.12 for --engine openvino, or leave it out.",
+            ) from error
         # Left to itself it computes in bfloat16 where the processor can: features would be 0.3-1 % off.
         exact = {"INFERENCE_PRECISION_HINT": "f32"}
         compiled = openvino.Core().compile_model(openvino.Core().read_model(path), "CPU", exact)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import sys
 from pathlib import Path
 
 import keras
@@ -71,6 +72,12 @@ def test_the_keras_engine_computes_the_network(name: str) -> None:
     assert all(np.array_equal(old, new) for old, new in zip(before, model.get_weights(), strict=True))
 
 
+fails_on_new_python = pytest.mark.xfail(
+    sys.version_info >= (3, 13), raises=SettingsError, strict=False, reason="OpenVINO fails on Python 3.13"
+)
+
+
+@fails_on_new_python
 @pytest.mark.parametrize("name", ["mobilenet", pytest.param("resnet50", marks=pytest.mark.slow)])
 def test_openvino_computes_the_same(name: str) -> None:
     pytest.importorskip("openvino")
@@ -85,7 +92,9 @@ def test_openvino_computes_the_same(name: str) -> None:
 
 
 @pytest.mark.shared_data
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize(
+    "engine", [pytest.param(name, marks=[fails_on_new_python] if name == "openvino" else []) for name in ENGINES]
+)
 def test_trained_weights(engine: str, shared: Path) -> None:
     if engine == "openvino":
         pytest.importorskip("openvino")

@@ -63,7 +63,8 @@ def test_a_head_that_prepares_its_features_is_no_start() -> None:
 
 def test_a_failed_run_is_never_best() -> None:
     assert board(FAILED).best() == {"schema": "best/1", "finetune": None, "overall": None}
-    assert board(FAILED, entry("a", "mlp", 0.0)).overall == entry("a", "mlp", 0.0)
+    worst = entry("a", "mlp", 0.0)
+    assert board(FAILED, worst).overall is worst
 
 
 def test_cells_tell_the_time_of_the_fit_behind_the_figures() -> None:
