@@ -163,6 +163,12 @@ def read_photographs(dataset: Path, reader: str | None) -> Catalog:
             if problems.str.startswith("no photograph").any()
             else "Mend these, or choose another --reader.",
         )
+    classes = set(catalog.frame["class_id"]) - {""}
+    if len(classes) == 1:
+        # Now, not when hours of features are there.
+        shell.warn(
+            f"all photographs of known class are of one, {classes.pop()}: heads and fine-tuning need two or more"
+        )
     return catalog
 
 

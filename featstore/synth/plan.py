@@ -77,7 +77,8 @@ class SynthSettings:
         for name, (low, high) in ranges.items():
             value = getattr(self, name)
             if not low <= value <= high:
-                raise SettingsError(f"`{name}` between {low} and {high}", str(value), "Choose a value in that range.")
+                option = f"--{name.removeprefix('n_').removesuffix('_px')}"
+                raise SettingsError(f"{option} between {low} and {high}", str(value), "Choose a value in that range.")
 
 
 @dataclass(frozen=True)

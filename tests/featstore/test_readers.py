@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from featstore.build.build import read_photographs
 from featstore.errors import DatasetError
 from featstore.readers import READERS, read_dataset
 
@@ -169,6 +170,15 @@ def test_misspelt_views_of_a_table_are_told_once(tmp_path: Path, write_photo: Ca
         f"3 photographs are of no known view and are kept as Unknown {VIEWS_KNOWN}: "
         "'flowers' (2 photographs, the first is 0.jpg), 'rinde' (1 photograph, the first is 8.jpg)"
     )
+
+
+def test_a_data_set_of_one_class_is_told_before_its_features_are_made(
+    tmp_path: Path, write_photo: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    paths = [write_photo(tmp_path / f"{n}.jpg").name for n in range(3)]
+    for classes, is_told in ((["a", "a", ""], True), (["a", "a", "b"], False)):
+        read_photographs(table(tmp_path / "t.csv", path=paths, class_id=classes), None)
+        assert ("are of one, a: heads and fine-tuning need two" in capsys.readouterr().err) == is_told
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".parquet"])

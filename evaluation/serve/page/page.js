@@ -237,8 +237,11 @@ const buildUp = (content, asked) => {
   return make("div", {}, make("h3", { id: "build-up", textContent: "How the answer grew" }), scroll);
 };
 
+// The page counts its photographs; the names that the API gives them stay its own.
 const remarks = (content) => {
-  const found = [...content.remarks];
+  const names = content.photographs.map((one, at) => [one.image_id, `photograph ${at + 1}`]);
+  names.sort(([first], [second]) => second.length - first.length);
+  const found = content.remarks.map((text) => names.reduce((told, [name, words]) => told.replaceAll(name, words), text));
   if (content.unknown === null) found.unshift(`One of ${Object.keys(facts.species).length} species is always named: no threshold for unknown plants is known.`);
   return found.length ? make("ul", { class: "notes" }, ...found.map((text) => make("li", { textContent: text }))) : null;
 };

@@ -93,6 +93,18 @@ def test_the_ranking_grows_photograph_by_photograph(browser: Page, address: str,
     assert [text for text in browser.complaints() if "404" not in text] == []
 
 
+def test_notes_count_photographs_as_the_page_does(browser: Page, folder: Path) -> None:
+    model = Greenness(folder)
+    model.views = {"Flower": True}
+    with running(panel_of(model, 0.5), ServeSettings()) as address:
+        start(browser, address)
+        choose(browser, folder / "red.jpg", folder / "lime.jpg")
+        answered(browser, 2)
+        (told,) = [text for text in browser.run(TEXTS.format(".notes li")) if "name the view" in text]
+    assert "name the view of photograph 1, photograph 2 for" in told
+    assert ".jpg" not in told
+
+
 def test_nothing_but_this_server_is_asked_and_names_are_text(browser: Page, address: str, folder: Path) -> None:
     start(browser, address)
     choose(browser, folder / "lime.jpg")
