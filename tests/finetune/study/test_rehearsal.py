@@ -78,3 +78,38 @@ def test_the_article_in_one_command_survives_a_kill(tmp_path: Path) -> None:
         assert 0 <= row["S_low"] <= row["S"] <= row["S_high"] <= 1
     assert any("RANDOM weights" in remark for remark in told["remarks"])
     assert any("NOT COMPARABLE" in remark for remark in told["remarks"])
+
+
+@pytest.mark.slow
+@pytest.mark.exhaustive
+def test_every_step_of_the_article_with_two_networks(tmp_path: Path) -> None:
+    """Maximum pooling, all votes and votes above 2, too: fourteen steps, nothing left out."""
+    photos, out = tmp_path / "PlantCLEF2014", tmp_path / "article"
+    synthesise(photos, SynthSettings(n_species=3, n_observations=6, side_px=64, n_corrupt=0))
+    options = [
+        "--weights",
+        "random",
+        "--backbone",
+        "seedling",
+        "--backbone",
+        "mobilenet",
+        "--side",
+        "32",
+        "--epochs",
+        "1",
+    ]
+    command = [sys.executable, "-m", "finetune.cli", "article", str(photos), "--out", str(out), *options, "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    told = json.loads(done.stdout)
+    assert [step["state"] for step in told["steps"]] == ["done"] * 14
+    assert not any(row["missing"] for row in told["rows"])
+    assert {row["features"].partition(",")[0] for row in told["rows"] if row["kind"] == "head"} == {
+        "average",
+        "maximum",
+    }
+    networks = [row for row in told["rows"] if row["kind"] == "network"]
+    # Votes of 2 or more, of 3 or more, and whole photographs; plain and augmented.
+    assert len(networks) == 2 * 3 * 2
+    again = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert {step["state"] for step in json.loads(again.stdout)["steps"]} == {"was done"}
