@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from difflib import get_close_matches
 from pathlib import Path, PurePath
@@ -123,15 +123,16 @@ def _named(store: Store, catalog: pd.DataFrame, image: str) -> pd.Series[bool]:
     """Which photographs a word means: that of the image_id, else of the path, else those whose paths end with it."""
     ids, paths = catalog["image_id"], catalog["path"]
     # Links in the word's own path are followed, as the root's are; a table may list paths that leave its folder.
-    root, here = str(store.root.resolve()), str(Path(image).resolve())
+    root, here = store.root.resolve(), str(Path(image).resolve())
     end = f"/{PurePath(image).as_posix()}"
-    ways = (
-        ids == image,
-        paths == end[1:],
-        paths.map(lambda path: os.path.normpath(os.path.join(root, path)) == here),  # noqa: PTH118  # tens of thousands
-        paths.map(lambda path: f"/{path}".endswith(end)),
+    # The later ways look at every path, and most words need none of them.
+    ways: tuple[Callable[[], pd.Series[bool]], ...] = (
+        lambda: ids == image,
+        lambda: paths == end[1:],
+        lambda: paths.map(lambda path: os.path.normpath(root / path) == here),
+        lambda: paths.map(lambda path: f"/{path}".endswith(end)),
     )
-    return next((way for way in ways if way.any()), ways[0])
+    return next((found for way in ways if (found := way()).any()), ids == image)
 
 
 def _none_or_several(store: Store, catalog: pd.DataFrame, found: pd.DataFrame, image: str) -> StoreError:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Never, Protocol
 
 from featstore.shell.speech import quiet
 
@@ -44,21 +44,36 @@ def progress(total: int, label: str, unit: str) -> Iterator[Bar]:
         dynamic_ncols=True,
         disable=quiet(),
     ) as bar:
-        yield bar
+        try:
+            yield _Remarking(bar, at_once=terminal)
+        finally:
+            if _is_long(bar):
+                # tqdm closes without a word, and without ending the line, what no `update` has shown.
+                bar.last_print_t = float("inf")
+
+
+def _is_long(bar: tqdm[Never]) -> bool:
+    return float(bar.format_dict["elapsed"]) > QUIET_SECONDS
+
+
+class _Remarking:
+    """A bar whose remarks show at once, but none before its time; a log waits for the next line."""
+
+    def __init__(self, bar: tqdm[Never], *, at_once: bool) -> None:
+        self._bar, self._at_once = bar, at_once
+
+    def update(self, n: int = 1) -> object:
+        return self._bar.update(n)
+
+    def set_postfix_str(self, s: str = "") -> None:
+        self._bar.set_postfix_str(s, refresh=self._at_once and _is_long(self._bar))
 
 
 def _bar_class() -> type[tqdm[object]]:
     from tqdm import tqdm
 
-    class Patient(tqdm):  # type: ignore[type-arg]  # tqdm is generic in its stub only
-        """A bar that no remark shows before its time: tqdm does not end the line of one that should not be there."""
-
-        def set_postfix_str(self, s: str = "", refresh: bool = True) -> None:
-            is_shown = self.last_print_t >= self.start_t + QUIET_SECONDS
-            super().set_postfix_str(s, refresh=refresh and is_shown)
-
     if sys.stderr.isatty():
-        return Patient
+        return tqdm
 
     class Lines(tqdm):  # type: ignore[type-arg]  # tqdm is generic in its stub only
         """Whole lines instead of carriage returns, for logs."""
@@ -69,15 +84,5 @@ def _bar_class() -> type[tqdm[object]]:
         def display(self, msg: str | None = None, pos: int | None = None) -> None:  # noqa: ARG002  # tqdm's signature
             # When it closes, tqdm disables itself and ends the last line.
             self.fp.write(f"{msg or self}" + ("" if self.disable else "\n"))
-
-        def close(self) -> None:
-            if self.format_dict["elapsed"] > QUIET_SECONDS:
-                # tqdm closes without a word what it has never shown.
-                self.last_print_t = float("inf")
-            super().close()
-
-        def set_postfix_str(self, s: str = "", refresh: bool = True) -> None:  # noqa: ARG002  # tqdm's signature
-            # A remark waits for the next line instead of making one.
-            super().set_postfix_str(s, refresh=False)
 
     return Lines

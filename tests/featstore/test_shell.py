@@ -104,6 +104,10 @@ def test_a_bar_on_a_terminal_ends_its_line_and_stays_away_from_quick_work() -> N
         "            time.sleep(seconds / 2 if number else 0)\n"
         "            bar.set_postfix_str(f'remark {number}'); bar.update()\n"
         "    print('said', file=sys.stderr)\n"
+        # One unit that takes long, and tells what it does meanwhile.
+        "with shell.progress(1, 'one', 'fits') as bar:\n"
+        "    bar.set_postfix_str('begun'); time.sleep(2.2); bar.set_postfix_str('half'); time.sleep(0.1)\n"
+        "print('said', file=sys.stderr)\n"
     )
     ours, theirs = pty.openpty()
     termios.tcsetwinsize(theirs, (24, 100))
@@ -116,13 +120,14 @@ def test_a_bar_on_a_terminal_ends_its_line_and_stays_away_from_quick_work() -> N
                 said += part
     os.close(ours)
     assert process.returncode == 0
-    quick, long = said.decode().split("said\r\n", 1)
-    assert quick == ""
-    *_, last, told, end = long.split("\r\n")
-    assert (told, end) == ("said", "")
-    shown = [line for line in last.split("\r") if line]
-    assert "3/3" in shown[-1]
-    assert "remark 2" in shown[-1]
+    quick, long, one, end = said.decode().split("said\r\n")
+    assert (quick, end) == ("", "")
+    for text, figures, remark in ((long, "3/3", "remark 2"), (one, "0/1", "half")):
+        assert text.endswith("\r\n"), "the line is ended before anything else is said"
+        shown = [line for line in text.rstrip().split("\r") if line]
+        assert figures in shown[-1]
+        assert remark in shown[-1]
+    assert "begun" not in one
 
 
 def test_progress_is_whole_lines_in_a_log() -> None:
