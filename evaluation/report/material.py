@@ -142,7 +142,7 @@ def gather(runs: Sequence[Path], settings: ReportSettings, store: str | None) ->
     split = aligned.members[0].split
     # Members that saw photographs of their own have no order in which they help.
     entries = read_entries(runs, split, settings.rule) if settings.align_by == "image" else None
-    stored, left_out = stored_fusions(named, members.listed, split)
+    stored, left_out = stored_fusions(named, aligned, settings.align_by)
     asked = questions(members.listed, members.fused, settings.rule, _worth(entries, members.listed), stored)
     results = _judged(asked, settings.align_by)
     found = answers(results[0].question, settings.align_by)

@@ -6,7 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from evaluation.again import find_answers, member_files
+from evaluation.alignment import Aligned
 from evaluation.gain.entries import LEARNED_ON
 from evaluation.members import AUGMENTED, Member
 from evaluation.predictions import Predictions
@@ -95,31 +98,52 @@ def questions(
     ]
 
 
-def stored_fusions(named: Sequence[Path], listed: Sequence[Member], split: str) -> tuple[list[Question], list[str]]:
-    """Find the fusions of a split among what was named, and in the folders of runs that were named.
+def stored_fusions(named: Sequence[Path], aligned: Aligned[Matrix], align_by: str) -> tuple[list[Question], list[str]]:
+    """Find the fusions of the same plants among what was named, and in the folders of runs that were named.
+
+    Parameters
+    ----------
+    named
+        What the user named.
+    aligned
+        The models of the report.
+    align_by
+        How its results are aligned.
 
     Returns
     -------
     tuple[list[Question], list[str]]
-        The fusions, and why others are left out: their members have changed or are gone.
+        The fusions, and why others are left out: their members have changed, are gone, or saw something else.
     """
     found: list[Question] = []
     warnings: list[str] = []
+    first = aligned.members[0]
     for folder in dict.fromkeys(folder for path in named for folder in _folders(path) if is_fusion(folder)):
         card = read_run_card(folder)
-        if card.details.get("split") != split:
+        if card.details.get("split") != first.split:
             continue
         try:
-            ((answers,), _) = find_answers([folder], split)
+            ((answers,), _) = find_answers([folder], first.split)
+            files = member_files(folder, card)
         except PhytobenchError as error:
             warnings.append(f"{folder} is left out: expected {error.expected}, got {error.got}. {error.remedy}")
             continue
-        first = next(iter(listed)).predictions
+        if not _is_about(answers.aligned, aligned, align_by):
+            warnings.append(f"{folder} is left out: its members saw other plants, classes or photographs.")
+            continue
         members = tuple(member.sharing(first) for member in answers.aligned.members)
-        valid = () if answers.recipe.needs_learning else _on_valid(member_files(folder, card))
+        valid = () if answers.recipe.needs_learning else _on_valid(files)
         augmented = card.model.endswith("+ TTA")
         found.append(Question(folder.name, "fusion", augmented, members, answers.recipe, answers.fitted, valid))
     return found, warnings
+
+
+def _is_about(fusion: Aligned[Matrix], aligned: Aligned[Matrix], align_by: str) -> bool:
+    """Whether a fusion answers what the models of a report answer, and can be aligned as they are."""
+    plants = fusion.observations[0].observation_id, aligned.observations[0].observation_id
+    classes = fusion.members[0].classes, aligned.members[0].classes
+    same = np.array_equal(*plants) and np.array_equal(*classes)
+    return same and (fusion.same_images or align_by == "observation")
 
 
 def is_fusion(path: Path) -> bool:

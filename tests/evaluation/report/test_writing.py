@@ -104,6 +104,29 @@ def test_stored_fusions_stand_under_their_own_names(scene, tmp_path: Path) -> No
     assert "fusion-max" not in {row[0] for row in cells((tmp_path / "b.html").read_text(), "leaderboard")}
 
 
+def test_a_stored_fusion_of_other_plants_or_photographs_is_left_out(scene, tmp_path: Path) -> None:
+    """As fusions of another data set, or of one network per organ, that were written into the same folder."""
+    runs, elsewhere = tmp_path / "runs", tmp_path / "elsewhere"
+    shutil.copytree(scene.runs[0], runs / "net-a")
+    whole = Predictions.read(scene.runs[0] / "test.predictions.h5")
+    organs = []
+    for view in ("Leaf", "Flower"):
+        organs.append(elsewhere / view / "test.predictions.h5")
+        whole.select(whole.view == view).write(organs[-1])
+    few = elsewhere / "few" / "test.predictions.h5"
+    whole.select(whole.observation_id == whole.observation_id[0]).write(few)
+    fuse_runs(organs, FuseSettings((Recipe("mean"),), "observation"), runs)
+    fuse_runs([few], FuseSettings((Recipe("max"),)), runs)
+    scored = type(scene)(scene.photos, scene.store, (runs,), scene.features, scene.papers)
+    written = scored.report(tmp_path / "a.html")
+    told = [text for text in written.warnings if "saw other plants, classes or photographs" in text]
+    assert [text.split(" is left out")[0].rpartition("/")[2] for text in told] == ["fusion-max", "fusion-mean"]
+    assert [row[0] for row in cells((tmp_path / "a.html").read_text(), "leaderboard")] == ["net-a"]
+    # Aligned by observation, the organs are about the same plants.
+    scored.report(tmp_path / "b.html", align_by="observation")
+    assert "fusion-mean" in {row[0] for row in cells((tmp_path / "b.html").read_text(), "leaderboard")}
+
+
 def test_random_weights_are_told_at_the_top(scene, tmp_path: Path) -> None:
     run = tmp_path / "net-a"
     shutil.copytree(scene.runs[0], run)
