@@ -13,6 +13,7 @@ import pytest
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
+from featstore.backbones import randomise
 from finetune import train as train_module
 from finetune.batches import TrainingBatches
 from finetune.crops import Crops
@@ -23,6 +24,8 @@ from finetune.train import Training, Validation, train
 
 SIDE_PX, N_CLASSES, N_TRAIN, N_IMAGES = 32, 4, 256, 384
 NUMBER = np.arange(N_IMAGES) % N_CLASSES
+SEED = 5
+"""Of eight, that whose random features say most; they are the same on every backend."""
 SETTINGS = TrainSettings(epochs=9, patience=9, rate=0.01, batch_size=32, augment=AugmentSettings(probability=0))
 
 
@@ -49,11 +52,11 @@ def scale(images: NDArray[np.uint8]) -> NDArray[np.float32]:
 def frozen_network(stripes: Crops) -> keras.Model:
     """Three random convolutions with BatchNormalization, under the best linear head that their features allow."""
     x = images = keras.Input((SIDE_PX, SIDE_PX, 3))
-    for seed, width in enumerate((8, 12, 16)):
-        kernel = keras.initializers.HeNormal(seed)
-        x = keras.layers.Conv2D(width, 3, strides=2, padding="same", use_bias=False, kernel_initializer=kernel)(x)
+    for width in (8, 12, 16):
+        x = keras.layers.Conv2D(width, 3, strides=2, padding="same", use_bias=False)(x)
         x = keras.layers.ReLU()(keras.layers.BatchNormalization(momentum=0.9)(x))
     backbone = keras.Model(images, keras.layers.GlobalAveragePooling2D()(x))
+    randomise(backbone, SEED)
     features = backbone.predict(scale(stripes.pixels[:N_TRAIN]), verbose=0)
     normalization = keras.layers.Normalization()
     normalization.adapt(features)
@@ -97,7 +100,7 @@ def test_a_trained_network_beats_its_frozen_random_features_by_far(
     network = frozen_network(stripes)
     judged = network.predict(scale(stripes.pixels[N_TRAIN + 64 :]), verbose=0).argmax(axis=1)
     frozen = float(np.mean(judged == NUMBER[N_TRAIN + 64 :]))
-    # Chance is 0.25. Seen: 0.44 frozen, 1.00 trained.
+    # Chance is 0.25. Seen: 0.50 frozen, 1.00 trained.
     assert 0.35 < frozen < 0.6
     training, tuned = learn(network, dataclasses.replace(SETTINGS, batch_norm=policy))
     assert training.best_epoch > 0
