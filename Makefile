@@ -25,7 +25,7 @@ REAL_WEIGHTS ?= ../shared/weights
 BENCH ?= bench
 PHOTOS_OPTION = $(if $(wildcard $(PHOTOS)),--photos $(PHOTOS))
 
-.PHONY: help install lint test test-exhaustive demo article docs bench-store bench-recipes bench-doctor bench-heads bench-finetune bench-evaluate lock clean
+.PHONY: help install lint test test-exhaustive demo article docs bench-store bench-recipes bench-doctor bench-heads bench-finetune bench-evaluate bench-card lock clean
 
 help:
 	@echo "make demo     set up, then photographs -> features -> heads -> fine-tuning -> fused scores, offline"
@@ -43,6 +43,7 @@ help:
 	@echo "make bench-heads    heads at the size of PlantCLEF 2014 and how they grow: time, memory, distance from the best possible (an hour)"
 	@echo "make bench-finetune fine-tuning beside Keras' fit on arrays in memory, cost of augmentation, memory"
 	@echo "make bench-evaluate fusion, intervals and run files at the size of PlantCLEF 2014, and how they grow (ten minutes, 4 GB of temporary files)"
+	@echo "make bench-card     what can be known of a graphics card without one, on PHOTOS with REAL_WEIGHTS (a minute)"
 	@echo "make lock     renew requirements.lock"
 
 install: $(READY)
@@ -114,6 +115,10 @@ bench-evaluate: install
 	mkdir -p $(BENCH)
 	$(BIN)/python tests/benchmarks/bench_evaluate.py --json $(BENCH)/evaluate.json --picture $(BENCH)/evaluate.png
 	$(BIN)/python tests/benchmarks/bench_runfiles.py --json $(BENCH)/runfiles.json
+
+bench-card: install
+	mkdir -p $(BENCH)
+	$(BIN)/python tests/benchmarks/bench_card.py --json $(BENCH)/card.json --photos $(PHOTOS) --weights $(REAL_WEIGHTS)
 
 lock:
 	$(PYTHON) -m venv .venv-lock
