@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +16,9 @@ from evaluation.runs import RunCard, read_run_card
 from featstore.backbones import preprocess
 from featstore.engine import load_engine
 from featstore.errors import PhytobenchError, PredictionsError, StoreError
+from featstore.provenance import Json
 from featstore.store import Store
+from featstore.store.identity import other_choices
 from finetune.card import NetworkRecipe
 from heads.learnt import views_learnt
 from heads.looking import ONE_AT_A_TIME, Rows, Sight, crop, open_sight, open_store
@@ -97,7 +98,8 @@ def _sight(run: Path, card: RunCard, store: Store, photos: Path | None, weights:
     """The features in a store that the run started from."""
     made = card.details.get("made_from")
     start = made.get("backbone") if isinstance(made, dict) else None
-    names = [name for name in store.backbones if json.loads(json.dumps(store.identity(name).essence())) == start]
+    known = store.backbones if isinstance(start, dict) else ()
+    names = [name for name in known if not other_choices(cast("dict[str, Json]", start), store.essence(name))]
     if not names:
         expected, got = f"the features that {card.model} started from", f"others in {store.location}"
         raise StoreError(expected, got, "Name the store it was trained on: --store STORE.")

@@ -168,6 +168,7 @@ def _compute(start: Start, settings: TrainSettings, cache: Path, work: Path, fol
     identity = start.identity
     name, side_px = f"{start.name}{ENDING}", settings.side_px or identity.side_px
     use_all_devices(min(settings.batch_size, int(start.parts(settings)["train"].sum())))
+    before = start.learnt()
     shell.say(f"loading {identity.backbone} ({start.weights})")
     network = assemble(start, name, identity.side_px)
     # Now, not when everything is decoded: the settings may name a layer that is not there.
@@ -192,7 +193,7 @@ def _compute(start: Start, settings: TrainSettings, cache: Path, work: Path, fol
     write_predictions(network, start, crops, settings, work)
     split = start.split[crops.place]
     looked_at = np.isin(split, ("train", "valid")) & ~start.is_aside(crops.papers)
-    write_learnt(work, crops.papers, np.where(looked_at, split, ""))
+    write_learnt(work, crops.papers, np.where(looked_at, split, ""), before)
     start.head.network = network.layers[-1]
     start.head.save(work / HEAD)
     files: list[Json] = [path.name for path in sorted(work.iterdir()) if path.name not in {CHECKPOINT, CONTENT, IMAGES}]

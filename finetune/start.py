@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,6 +24,8 @@ from featstore.table import FeatureTable, load_table
 from finetune.batches import require_step, trained_rows
 from finetune.settings import TrainSettings
 from finetune.starting import starting_run
+from heads.asking import require_same_features
+from heads.learnt import read_learnt
 from heads.looking import recipe_as_made
 from heads.mlp import MlpHead
 from heads.registry import load_head
@@ -138,6 +139,18 @@ class Start:
             "set aside": aside,
         }
 
+    def learnt(self) -> pd.DataFrame:
+        """What the head has learnt and chosen from, also of what is no longer there, as `heads.learnt` keeps it.
+
+        Raises
+        ------
+        PredictionsError
+            If its run does not say it.
+        """
+        # The run answers for test with a head that was refitted, also on what was set aside; this one was not.
+        learnt = read_learnt(self.run)
+        return learnt[~self.is_aside(learnt)]
+
     def is_aside(self, papers: pd.DataFrame) -> NDArray[np.bool_]:
         """(n,) whether each photograph was set aside."""
         return papers["image_id"].isin(self.aside).to_numpy(bool)
@@ -174,6 +187,7 @@ def open_start(request: Request) -> Start:
             f"{backbone}, which was imported",
             "Name another --backbone; imported features can be compared, not fine-tuned.",
         )
+    require_same_features(card, store)
     table = load_table(store, [backbone])
     table = _kept(table, request)
     split_path = request.runs / "split.csv"
@@ -189,7 +203,7 @@ def open_start(request: Request) -> Start:
         root=request.photos or store.root,
         weights=request.weights or identity.weights,
         made_from={
-            "backbone": json.loads(json.dumps(identity.essence())),
+            "backbone": store.essence(backbone),
             "head": {path.name: sha256_of_file(path) for path in sorted((run / "fitted").iterdir()) if path.is_file()},
             "photographs": _digest(table),
             "split": sha256_of_file(split_path),

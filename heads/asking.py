@@ -24,7 +24,7 @@ from featstore.errors import PredictionsError, StoreError
 from featstore.provenance import Json, provenance
 from featstore.splits import read_split
 from featstore.store import Store
-from featstore.store.identity import differences
+from featstore.store.identity import other_choices
 from featstore.table import load_table
 from heads.calibrating import read_calibrated
 from heads.head import Head
@@ -165,11 +165,10 @@ def require_same_features(card: RunCard, store: Store) -> None:
     fingerprint = cast("dict[str, Json]", card.details.get("fingerprint") or {})
     made = cast("dict[str, dict[str, Json]]", fingerprint.get("identities") or {})
     for backbone in card.backbones:
-        now = store.identity(backbone).essence()
-        differing = differences(made.get(backbone, {}), now)
+        differing = other_choices(made.get(backbone, {}), store.essence(backbone))
         if differing:
-            told = ", ".join(f"{name} {str(made.get(backbone, {}).get(name))[:12]}" for name in differing)
-            got = ", ".join(f"{name} {str(now.get(name))[:12]}" for name in differing)
+            told = ", ".join(f"{name} {str(then)[:20]}" for name, (then, _) in differing.items())
+            got = ", ".join(f"{name} {str(now)[:20]}" for name, (_, now) in differing.items())
             raise StoreError(
                 f"features of {backbone} as the run learnt from ({told})",
                 f"{got} in {store.location}",

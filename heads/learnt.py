@@ -19,17 +19,24 @@ LEARNT = "learnt.csv"
 COLUMNS = ("image_id", "sha256", "view", "split")
 
 
-def write_learnt(folder: Path, papers: pd.DataFrame, split: NDArray[np.str_]) -> None:
+def write_learnt(
+    folder: Path, papers: pd.DataFrame, split: NDArray[np.str_], before: pd.DataFrame | None = None
+) -> None:
     """Write which photographs the run, or the head it started from, has learnt and chosen from.
 
     Parameters
     ----------
     papers, split
         Of n photographs, and their split; "" of one that nothing has looked at. Neither these nor test are written.
+    before
+        What it was started from had learnt, as `read_learnt` gives it: perhaps photographs that are no longer there.
     """
     table = papers[["image_id", "sha256", "view"]].assign(split=split)
+    table = table[~table["split"].isin(["", "test"])]
+    if before is not None:
+        table = pd.concat([table, before[~before["sha256"].isin(table["sha256"])]])
     with replacing(folder / LEARNT) as temporary:
-        table[~table["split"].isin(["", "test"])].to_csv(temporary, index=False)
+        table.to_csv(temporary, index=False)
 
 
 def read_learnt(folder: Path) -> pd.DataFrame:

@@ -16,6 +16,7 @@ from sklearn.utils.class_weight import compute_sample_weight
 from featstore.backbones.table import BACKBONES
 from featstore.errors import SplitError, TrainingError, counted, listed
 from featstore.groups import Links, groups_of
+from featstore.provenance import Json
 from featstore.splits import SPARE
 from featstore.store import Store
 from featstore.store.identity import Identity
@@ -42,7 +43,9 @@ class Material:
     split
         (n,) train, valid or test.
     identities
-        What made the features of each network, in the order of the table's columns.
+        What made the features of each network, in the order of the table's columns; of views only the first.
+    essences
+        What was chosen for the features of each network, in every view (`featstore.store.Store.essence`).
     columns
         Where each network's features stand in the table.
     links
@@ -61,6 +64,7 @@ class Material:
     table: FeatureTable
     split: NDArray[np.str_]
     identities: Mapping[str, Identity]
+    essences: Mapping[str, Mapping[str, Json]]
     columns: Mapping[str, slice]
     links: Links = ()
     warnings: tuple[str, ...] = ()
@@ -194,6 +198,7 @@ def load_material(
         If the split that is there does not fit the store, or test leaks into what is learnt from.
     """
     identities = {backbone: store.identity(backbone) for backbone in backbones}
+    essences = {backbone: store.essence(backbone) for backbone in backbones}
     table = load_table(store, backbones)
     left_out = table.papers["image_id"].isin(set(excluded)).to_numpy()
     table = table.select(~left_out)
@@ -207,7 +212,7 @@ def load_material(
     if n_held_out:
         split, named = _held_out(table.papers, split, n_held_out, seed)
         warnings.append(f"{n_held_out} species are held out and stand for unknown ones: {listed(named, n_held_out)}")
-    return Material(table, split, identities, columns, links, tuple(warnings))
+    return Material(table, split, identities, essences, columns, links, tuple(warnings))
 
 
 def _held_out(

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TypeVar, cast
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -93,10 +93,7 @@ class Trial:
             "protocol": self._deciding(),
             "tuning": self.tuning.to_json() if self.tuning else None,
             "content": {name: material.digests[name] for name in ("papers", *self.backbones)},
-            "identities": {
-                backbone: cast("dict[str, Json]", material.identities[backbone].essence())
-                for backbone in self.backbones
-            },
+            "identities": {backbone: dict(material.essences[backbone]) for backbone in self.backbones},
         }
 
     def _deciding(self) -> dict[str, Json]:

@@ -58,7 +58,7 @@ def about(table: LazyTable) -> str:
     content = {
         "schema": SCHEMA,
         "dataset": store.name,
-        "features": {name: asdict(store.identity(name)) for name in table.backbones},
+        "features": {name: {**asdict(store.identity(name)), **store.essence(name)} for name in table.backbones},
         "recipes": {name: store.recipe(name).to_json() for name in table.backbones},
         "provenance": provenance(),
     }

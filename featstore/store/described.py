@@ -84,6 +84,12 @@ class Described:
         current = self.column(name).current
         return self.identities[current[view or next(iter(current))]]
 
+    def essence(self, name: str) -> dict[str, Json]:
+        """What the user chose for the features of a name: `Identity.essence` with ``roi`` by view, in every view."""
+        current = self.column(name).current
+        regions: dict[str, Json] = {view: self.identities[number].roi for view, number in sorted(current.items())}
+        return {**cast("dict[str, Json]", self.identity(name).essence()), "roi": regions}
+
     def recipe(self, name: str) -> Recipe:
         """How the photographs behind a name of features were cut."""
         return self.column(name).recipe

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from typing import cast
+
+from featstore.provenance import Json
 
 FOREIGN = "import"
 """Engine of features that were computed elsewhere and imported."""
@@ -62,6 +65,24 @@ class Identity:
     def environment(self) -> dict[str, str]:
         """What the last bits depend on: rows of another environment are made again, unless the user keeps them."""
         return {"engine": self.engine, "batch_size": str(self.batch_size), **self.versions}
+
+
+def other_choices(made: Mapping[str, Json], now: Mapping[str, Json]) -> dict[str, tuple[Json, Json]]:
+    """What was chosen otherwise for features, by its name: what it was and what it is.
+
+    Parameters
+    ----------
+    made, now
+        As `Described.essence` gives them. Regions count in views that both have: where one shows none of a view,
+        nothing was cut.
+    """
+    regions = [cast("dict[str, Json]", one["roi"]) if isinstance(one.get("roi"), dict) else {} for one in (made, now)]
+    of_both = [view for view in regions[0] if view in regions[1]]
+    flat = [
+        {**{name: value for name, value in one.items() if name != "roi"}, **{f"roi of {v}": of[v] for v in of_both}}
+        for one, of in zip((made, now), regions, strict=True)
+    ]
+    return {name: (flat[0].get(name), flat[1].get(name)) for name in differences(*flat)}
 
 
 def differences(old: Mapping[str, object], new: Mapping[str, object]) -> list[str]:

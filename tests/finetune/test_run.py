@@ -572,6 +572,14 @@ def test_a_start_that_lacks_something_is_refused(
     assert told in str(caught.value)
 
 
+def test_a_store_that_was_cut_otherwise_is_no_start_of_the_head(house: House, tmp_path: Path) -> None:
+    """Its features have the right network and weights, and the head has not learnt from them."""
+    cut = tmp_path / "whole.zarr"
+    build_store(house.photos, cut, BuildSettings((BACKBONE,), "random", side_px=32, n_workers=0, roi="none"))
+    with pytest.raises(StoreError, match=r"as the run learnt from \(.*roi of Flower"):
+        open_start(Request(cut, house.runs, QUICK))
+
+
 def test_another_backbone_must_have_a_head(house: House) -> None:
     with pytest.raises(TrainingError, match=f"those of {BACKBONE}"):
         open_start(Request(house.store, house.runs, QUICK, backbone="vgg16"))
@@ -617,6 +625,10 @@ def test_lists_leave_photographs_out(house: House, tmp_path: Path, capsys: pytes
     assert chosen not in set(fewer.table.papers["image_id"])
     assert "nobody" in capsys.readouterr().err
     assert fewer.made_from != start.made_from
+    # The head that it starts from has learnt from it all the same.
+    learnt = read_learnt(start.run).set_index("image_id")["split"]
+    report = finetune(replace(request, settings=replace(QUICK, epochs=0)))
+    assert read_learnt(report.folder).set_index("image_id")["split"].to_dict() == learnt.to_dict()
 
 
 @pytest.mark.parametrize("change", [{"side_px": 48}, {"precision": "mixed_bfloat16"}])

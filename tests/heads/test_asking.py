@@ -116,6 +116,22 @@ def test_a_run_of_other_features_is_refused(
     assert not (tmp_path / "answers").exists()
 
 
+def test_regions_count_in_every_view_that_both_have(compared: tuple[Store, Path], tmp_path: Path) -> None:
+    """A run of leaves answers for stems, but not for leaves that were cut otherwise, whatever comes first."""
+    store, runs = compared
+    card = runs / "net_a-knn" / "run.json"
+    content = json.loads(card.read_text())
+    regions = content["details"]["fingerprint"]["identities"]["net_a"]["roi"]
+    assert list(regions) == ["Flower", "Leaf"]
+    regions["Stem"] = regions.pop("Flower")
+    card.write_text(json.dumps(content))
+    assert len(ask(runs / "net_a-knn", store, tmp_path / "a").predictions.image_id) == 96
+    regions["Leaf"] = "contour-1"
+    card.write_text(json.dumps(content))
+    with pytest.raises(StoreError, match=r"as the run learnt from \(roi of Leaf contour-1\), got roi of Leaf keep in"):
+        ask(runs / "net_a-knn", store, tmp_path / "b")
+
+
 def test_only_runs_of_heads_are_asked(compared: tuple[Store, Path], tmp_path: Path) -> None:
     store, runs = compared
     with pytest.raises(PredictionsError, match=r"a run folder with run\.json"):
