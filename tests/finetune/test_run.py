@@ -447,19 +447,36 @@ def test_a_restart_that_was_killed_goes_on_without_being_asked_again(
 ) -> None:
     runs = tmp_path / "runs"
     shutil.copytree(finished.runs, runs)
-    others = Request(finished.store, runs, replace(QUICK, rate=0.5))
+    others = Request(finished.store, runs, replace(QUICK, rate=0.5, epochs=3))
     calls = []
 
     def killed(start: object, settings: object, cache: object, work: Path, folder: object) -> None:
         calls.append(work)
-        (work / CHECKPOINT).touch()
+        log = json.dumps([{"epoch": 0.0}, {"epoch": 1.0}])
+        with (work / CHECKPOINT).open("wb") as file:
+            np.savez(file, log=np.frombuffer(log.encode(), dtype=np.uint8))
         raise RuntimeError
 
+    def epochs_ahead(request: Request) -> int:
+        return foresee(request, [BACKBONE]).networks[0].epochs
+
     monkeypatch.setattr(run_module, "_compute", killed)
-    for request, begins in ((others, False), (replace(others, restart=True), True), (others, True)):
-        with pytest.raises(RuntimeError if begins else TrainingError):
+    restart, third = replace(others, restart=True), replace(others, settings=replace(QUICK, rate=0.7))
+    for request, begins in ((others, False), (restart, True), (others, True), (third, False)):
+        with pytest.raises(RuntimeError if begins else TrainingError) as told:
             finetune(request)
+        if not begins:
+            # The forecast asks the same, whether it comes before or after.
+            with pytest.raises(TrainingError) as foretold:
+                foresee(request, [BACKBONE])
+            assert str(foretold.value) == str(told.value)
     assert len(calls) == 2
+    assert epochs_ahead(others) == 2, "after the one that is done"
+    assert epochs_ahead(restart) == 3
+    shutil.rmtree(runs / f".{BACKBONE}-finetuned.partial")
+    assert epochs_ahead(restart) == 3
+    with pytest.raises(TrainingError, match="--restart to put this one"):
+        epochs_ahead(others)
 
 
 def test_training_that_ends_before_its_last_epoch_says_why(
@@ -486,7 +503,7 @@ def test_a_finished_run_that_lacks_something_is_told_apart_from_one_of_other_set
     elsewhere = replace(start, made_from={**start.made_from, "split": "another"})
     with pytest.raises(TrainingError, match="got another split\\. Pass another --out"):
         finished_card(folder, elsewhere, QUICK)
-    assert finished_card(folder, start, replace(QUICK, rate=0.5), replaces=True) is None
+    assert finished_card(folder, start, replace(QUICK, rate=0.5), restart=True) is None
     assert "a run of other settings; this one takes its place" in capsys.readouterr().err
     (folder / "curve.png").unlink()
     assert finished_card(folder, start, QUICK) is None
