@@ -153,36 +153,6 @@ def build(
         raise typer.Exit(shell.EXIT_INCOMPLETE)
 
 
-def forget(
-    store: StoreArgument,
-    name: Annotated[
-        str,
-        typer.Argument(metavar="NAME", help="The name of features, as `featstore info` tells it.", show_default=False),
-    ],
-    json: shell.JsonOption = False,
-) -> None:
-    """Remove a name of features from a store: its rows, and the disk that they take.
-
-    Other names, photographs and regions stay. If it is killed, the same command finishes it.
-
-    For example: `featstore forget features.zarr resnet50-448`
-    """
-    from featstore.build.forget import forget as remove
-    from featstore.errors import counted
-    from featstore.store.place import open_place
-
-    gone = remove(open_place(store), name)
-    if json:
-        shell.print_json(
-            {"schema": "forgotten/1", "store": gone.location, "name": gone.name, "rows": gone.n_rows,
-             "bytes": gone.n_bytes}
-        )  # fmt: skip
-    else:
-        shell.print_line(
-            f"{gone.location} has forgotten {gone.name}: {counted(gone.n_rows, 'row')}, {gone.n_bytes / 1e6:.1f} MB."
-        )
-
-
 def _foresee(dataset: Path, store: str, settings: BuildSettings, *, as_json: bool) -> None:
     from featstore.build.forecast import foresee_build
 
