@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -31,9 +32,11 @@ from featstore.table import load_table
 from finetune import crops as crops_module
 from finetune import run as run_module
 from finetune import train as train_module
+from finetune.answer_forecast import foresee_answers
 from finetune.asking import ask, crops_of
 from finetune.augment import VARIANTS
 from finetune.card import seed_of
+from finetune.cli import main
 from finetune.earlier import finished_card
 from finetune.folder import InterruptedTrainingError
 from finetune.forecast import foresee
@@ -669,6 +672,33 @@ def test_a_run_answers_for_photographs_of_a_folder_as_for_those_of_a_store(finis
         ask(run, str(finished.store), run)
     with pytest.raises(PredictionsError, match="finetune run"):
         ask(finished.runs / f"{BACKBONE}-mlp", str(finished.store), tmp_path / "head")
+
+
+def test_answers_are_foreseen_and_nothing_is_written(
+    finished: House, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run, out = finished.runs / f"{BACKBONE}-finetuned", tmp_path / "answers"
+    for source, unseen in ((finished.store, True), (finished.photos, False)):
+        ahead = foresee_answers(run, str(source), out, tta=2, unseen=unseen)
+        assert not out.exists()
+        asked, failures = ask(run, str(source), tmp_path / "asked", tta=2, unseen=unseen)
+        assert ahead.n_images == len(asked.predictions.image_id) + len(failures)
+        assert ahead.n_variants == 2
+        assert ahead.seconds == ahead.start_s + ahead.n_images * (ahead.decode_s + ahead.predict_s)
+        assert min(ahead.start_s, ahead.decode_s, ahead.predict_s) > 0
+        assert ahead.n_bytes == ahead.n_images * (3 * 32 * 32 + 4 * 3)
+    plants = Store.open(finished.store).papers["observation_id"].nunique()
+    assert ahead.n_observations == plants
+    with pytest.raises(PredictionsError, match="--out"):
+        foresee_answers(run, str(finished.store), run)
+    words = ["predict", str(run), str(finished.store), "--out", str(out), "--dry-run"]
+    with pytest.raises(SystemExit, match="0"):
+        main(words)
+    assert re.search(r"About .* on this machine", capsys.readouterr().out)
+    with pytest.raises(SystemExit, match="0"):
+        main([*words, "--json"])
+    assert json.loads(capsys.readouterr().out)["schema"] == "answers-forecast/1"
+    assert not out.exists()
 
 
 def test_photographs_that_nobody_has_named_get_answers(

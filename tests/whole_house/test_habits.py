@@ -77,7 +77,8 @@ def test_what_takes_long_or_destroys_can_be_tried_dry() -> None:
     dry = {f"{program} {name}": options(command)["--dry-run"] for program, name, command in EVERY
            if "--dry-run" in options(command)}  # fmt: skip
     assert set(dry) == {
-        "featstore build", "featstore repair", "featstore forget", "heads compare", "finetune run", "finetune article",
+        "featstore build", "featstore repair", "featstore forget", "heads compare", "finetune run", "finetune predict",
+        "finetune article",
     }  # fmt: skip
     assert all(one.help.startswith("Tell what is to be done") for one in dry.values())
 
