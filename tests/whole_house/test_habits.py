@@ -78,7 +78,7 @@ def test_what_takes_long_or_destroys_can_be_tried_dry() -> None:
            if "--dry-run" in options(command)}  # fmt: skip
     assert set(dry) == {
         "featstore build", "featstore repair", "featstore forget", "heads compare", "finetune run", "finetune predict",
-        "finetune article",
+        "finetune article", "finetune demo",
     }  # fmt: skip
     assert all(one.help.startswith("Tell what is to be done") for one in dry.values())
 
