@@ -30,7 +30,7 @@ def find_answers(runs: Sequence[Path], split: str | None) -> tuple[list[Answers]
     fusions = {run: card for run, card in cards.items() if card.kind == "fusion"}
     models = [run for run in runs if run not in fusions]
     split = split or next((str(card.details.get("split")) for card in fusions.values()), None) or choose_split(models)
-    members = load_members(models, split).fused if models else ()
+    members = load_members(models, split, apart=True).fused if models else ()
     of_models = {member.path: Answers(member.run, align([member.predictions]), Recipe()) for member in members}
     found = [*of_models.values(), *(_fused_again(run, card, split) for run, card in fusions.items())]
     names = species_names(members)

@@ -86,7 +86,7 @@ def align(members: Sequence[Predictions[MatrixT]], by: str = "image") -> Aligned
         if other.split != first.split:
             got = f"{first.split} of {first.model}, {other.split} of {other.model}"
             raise PredictionsError("members of one split", got, "Pass `--split`.")
-        _same_set("classes", first.classes, other.classes, (first, other), SAME_RUN)
+        require_same_set("classes", (first.classes, other.classes), (first.model, other.model), SAME_RUN)
     # No alignment takes rows out of where they are.
     return cast("Aligned[MatrixT]", ALIGNMENTS[by](members))
 
@@ -97,7 +97,12 @@ def _align_images(members: Sequence[Predictions[Matrix]]) -> Aligned[Matrix]:
     home = np.argsort(np.argsort(first.image_id))
     for other in members[1:]:
         remedy = "Predict the same images, or pass `--align observation` for members with images of their own."
-        _same_set("images", first.image_id, other.image_id, (first, other), remedy)
+        names = (first.model, other.model)
+        if not np.isin(first.image_id, other.image_id).any():
+            # Images of their own are one thing, other plants another: no alignment helps these.
+            plants_of_both = np.unique(first.observation_id), np.unique(other.observation_id)
+            require_same_set("observations", plants_of_both, names, SAME_RUN)
+        require_same_set("images", (first.image_id, other.image_id), names, remedy)
         in_order = np.array_equal(first.image_id, other.image_id)
         moved = other if in_order else other.take(np.argsort(other.image_id)[home])
         for paper in ("observation_id", "true_class", "author", "view"):
@@ -114,7 +119,8 @@ def _align_observations(members: Sequence[Predictions[Matrix]]) -> Aligned[Matri
     first = members[0]
     for other, theirs in zip(members[1:], plants[1:], strict=True):
         pair = (first, other)
-        _same_set("observations", plants[0].observation_id, theirs.observation_id, pair, SAME_RUN)
+        names = (first.model, other.model)
+        require_same_set("observations", (plants[0].observation_id, theirs.observation_id), names, SAME_RUN)
         ids = theirs.observation_id
         _same_values("true_class", "observation", ids, (plants[0].true_class, theirs.true_class), pair)
         _same_values("author", "observation", ids, (plants[0].author, theirs.author), pair)
@@ -129,25 +135,24 @@ ALIGNMENTS: Mapping[str, Callable[[Sequence[Predictions[Matrix]]], Aligned[Matri
 )
 
 
-def _same_set(
-    what: str,
-    first: NDArray[np.str_],
-    other: NDArray[np.str_],
-    pair: tuple[Predictions[Matrix], Predictions[Matrix]],
-    remedy: str,
+def require_same_set(
+    what: str, ids: tuple[NDArray[np.str_], NDArray[np.str_]], names: tuple[str, str], remedy: str
 ) -> None:
-    """Refuse two sets of ids that differ, naming the first of those that only one of them has."""
+    """Refuse two sets of ids that differ, naming the first of those that only one of the two has.
+
+    Raises
+    ------
+    PredictionsError
+        If they differ.
+    """
+    first, other = ids
     if np.array_equal(first, other):
         return
-    only_first = np.setdiff1d(first, other).tolist()
-    only_other = np.setdiff1d(other, first).tolist()
-    if not only_first and not only_other:
+    alone = (np.setdiff1d(first, other).tolist(), np.setdiff1d(other, first).tolist())
+    if not any(alone):
         return
-    sides = [
-        f"{len(ids)} only in {member.model} ({listed(ids)})"
-        for member, ids in zip(pair, (only_first, only_other), strict=True)
-        if ids
-    ]
+    pairs = zip(names, alone, strict=True)
+    sides = [f"{len(found)} only in {name} ({listed(found)})" for name, found in pairs if found]
     raise PredictionsError(f"the same {what} in every member", "; ".join(sides), remedy)
 
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
 
-from evaluation.predictions import Predictions
+from evaluation.alignment import require_same_set
+from evaluation.predictions import Predictions, peek_classes
 from evaluation.rows import StoredRows, same_rows
 from evaluation.runs import CARD, RunCard, choose_split, find_predictions, read_run_card, split_and_variant
 from featstore.errors import PredictionsError, SettingsError
@@ -60,7 +61,33 @@ class Members:
     warnings: tuple[str, ...]
 
 
-def load_members(runs: Sequence[Path], split: str | None = None, *, augmented: bool = False) -> Members:
+def require_same_classes(runs: Sequence[Path]) -> None:
+    """Refuse runs of other classes than most of them have, whatever splits they have predictions of.
+
+    Parameters
+    ----------
+    runs
+        Run folders or ``*.predictions.h5`` files.
+
+    Raises
+    ------
+    PredictionsError
+        Naming the first such run, and the classes in which it differs.
+    """
+    classes = [peek_classes(find_predictions(run)[0]) for run in runs]
+    kinds = [tuple(found.tolist()) for found in classes]
+    if len(set(kinds)) < 2:
+        return
+    # Of equally many the first.
+    usual = kinds.index(Counter(kinds).most_common(1)[0][0])
+    other = next(number for number, kind in enumerate(kinds) if kind != kinds[usual])
+    remedy = "Runs of different classes do not belong together: name runs of one data set."
+    require_same_set("classes", (classes[usual], classes[other]), (str(runs[usual]), str(runs[other])), remedy)
+
+
+def load_members(
+    runs: Sequence[Path], split: str | None = None, *, augmented: bool = False, apart: bool = False
+) -> Members:
     """Read the predictions of every run.
 
     Parameters
@@ -71,16 +98,21 @@ def load_members(runs: Sequence[Path], split: str | None = None, *, augmented: b
         Which split; None takes test where there is one, else valid.
     augmented
         Fuse the augmented predictions of a run where it has them.
+    apart
+        Each is looked at by itself, so that they need not know the same classes.
 
     Raises
     ------
     PredictionsError
-        If predictions are missing or break their format.
+        If predictions are missing, break their format, or know other classes than those of other runs.
     SettingsError
         If `augmented` is asked for and no run has augmented predictions, or one has several.
     """
     if not runs:
         raise SettingsError("at least one run", "none", "Name run folders or files of predictions.")
+    if not apart:
+        # Before any advice about splits, which would not help.
+        require_same_classes(runs)
     split = split or choose_split(list(runs))
     loaded: dict[Path, Member] = {}
     chosen: list[Path] = []

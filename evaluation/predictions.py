@@ -262,6 +262,18 @@ def peek_split(path: Path) -> str:
         return text_attribute(file, "split")
 
 
+def peek_classes(path: Path) -> NDArray[np.str_]:
+    """Read only the classes of a file of predictions.
+
+    Raises
+    ------
+    PredictionsError
+        If the file is absent, damaged or of another schema.
+    """
+    with open_file(path) as file:
+        return np.array(file["classes"].asstr()[...], dtype=np.str_)
+
+
 def _probability(file: h5py.File, strings: Mapping[str, NDArray[np.str_]]) -> StoredRows:
     """Open the matrix; other floating widths are converted, integers are no probabilities."""
     dataset = file["probability"]

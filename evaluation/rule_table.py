@@ -15,7 +15,7 @@ from evaluation.cells import write_csv
 from evaluation.fuse import FuseSettings, teacher_of
 from evaluation.fused import FusedPlaces
 from evaluation.intervals import Difference, difference, few_remarks, intervals
-from evaluation.members import load_members
+from evaluation.members import load_members, require_same_classes
 from evaluation.metrics import observation_score, reciprocal_rank, top_k_score
 from evaluation.per_author import PerAuthor
 from evaluation.recipes import Recipe
@@ -221,7 +221,8 @@ def report_settings(settings: FuseSettings, chosen: Recipe) -> FuseSettings:
 
 
 def judged_splits(runs: Sequence[Path], settings: FuseSettings) -> list[str]:
-    """Find the split to choose on and the one to report."""
+    """Find the split to choose on and the one to report, of runs that know the same classes."""
+    require_same_classes(runs)
     if settings.split:
         return [settings.split]
     common = set.intersection(*(set(splits_of(run)) for run in runs)) if runs else set()

@@ -32,6 +32,9 @@ _DATE = re.compile(
     r"|(?P<day_first>\d{1,2})\.\s?(?P<month_second>\d{1,2})\.\s?(?P<year_last>\d{4}))(?:[T ]\d{1,2}:.*)?"
 )
 
+_EITHER_ORDER = re.compile(r"(\d{1,2})([-/])(\d{1,2})\2(\d{4})(?:[T ]\d{1,2}:.*)?")
+"""Dates in which day or month may come first."""
+
 _VIEW_OF = {view.casefold(): view for view in VIEWS} | {"leaf scan": "LeafScan", "bark": "Stem", "habit": "Entire"}
 
 
@@ -139,6 +142,32 @@ def month_of(text: str) -> int:
         return 0
 
 
+def months_of(texts: Iterable[str]) -> dict[str, int]:
+    """Month that each date of a column tells, as `month_of`; where day or month may come first, the others decide.
+
+    They do where some have a day beyond 12 in the one place, and none has one in the other.
+
+    >>> months_of(["6/7/2014", "21/6/2014"]), months_of(["6/7/2014", "6/21/2014"]), months_of(["6/7/2014"])
+    ({'6/7/2014': 7, '21/6/2014': 6}, {'6/7/2014': 6, '6/21/2014': 6}, {'6/7/2014': 0})
+    """
+    months = {text: month_of(text) for text in dict.fromkeys(texts)}
+    either = {text: pair for text in months if any(pair := _in_both_orders(text))}
+    day_first = {bool(pair[0]) for pair in either.values() if not all(pair)}
+    if len(day_first) == 1:
+        place = 0 if day_first.pop() else 1
+        months |= {text: pair[place] for text, pair in either.items()}
+    return months
+
+
+def _in_both_orders(text: str) -> tuple[int, int]:
+    """Month that a date would tell with the day first, and with the month first; 0 for no such date."""
+    found = _EITHER_ORDER.fullmatch(text.strip())
+    if found is None:
+        return 0, 0
+    first, _, second, year = found.groups()
+    return month_of(f"{year}-{second}-{first}"), month_of(f"{year}-{first}-{second}")
+
+
 def _without_places_out_of_range(frame: pd.DataFrame) -> list[str]:
     """Make places that are none on earth unknown, and say so."""
     told = []
@@ -153,13 +182,16 @@ def _without_places_out_of_range(frame: pd.DataFrame) -> list[str]:
 
 
 def _unread_dates(frame: pd.DataFrame) -> list[str]:
-    unread = [text for text in frame["date"].unique() if text and not month_of(text)]
+    unread = {text for text, month in months_of(frame["date"]).items() if text and not month}
     rows = frame.loc[frame["date"].isin(unread), ["image_id", "date"]].to_numpy()
     if not len(rows):
         return []
     which = counted(len(rows), "date cannot be read and tells", "dates cannot be read and tell")
     cases = listed([f"{text!r} of {key}" for key, text in rows], 3)
-    return [f"{which} no month (readable are 2014-06-21, 2014-06 and 21.06.2014): {cases}"]
+    told = f"{which} no month (readable are 2014-06-21, 2014-06 and 21.06.2014): {cases}"
+    n_either = sum(all(_in_both_orders(text)) for _, text in rows)
+    end = f"; {n_either} may have day or month first, and the other dates do not decide" if n_either else ""
+    return [told + end]
 
 
 def _refuse_shared_ids(frame: pd.DataFrame) -> None:

@@ -6,6 +6,7 @@ import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
@@ -24,6 +25,7 @@ from featstore.errors import PredictionsError, StoreError, TrainingError, counte
 from featstore.provenance import provenance, sha256_of_file
 from featstore.readers import read_dataset
 from featstore.readers.reader import is_photograph
+from featstore.roi import Recipe
 from featstore.store import Store
 from featstore.table import load_table
 from finetune.card import NetworkRecipe, seed_of
@@ -76,17 +78,13 @@ def ask(
     PhytobenchError
         If the run is no fine-tuned network or damaged, or the source cannot be read.
     """
-    card = read_run_card(run)
-    require_no_run(out)
-    if card.kind != "finetuned":
-        raise PredictionsError("a run of `finetune run`", f"{card.kind} in {run}", "`evaluate identify` asks any run.")
+    card = card_to_ask(run, out)
     network = load_network(run)
     out.mkdir(parents=True, exist_ok=True)
     cache = Path(tempfile.mkdtemp(prefix=".photographs-", dir=out))
     try:
-        views = views_learnt(run, [NetworkRecipe.of(card).roi])
-        crops = crops_of(card, source, cache, photos, views=views, not_learnt_by=run if unseen else None)
-        viewing = Viewing(partial(preprocess, NetworkRecipe.of(card).backbone), batch_size, tta, seed_of(card))
+        crops = asked_about(card, run, source, photos, unseen=unseen).cut(cache)
+        viewing = viewing_of(card, batch_size, tta)
         answer, speed = predict(with_log_sum_exp(network), crops, np.arange(len(crops.papers)), viewing, "predicting")
     finally:
         shutil.rmtree(cache, ignore_errors=True)
@@ -99,16 +97,54 @@ def ask(
     return answered(card, predictions, out), dict(crops.failures)
 
 
-def crops_of(
+def card_to_ask(run: Path, out: Path) -> RunCard:
+    """The card of a run whose network can be asked; answers into the folder of a run are refused."""
+    card = read_run_card(run)
+    require_no_run(out)
+    if card.kind != "finetuned":
+        raise PredictionsError("a run of `finetune run`", f"{card.kind} in {run}", "`evaluate identify` asks any run.")
+    return card
+
+
+def viewing_of(card: RunCard, batch_size: int, tta: int) -> Viewing:
+    """How the network of a run looks at photographs."""
+    return Viewing(partial(preprocess, NetworkRecipe.of(card).backbone), batch_size, tta, seed_of(card))
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Photographs that a network is asked about, and how they are cut for it."""
+
+    papers: pd.DataFrame
+    root: Path
+    side_px: int
+    recipe: Recipe
+
+    def cut(self, cache: Path) -> Crops:
+        """Decode and cut them into a folder."""
+        return cut_photographs(self.papers, self.root, self.side_px, self.recipe, cache)
+
+
+def asked_about(card: RunCard, run: Path, source: str, photos: Path | None, *, unseen: bool) -> Wanted:
+    """The photographs that `ask` is called with, by the same arguments."""
+    views = views_learnt(run, [NetworkRecipe.of(card).roi])
+    return wanted_of(card, source, photos, views=views, not_learnt_by=run if unseen else None)
+
+
+def crops_of(card: RunCard, source: str, cache: Path, photos: Path | None) -> Crops:
+    """Cut the photographs of a source as the network of a run is to see them; see `wanted_of`."""
+    return wanted_of(card, source, photos).cut(cache)
+
+
+def wanted_of(
     card: RunCard,
     source: str,
-    cache: Path,
     photos: Path | None,
     *,
     views: Mapping[str, bool] = MappingProxyType({}),
     not_learnt_by: Path | None = None,
-) -> Crops:
-    """Cut the photographs of a source as the network of a run is to see them.
+) -> Wanted:
+    """Find the photographs of a source, and how the network of a run is to see them.
 
     Parameters
     ----------
@@ -116,8 +152,6 @@ def crops_of(
         Of the run.
     source, photos
         See `ask`.
-    cache
-        Folder for the pixels.
     views
         Those that the run has learnt, see `views_learnt`; none for all.
     not_learnt_by
@@ -155,7 +189,7 @@ def crops_of(
         papers = papers[~known].reset_index(drop=True)
     if papers.empty:
         raise TrainingError("photographs that the run has not seen", "none", "Leave out --unseen.")
-    return cut_photographs(papers, root, made.side_px, recipe, cache)
+    return Wanted(papers, root, made.side_px, recipe)
 
 
 def _in_learnt_views(catalog: Catalog, views: Mapping[str, bool], model: str) -> pd.DataFrame:

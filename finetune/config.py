@@ -21,7 +21,7 @@ OPTIONS_ALONE = frozenset(
 
 
 def load_settings(
-    path: Path | None, options: Mapping[str, Scalar | None], assignments: Sequence[str] = ()
+    path: Path | None, options: Mapping[str, Scalar | None], assignments: Sequence[str] = (), command: str = "run"
 ) -> TrainSettings:
     """Read settings from a TOML file and let options override them.
 
@@ -33,7 +33,10 @@ def load_settings(
     options
         Values given for this run by field name; None where the user said nothing.
     assignments
-        ``name=value`` for any other setting, ``augment.name=value`` for the table; these have the last word.
+        ``name=value`` for any other setting, ``augment.name=value`` for the table; these have the last word. Those
+        that the file lists under ``set`` come before them, so that each name can be said anew.
+    command
+        Whose table may hold such a list, besides ``[finetune.run]``.
 
     Raises
     ------
@@ -41,7 +44,8 @@ def load_settings(
         If the file is absent or no TOML, a key is unknown, or a value has the wrong type or is out of range.
     """
     content = {} if path is None else _settings_of(path)
-    told = _assigned(assignments)
+    listed = [] if path is None else [one for name in dict.fromkeys(("run", command)) for one in _set_in(path, name)]
+    told = _assigned([*listed, *assignments])
     where = "--set" if path is None else str(path)
     values = {
         **_checked(TrainSettings, content, where, ""),
@@ -86,6 +90,18 @@ def _settings_of(path: Path) -> dict[str, object]:
         return content
     table = {key.replace("-", "_"): value for key, value in table_of(content, path, "finetune", "run").items()}
     return {key: value for key, value in table.items() if key not in OPTIONS_ALONE}
+
+
+def _set_in(path: Path, command: str) -> list[str]:
+    """What the table of a command lists under ``set``."""
+    content = read_toml(path)
+    if not set(content) & set(PROGRAMS):
+        return []
+    found = table_of(content, path, "finetune", command).get("set", [])
+    listed = [found] if isinstance(found, str) else found
+    if not isinstance(listed, list) or not all(isinstance(one, str) for one in listed):
+        raise SettingsError(f"`set` in [finetune.{command}] of {path} to list NAME=VALUE", repr(found), "Correct it.")
+    return listed
 
 
 def _checked(owner: type, content: Mapping[str, object], where: str, prefix: str) -> dict[str, object]:

@@ -5,18 +5,26 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+import keras
+
 from evaluation.runs import RunCard, read_run_card
 from featstore import shell
 from featstore.errors import PredictionsError, TrainingError, listed
 from featstore.provenance import Json, sha256_of_file
+from finetune.folder import is_given_up, require_the_same
 from finetune.settings import TrainSettings
 from finetune.start import Start
 
 
-def finished_card(folder: Path, start: Start, settings: TrainSettings, *, replaces: bool = False) -> RunCard | None:
+def content_of(start: Start, settings: TrainSettings) -> dict[str, Json]:
+    """All that decides what a run learns: an interrupted one of the same content goes on."""
+    return {"settings": settings.learning(), "made_from": start.made_from, "backend": keras.backend.backend()}
+
+
+def finished_card(folder: Path, start: Start, settings: TrainSettings, *, restart: bool = False) -> RunCard | None:
     """Card of a complete run that learnt the same way from the same things, whatever it predicted with its weights.
 
-    None if there is none, or one that may be replaced; then the user is told why.
+    None if a run is to be trained: there is none, or one that may be replaced, and then the user is told why.
 
     Parameters
     ----------
@@ -24,14 +32,23 @@ def finished_card(folder: Path, start: Start, settings: TrainSettings, *, replac
         The run folder.
     start, settings
         What is to be trained.
-    replaces
-        Whether this training may take the place of one from which it differs.
+    restart
+        Whether the user gives up a finished run of other settings, and whatever an interrupted one has done.
 
     Raises
     ------
     TrainingError
-        If the folder holds something else, or a run of other settings that was not given up for this one.
+        If the folder holds something else, a run of other settings that was not given up for this one, or if the
+        epochs of an interrupted run would be lost.
     """
+    content = content_of(start, settings)
+    card = _card_of_the_same(folder, start, settings, replaces=restart or is_given_up(folder, content))
+    if card is None and not restart:
+        require_the_same(folder, content)
+    return card
+
+
+def _card_of_the_same(folder: Path, start: Start, settings: TrainSettings, *, replaces: bool) -> RunCard | None:
     if not folder.exists():
         return None
     try:

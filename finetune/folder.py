@@ -15,6 +15,7 @@ from featstore import shell
 from featstore.errors import PhytobenchError, PredictionsError, TrainingError
 from featstore.provenance import Json, write_text
 from featstore.store.lease import only_writer
+from finetune.checkpoint import read_log
 from finetune.train import CHECKPOINT, CURVE, LOG, WEIGHTS
 
 CONTENT, IMAGES = "content.json", "photographs.txt"
@@ -185,6 +186,29 @@ def is_given_up(folder: Path, content: Mapping[str, Json]) -> bool:
     return has_begun(folder, content) or (_work_of(folder) / CHECKPOINT).is_file()
 
 
+def require_the_same(folder: Path, content: Mapping[str, Json]) -> None:
+    """Refuse to throw the epochs of an interrupted run of other content away.
+
+    Raises
+    ------
+    TrainingError
+        If such a run lies beside `folder`.
+    """
+    work = _work_of(folder)
+    if (work / CHECKPOINT).is_file() and not has_begun(folder, content):
+        raise TrainingError(
+            f"the settings, photographs and backend of the interrupted run in {work}",
+            "others",
+            "Give the same ones to go on; --restart to throw its epochs away; or another --out.",
+        )
+
+
+def n_epochs_done(folder: Path, content: Mapping[str, Json]) -> int:
+    """Epochs after which an interrupted run of the same content goes on, 0 if there is none."""
+    log = read_log(_work_of(folder) / CHECKPOINT) if has_begun(folder, content) else None
+    return max(len(log or ()) - 1, 0)
+
+
 def _begin(folder: Path, content: Mapping[str, Json], *, restart: bool) -> None:
     """Leave a hidden folder that an interrupted run of the same content left; empty any other."""
     work, same = _work_of(folder), has_begun(folder, content)
@@ -195,12 +219,8 @@ def _begin(folder: Path, content: Mapping[str, Json], *, restart: bool) -> None:
             elif path.name not in _STATE:
                 path.unlink()
         return
-    if (work / CHECKPOINT).is_file() and not restart:
-        raise TrainingError(
-            f"the settings, photographs and backend of the interrupted run in {work}",
-            "others",
-            "Give the same ones to go on; --restart to throw its epochs away; or another --out.",
-        )
+    if not restart:
+        require_the_same(folder, content)
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir(parents=True)
     write_text(work / CONTENT, _text_of(content))

@@ -19,7 +19,8 @@ from featstore.provenance import Json, free_bytes
 from featstore.shell import in_words
 from finetune.assemble import assemble
 from finetune.crops import BOX
-from finetune.earlier import finished_card
+from finetune.earlier import content_of, finished_card
+from finetune.folder import n_epochs_done
 from finetune.settings import TrainSettings
 from finetune.start import ENDING, SPLITS, Request, Start, open_start
 from finetune.train import make_ready
@@ -41,7 +42,8 @@ class NetworkForecast:
     n_predicted
         Photographs to predict in the end, each variant counted.
     epochs
-        At most; 0 if the run is there already, or if the network is only to be judged as it starts.
+        Still to be done, at most: less those of an interrupted run that goes on; 0 if the run is there already, or if
+        the network is only to be judged as it starts.
     n_steps
         Of one epoch.
     step_s
@@ -158,8 +160,10 @@ def _network(request: Request, out: Path) -> NetworkForecast:
     n_photographs = len(start.table.papers)
     passes = sum(1 + n_variants for n_variants in settings.variants.values())
     n_predicted = passes * int(np.isin(start.split, SPLITS).sum())
-    is_done = finished_card(out / name, start, settings, replaces=request.restart) is not None
+    is_done = finished_card(out / name, start, settings, restart=request.restart) is not None
     epochs = 0 if is_done else settings.epochs
+    if not (is_done or request.restart):
+        epochs -= n_epochs_done(out / name, content_of(start, settings))
     side_px = settings.side_px or start.identity.side_px
     batch_size = min(settings.batch_size, n_train)
     step_s = predict_s = decode_s = 0.0

@@ -23,7 +23,7 @@ from featstore.store.lease import LockedError, only_writer
 from finetune.assemble import assemble, prove, use_all_devices
 from finetune.batches import TrainingBatches
 from finetune.crops import Crops, cut_photographs
-from finetune.earlier import finished_card
+from finetune.earlier import content_of, finished_card
 from finetune.folder import (
     CONTENT,
     IMAGES,
@@ -31,7 +31,6 @@ from finetune.folder import (
     cache_of,
     copy_in_place_of,
     in_place_of,
-    is_given_up,
     keep_from,
     mend,
     removed_in_the_end,
@@ -119,13 +118,7 @@ def finetune(request: Request, cache: Path | None = None, *, keep_cache: bool = 
     # Before training: the whole network shares its weights with the head.
     rows = starting_rows(start)
     mend(folder)
-    content: dict[str, Json] = {
-        "settings": settings.learning(),
-        "made_from": start.made_from,
-        "backend": keras.backend.backend(),
-    }
-    replaces = request.restart or is_given_up(folder, content)
-    card = finished_card(folder, start, settings, replaces=replaces)
+    card = finished_card(folder, start, settings, restart=request.restart)
     kept: Kept = "nothing"
     if card is None:
         if settings.epochs and settings.head_warmup >= settings.epochs:
@@ -137,7 +130,7 @@ def finetune(request: Request, cache: Path | None = None, *, keep_cache: bool = 
             only_writer(folder.parent, folder.name),
             only_writer(cache.parent, cache.name),
             removed_in_the_end(cache, folder, keep=keep_cache),
-            in_place_of(folder, content, restart=request.restart) as work,
+            in_place_of(folder, content_of(start, settings), restart=request.restart) as work,
         ):
             card = _compute(start, settings, cache, work, folder)
             rows = _judged(rows, card, settings, work)

@@ -62,7 +62,7 @@ def article(
     """
     from evaluation.gain.article import COLUMNS, SECONDARY
     from evaluation.gain.work import make_article, write_article
-    from evaluation.table import SPEED_NOTE
+    from evaluation.table import SPEED, SPEED_NOTE
 
     table, warnings = make_article(runs, split, rule)
     files = write_article(table, out / "article")
@@ -72,10 +72,11 @@ def article(
         shell.print_json(table.to_json())
         return
     title = f"{table.n_observations:,} observations of {table.split}, all views together"
-    shell.print_table(title, COLUMNS, [row.cells() for row in table.rows], secondary=SECONDARY)
+    shown = shell.print_table(title, COLUMNS, [row.cells() for row in table.rows], secondary=SECONDARY)
     shell.say(table.choice)
     shell.say(table.note)
-    shell.say(SPEED_NOTE)
+    if SPEED in shown:
+        shell.say(SPEED_NOTE)
     shell.say("Written: " + ", ".join(str(path) for path in files))
 
 

@@ -14,15 +14,15 @@ from types import MappingProxyType
 from evaluation.cells import finite
 from evaluation.gain.contest import Contest
 from evaluation.gain.figures import SCHEMA, Figure, cells, figures
-from evaluation.gain.tables import between
+from evaluation.gain.tables import GAIN, between
 from evaluation.intervals import Difference, difference
 from evaluation.metrics import observation_score, reciprocal_rank, top_k_score
 from evaluation.per_author import PerAuthor
 from featstore.provenance import Json
 
 METRICS: Mapping[str, str] = MappingProxyType({"S": "S", "top_1": "Top-1", "top_3": "Top-3", "top_5": "Top-5"})
-COLUMNS = ("kind", "run", "S", "95 % of S", "Top-1", "Top-3", "Top-5", "images/s", "S less best single", "95 % of it")
-SECONDARY = ("images/s", "Top-3", "Top-5", "95 % of it", "Top-1")
+COLUMNS = ("kind", "run", "S", "95 % of S", "Top-1", "Top-3", "Top-5", "images/s", *GAIN)
+SECONDARY = ("images/s", "Top-3", "Top-5", GAIN[1], "Top-1", "95 % of S")
 """Columns that give way in a narrow terminal."""
 ARTICLE_LABEL = "article of 2017"
 BEST = "best single"
@@ -134,7 +134,8 @@ class ArticleTable:
     @property
     def choice(self) -> str:
         """Name the best single, and say how it was chosen."""
-        return f"Best single: {self.best}, {f'chosen on {self.chosen_on}' if self.chosen_on else 'the only one'}."
+        how = f"chosen on {self.chosen_on}; gains are over it" if self.chosen_on else "the only one"
+        return f"Best single: {self.best}, {how}."
 
     @property
     def comparable(self) -> bool:

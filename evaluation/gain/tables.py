@@ -11,6 +11,7 @@ from evaluation.gain.models import ModelGain
 from evaluation.intervals import Difference
 
 GAIN = ("gain in S", "95 % of gain")
+"""Columns of a gain and its interval, short enough to leave names room."""
 IMAGE_COLUMNS = ("run", "view", "observations", "K", "S with 1", "S with K", "Top-1 with 1", "Top-1 with K", *GAIN)
 MODEL_COLUMNS = ("models", "added", "S", "95 % of S", *GAIN, "any such set", "s/image", "front")
 IMAGE_SECONDARY = ("Top-1 with 1", "Top-1 with K", "observations", "S with 1")

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evaluation.observations import first_known
-from featstore.catalog import month_of
+from featstore.catalog import months_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -57,7 +57,8 @@ def read_records(papers: pd.DataFrame) -> Records:
     observation_id, index = np.unique(own, return_inverse=True)
     n = len(observation_id)
     dates = papers["date"].to_numpy(str)
-    months = np.array([month_of(date) or np.nan for date in dates])
+    month_of = months_of(dates.tolist())
+    months = np.array([month_of[date] or np.nan for date in dates])
     unread = np.unique(dates[(dates != "") & np.isnan(months)]).tolist()
     angle = 2 * np.pi * months / 12
     latitude, longitude = (papers[name].to_numpy(np.float64) for name in ("latitude", "longitude"))

@@ -86,8 +86,11 @@ def config_of(app: FastAPI, n_waiting: int) -> uvicorn.Config:
     """How the application is served: by one process, with nothing believed that a client says of itself."""
     import uvicorn
 
+    from evaluation.serve.connection import Connection
+
     return uvicorn.Config(
         app,
+        http=Connection,
         log_level="warning",
         access_log=False,
         server_header=False,

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 
@@ -22,7 +23,7 @@ from featstore.roi import Recipe
 from featstore.store import Store
 from featstore.store.column import Column
 from featstore.store.ledger import FAILED
-from featstore.store.place import open_place
+from featstore.store.place import Place, open_place
 
 SCHEMA = "build-forecast/1"
 N_LOOKED_AT = 12
@@ -118,17 +119,34 @@ def foresee_build(dataset: Path, location: str, settings: BuildSettings) -> Buil
         As the build would.
     """
     catalog = read_photographs(dataset, settings.reader)
-    place, recipe = open_place(location), settings.recipe
+    return foresee_completion(catalog, open_place(location), settings.specs(), settings.recipe, settings)
+
+
+def foresee_completion(
+    catalog: Catalog,
+    place: Place,
+    wanted: Iterable[NetworkSpec],
+    recipe: Recipe,
+    settings: BuildSettings,
+    anew: Mapping[str, Collection[str]] = MappingProxyType({}),
+) -> BuildForecast:
+    """Tell what `complete` would do with the same arguments; the rest is as for `foresee_build`.
+
+    Parameters
+    ----------
+    anew
+        By name of features, photographs whose rows are to be made again though a record vouches for them.
+    """
     store = existing_store(place, catalog)
     known = store.identities if store else ()
-    told = [(spec, with_known_weights(spec, known)) for spec in settings.specs()]
+    told = [(spec, with_known_weights(spec, known)) for spec in wanted]
     if store is not None:
         refuse_other_shards(store, settings)
         seen = [spec for _, spec in told if spec is not None]
         refuse_other_features(store, seen, recipe, sorted(set(catalog.frame["view"])), replacing=settings.replace)
     specs = [known or spec for spec, known in told]
     usable = catalog.frame[catalog.frame["problem"] == ""]
-    missing = [_of_view(store, catalog, specs, recipe, view, settings) for view in sorted(set(usable["view"]))]
+    missing = [_of_view(store, catalog, specs, recipe, view, settings, anew) for view in sorted(set(usable["view"]))]
     rows = {spec.name: sum(part.rows[spec.name] for part in missing) for spec in specs}
     n_images = sum(part.n_images for part in missing)
     jobs = [job for part in missing for job in part.jobs]
@@ -141,7 +159,7 @@ def foresee_build(dataset: Path, location: str, settings: BuildSettings) -> Buil
         n_images=n_images,
         rows=rows,
         n_bytes=sum(4 * spec.dimension * rows[spec.name] for spec in specs),
-        free_bytes=None if "://" in location else free_bytes(Path(location)),
+        free_bytes=None if place.local is None else free_bytes(place.local),
         decoding_s=_decoding(jobs),
         networks_s={name: seconds for name, (_, seconds) in speeds.items()},
         n_workers=settings.n_workers,
@@ -158,6 +176,7 @@ def _of_view(
     recipe: Recipe,
     view: str,
     settings: BuildSettings,
+    anew: Mapping[str, Collection[str]],
 ) -> _Missing:
     """What is missing of one view: of photographs that have a row in the store, and of those that have none yet."""
     of_view = catalog.frame[(catalog.frame["view"] == view) & (catalog.frame["problem"] == "")]
@@ -167,6 +186,8 @@ def _of_view(
     if store is not None and view in store.views:
         keys = set(store.keys(view))
         lacking |= _lacking(store, catalog, specs, recipe, view, settings)
+        for name, image_ids in anew.items():
+            lacking[name] = [*dict.fromkeys([*lacking[name], *(key for key in paths if key in image_ids)])]
     new = [key for key in paths if key not in keys]
     share = -(-len(new) // settings.n_parts)
     rows = {name: len(of_name) + share for name, of_name in lacking.items()}

@@ -13,13 +13,14 @@ from featstore.provenance import Json
 from featstore.store import Store
 from featstore.store.lease import Claim, hold
 from featstore.store.place import Place
+from featstore.store.records import Record
 
 _N_THREADS = 16
 
 
 @dataclass(frozen=True)
 class Forgotten:
-    """What went: rows that records vouched for, and bytes of the files."""
+    """What went, or would go: rows that records vouch for, and bytes of the files."""
 
     location: str
     name: str
@@ -51,6 +52,21 @@ def forget(place: Place, name: str) -> Forgotten:
     return Forgotten(store.location, name, n_rows, n_bytes)
 
 
+def foresee_forgetting(place: Place, name: str) -> Forgotten:
+    """Tell what `forget` would remove; nothing is written.
+
+    Raises
+    ------
+    StoreError
+        As `forget` would.
+    """
+    store = Store.open(place)
+    _require(store, name)
+    n_rows = sum(_n_vouched(record, name) for view in store.views for _, record in store.records.read_all(view))
+    n_bytes = sum(sum(_files(place, view, name).values()) for view in store.views)
+    return Forgotten(store.location, name, n_rows, n_bytes)
+
+
 def _require(store: Store, name: str) -> None:
     # Arrays alone are what a killed process has left.
     left = can_be_features(name) and any(store.rows.has(view, name) for view in store.views)
@@ -65,14 +81,27 @@ def _withdraw(store: Store, view: str, name: str) -> int:
     for unit, record in list(store.records.read_all(view)):
         if name in record.features:
             store.records.write(view, unit, record.without([name]))
-            n_rows += sum(number >= 0 for number in record.features[name].identity)
+            n_rows += _n_vouched(record, name)
     return n_rows
+
+
+def _n_vouched(record: Record, name: str) -> int:
+    return sum(number >= 0 for number in record.features[name].identity) if name in record.features else 0
+
+
+def _folders(view: str, name: str) -> tuple[str, str]:
+    """Where the arrays of a name lie in a view: the numbers beside its features, then these."""
+    return f"{view}/identity/{name}", f"{view}/{name}"
+
+
+def _files(place: Place, view: str, name: str) -> dict[str, int]:
+    """Files of the arrays, by key, and their sizes."""
+    return {key: size for folder in _folders(view, name) for key, size in place.sizes(folder).items()}
 
 
 def _delete(place: Place, view: str, name: str) -> int:
     """Delete the arrays of a view; how many bytes that were."""
-    folders = (f"{view}/identity/{name}", f"{view}/{name}")
-    sizes = {key: size for folder in folders for key, size in place.sizes(folder).items()}
+    folders, sizes = _folders(view, name), _files(place, view, name)
     # By its layout another process finds what is left if this one is killed.
     last = f"{view}/{name}/zarr.json"
     with ThreadPoolExecutor(_N_THREADS) as pool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -23,7 +23,8 @@ from featstore.store.lease import Claim, hold
 from featstore.store.place import Place, open_place
 
 _CLAIM = Claim("repair", 1, 1)
-_COVERING = frozenset({"name", "keys", "layout"})
+COVERING = frozenset({"name", "keys", "layout"})
+"""Kinds of faults behind which others hide; they are mended without computing anything."""
 
 
 @dataclass(frozen=True)
@@ -87,17 +88,14 @@ def repair_store(location: str | Path, *, n_workers: int, weights: str | None = 
         mended = mend(place)
         before = _uncovered(place)
         store = Store.open(place)
-        concerned = {image_id for fault in before.faults for image_id in fault.image_ids}
-        _require_catalogue(store, before.faults)
-        _require_photographs(store, concerned)
-        withdraw(store, [fault for fault in before.faults if fault.kind not in _COVERING])
-    # A record vouches for all names.
-    damaged = {fault.name for fault in before.faults if fault.kind in {"chunk", "identity", "record"}}
-    touched = [name for name in store.backbones if name in damaged or "" in damaged]
-    own = [name for name in touched if not store.identity(name).foreign]
-    runs = tuple(_complete(store, names, n_workers, weights) for names in _by_recipe(store, own))
+        concerned = require_what_is_needed(store, before.faults)
+        withdraw(store, [fault for fault in before.faults if fault.kind not in COVERING])
+    own, foreign = touched(store, before.faults)
+    runs = tuple(
+        complete(one.catalog, one.place, one.specs, one.recipe, one.settings)
+        for one in completions(store, own, n_workers, weights)
+    )
     failed = {image_id for run in runs for image_id, _ in run.failures} & concerned
-    foreign = tuple(name for name in touched if name not in own)
     return Repair(before, verify_store(store), runs, mended, foreign, tuple(sorted(failed)))
 
 
@@ -106,7 +104,7 @@ def _uncovered(place: Place) -> Verdict:
     store = Store.open(place)
     # The lease that is held here is ours: whoever was killed will write no record any more.
     verdict = verify_store(store, building=False)
-    covering = tuple(fault for fault in verdict.faults if fault.kind in _COVERING)
+    covering = tuple(fault for fault in verdict.faults if fault.kind in COVERING)
     if not covering:
         return verdict
     withdraw(store, covering)
@@ -114,7 +112,14 @@ def _uncovered(place: Place) -> Verdict:
     return replace(behind, faults=(*covering, *behind.faults))
 
 
-def _require_catalogue(store: Store, faults: Sequence[Fault]) -> None:
+def require_what_is_needed(store: Store, faults: Sequence[Fault]) -> set[str]:
+    """Refuse before anything is withdrawn if it could not be made anew; the photographs that faults concern.
+
+    Raises
+    ------
+    StoreError
+        If the catalogue is damaged, or none of these photographs is there.
+    """
     for fault in faults:
         if fault.kind == "catalogue":
             raise StoreError(
@@ -122,35 +127,56 @@ def _require_catalogue(store: Store, faults: Sequence[Fault]) -> None:
                 fault.detail,
                 "Run featstore build with the data set: it writes the catalogue anew and keeps the features.",
             )
-
-
-def _require_photographs(store: Store, image_ids: Collection[str]) -> None:
-    """Refuse before anything is withdrawn if there is nothing to make it anew from."""
+    concerned = {image_id for fault in faults for image_id in fault.image_ids}
     catalog = store.catalog
-    paths = [store.root / str(path) for path in catalog.loc[catalog["image_id"].isin(set(image_ids)), "path"]]
+    paths = [store.root / str(path) for path in catalog.loc[catalog["image_id"].isin(concerned), "path"]]
     if paths and not any(path.exists() for path in paths):
         raise StoreError(
             f"the photographs of {len(paths)} damaged rows in {store.root}",
             f"none of them (the first would be {paths[0]})",
             "Bring them back, or run featstore build with the folder where they are now; nothing was changed.",
         )
+    return concerned
 
 
-def _by_recipe(store: Store, names: Sequence[str]) -> list[list[str]]:
+def touched(store: Store, faults: Sequence[Fault]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Names of features that lose rows: those that a build makes anew, and imported ones."""
+    # A record vouches for all names.
+    damaged = {fault.name for fault in faults if fault.kind in {"chunk", "identity", "record"}}
+    names = [name for name in store.backbones if name in damaged or "" in damaged]
+    own = tuple(name for name in names if not store.identity(name).foreign)
+    return own, tuple(name for name in names if name not in own)
+
+
+@dataclass(frozen=True)
+class Completion:
+    """A build that makes what some names of features lack, by the networks that made them; all are cut alike."""
+
+    catalog: Catalog
+    place: Place
+    specs: tuple[NetworkSpec, ...]
+    recipe: Recipe
+    settings: BuildSettings
+
+
+def completions(store: Store, names: Sequence[str], n_workers: int, weights: str | None) -> list[Completion]:
+    """The builds that make what some names of features lack, one per recipe."""
     groups: dict[str, list[str]] = {}
     for name in names:
         groups.setdefault(store.recipe(name).identity, []).append(name)
-    return list(groups.values())
-
-
-def _complete(store: Store, names: Sequence[str], n_workers: int, weights: str | None) -> BuildSummary:
-    """Compute what some names of features lack, with the networks that made them."""
     catalog = Catalog(store.catalog, store.root, store.name)
-    recipe: Recipe = store.recipe(names[0])
-    specs = [spec_of(store, name, weights) for name in names]
     # Sound rows of earlier library versions stay.
     settings = BuildSettings(n_workers=n_workers, any_version=True)
-    return complete(catalog, store.place, specs, recipe, settings)
+    return [
+        Completion(
+            catalog,
+            store.place,
+            tuple(spec_of(store, name, weights) for name in group),
+            store.recipe(group[0]),
+            settings,
+        )
+        for group in groups.values()
+    ]
 
 
 def spec_of(store: Store, name: str, weights: str | None = None) -> NetworkSpec:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from featstore import shell
-from featstore.cli.building import build, forget
+from featstore.cli.building import build
 from featstore.cli.doctoring import doctor
 from featstore.cli.drawing import synth
 from featstore.cli.exchanging import export, import_
-from featstore.cli.inspecting import explain, info, repair, verify
+from featstore.cli.inspecting import explain, info, verify
 from featstore.cli.pictures import preview
 from featstore.cli.system import system
+from featstore.cli.upkeep import forget, repair
 
 NAMES: dict[str, shell.Names] = {
     "--backbone": shell.listed_in("featstore.backbones.table", "BACKBONES"),

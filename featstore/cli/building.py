@@ -12,6 +12,7 @@ from featstore import shell
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from featstore.build.forecast import BuildForecast
     from featstore.build.settings import BuildSettings
     from featstore.build.summary import BuildSummary
     from featstore.provenance import Json
@@ -153,36 +154,6 @@ def build(
         raise typer.Exit(shell.EXIT_INCOMPLETE)
 
 
-def forget(
-    store: StoreArgument,
-    name: Annotated[
-        str,
-        typer.Argument(metavar="NAME", help="The name of features, as `featstore info` tells it.", show_default=False),
-    ],
-    json: shell.JsonOption = False,
-) -> None:
-    """Remove a name of features from a store: its rows, and the disk that they take.
-
-    Other names, photographs and regions stay. If it is killed, the same command finishes it.
-
-    For example: `featstore forget features.zarr resnet50-448`
-    """
-    from featstore.build.forget import forget as remove
-    from featstore.errors import counted
-    from featstore.store.place import open_place
-
-    gone = remove(open_place(store), name)
-    if json:
-        shell.print_json(
-            {"schema": "forgotten/1", "store": gone.location, "name": gone.name, "rows": gone.n_rows,
-             "bytes": gone.n_bytes}
-        )  # fmt: skip
-    else:
-        shell.print_line(
-            f"{gone.location} has forgotten {gone.name}: {counted(gone.n_rows, 'row')}, {gone.n_bytes / 1e6:.1f} MB."
-        )
-
-
 def _foresee(dataset: Path, store: str, settings: BuildSettings, *, as_json: bool) -> None:
     from featstore.build.forecast import foresee_build
 
@@ -190,6 +161,15 @@ def _foresee(dataset: Path, store: str, settings: BuildSettings, *, as_json: boo
     if as_json:
         shell.print_json(ahead.to_json())
         return
+    show_forecast(ahead, f"{ahead.dataset} -> {ahead.location}: to be done")
+    if ahead.n_images:
+        shell.print_line("Speeds were measured just now, the networks with random weights. Nothing was written.")
+    else:
+        shell.print_line("Nothing to do: no photograph that can be used lacks a row.")
+
+
+def show_forecast(ahead: BuildForecast, title: str) -> None:
+    """Show what is to be computed, how fast, how long and into how much room."""
     rows = [
         [name, f"{n_rows:,}", f"{1 / ahead.networks_s[name]:.1f}" if n_rows else "-"]
         for name, n_rows in ahead.rows.items()
@@ -197,15 +177,13 @@ def _foresee(dataset: Path, store: str, settings: BuildSettings, *, as_json: boo
     rows.append(
         ["decoding, one process", f"{ahead.n_images:,}", f"{1 / ahead.decoding_s:.1f}" if ahead.n_images else "-"]
     )
-    shell.print_table(f"{ahead.dataset} -> {ahead.location}: to be done", ["what", "photographs", "images/s"], rows)
+    shell.print_table(title, ["what", "photographs", "images/s"], rows)
     if not ahead.n_images:
-        shell.print_line("Nothing to do: no photograph that can be used lacks a row.")
         return
     room = "" if ahead.free_bytes is None else f" of {ahead.free_bytes / 1e6:,.0f} MB free"
     time, start = shell.in_words(ahead.seconds), shell.in_words(ahead.start_s)
     shell.print_line(f"About {time} on this machine when nothing else runs, {start} of it to load the networks.")
     shell.print_line(f"Room: {ahead.n_bytes / 1e6:,.1f} MB{room}.")
-    shell.print_line("Speeds were measured just now, the networks with random weights. Nothing was written.")
 
 
 def _weights(given: Sequence[str]) -> tuple[str, dict[str, str]]:

@@ -1,4 +1,4 @@
-"""`featstore info | verify | repair | explain`: what a store holds, whether it is whole, and where a row comes from."""
+"""`featstore info | verify | explain`: what a store holds, whether it is whole, and where a row comes from."""
 
 from __future__ import annotations
 
@@ -78,57 +78,13 @@ def verify(store: StoreArgument, json: shell.JsonOption = False) -> None:
 
     verdict = verify_store(Store.open(store))
     if json:
-        shell.print_json({"schema": "verified/1", **_verdict_json(verdict)})
+        shell.print_json({"schema": "verified/1", **verdict_json(verdict)})
     else:
-        _show_verdict(verdict)
-        _tell_pending(verdict)
+        show_verdict(verdict)
+        tell_pending(verdict)
     if not verdict.sound and not json:
         shell.say(f"featstore repair {store} makes their rows anew.")
     if not verdict.sound or verdict.pending:
-        raise typer.Exit(shell.EXIT_INCOMPLETE)
-
-
-def repair(
-    store: StoreArgument,
-    weights: Annotated[
-        str | None, typer.Option("--weights", help="Where the weights are now. [default: where they were]")
-    ] = None,
-    workers: Annotated[int, typer.Option("--workers", help="Processes that decode; 0 decodes in this one.")] = 2,
-    json: shell.JsonOption = False,
-) -> None:
-    """Find what is damaged in a store, and make just its rows anew from the photographs.
-
-    For example `featstore repair features.zarr`
-    """
-    from featstore.care.repair import repair_store
-    from featstore.errors import listed
-
-    done = repair_store(store, n_workers=workers, weights=weights)
-    if json:
-        shell.print_json(
-            {
-                "schema": "repair/1",
-                "before": _verdict_json(done.before),
-                "after": _verdict_json(done.after),
-                "description_taken_from_copy": done.mended,
-                "rows_made_anew": done.n_rows,
-                "imported_rows_lost": list(done.foreign),
-                "photographs_failed": list(done.failed),
-            }
-        )
-    else:
-        if done.mended:
-            shell.say("The description of the store was damaged; it was taken from its copy.")
-        _show_verdict(done.before)
-        if not done.before.sound:
-            told = counted(done.n_rows, "feature row was", "feature rows were")
-            shell.say(f"{told} made anew; the store is {_state(done.after)} now.")
-        if done.foreign:
-            shell.warn(f"imported features lost rows; import them again: {', '.join(done.foreign)}")
-        if done.failed:
-            shell.warn(f"photographs of damaged rows that cannot be read any more: {listed(list(done.failed))}")
-        _tell_pending(done.after)
-    if not done.after.sound or done.after.pending or done.foreign or done.failed:
         raise typer.Exit(shell.EXIT_INCOMPLETE)
 
 
@@ -203,7 +159,8 @@ def _short(weights: str) -> str:
     return Path(weights).name if "/" in weights else weights
 
 
-def _verdict_json(verdict: Verdict) -> dict[str, Json]:
+def verdict_json(verdict: Verdict) -> dict[str, Json]:
+    """What a verification found, as one object."""
     from dataclasses import asdict
 
     return {
@@ -216,11 +173,8 @@ def _verdict_json(verdict: Verdict) -> dict[str, Json]:
     }
 
 
-def _state(verdict: Verdict) -> str:
-    return "sound" if verdict.sound else f"not sound ({counted(len(verdict.faults), 'fault')})"
-
-
-def _show_verdict(verdict: Verdict) -> None:
+def show_verdict(verdict: Verdict) -> None:
+    """Show how much was read, and every fault."""
     columns = ["units read", "rows", "MB", "faults"]
     counts = [f"{verdict.n_units:,}", f"{verdict.n_rows:,}", f"{verdict.n_bytes / 1e6:.1f}", f"{len(verdict.faults):,}"]
     shell.print_table("Verified", columns, [counts])
@@ -228,7 +182,8 @@ def _show_verdict(verdict: Verdict) -> None:
         shell.print_table("Faults", ["what", "where", "photographs", "found"], [_fault_row(f) for f in verdict.faults])
 
 
-def _tell_pending(verdict: Verdict) -> None:
+def tell_pending(verdict: Verdict) -> None:
+    """Tell what a build has still to do, if there is anything."""
     if verdict.pending:
         numbers: dict[tuple[str, str], int] = {}
         for part in verdict.pending:

@@ -78,8 +78,8 @@ def copy_is_intact(place: Place, attributes: Mapping[str, Json]) -> bool:
     return _parsed(place.read(COPY)) == sealed(attributes)
 
 
-def mend(place: Place) -> bool:
-    """Put the copy in the place of a damaged description, and tell whether that was necessary.
+def intact_copy(place: Place) -> dict[str, Json] | None:
+    """The copy that has to take the place of a damaged description; None where that is as it was written.
 
     Raises
     ------
@@ -89,7 +89,7 @@ def mend(place: Place) -> bool:
     root = _parsed(place.read(ROOT))
     attributes = root.get("attributes")
     if isinstance(attributes, dict) and attributes == sealed(attributes):
-        return False
+        return None
     copy = _parsed(place.read(COPY))
     if not copy or copy != sealed(copy):
         raise StoreError(
@@ -97,6 +97,14 @@ def mend(place: Place) -> bool:
             "neither as it was written",
             "Restore one of the two files, or build the store anew in another place.",
         )
+    return copy
+
+
+def mend(place: Place) -> bool:
+    """Put the copy in the place of a damaged description, and tell whether that was necessary; see `intact_copy`."""
+    copy = intact_copy(place)
+    if copy is None:
+        return False
     content = {"zarr_format": 3, "node_type": "group", "attributes": copy}
     place.write(ROOT, json.dumps(content, indent=2).encode())
     return True

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import time
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from featstore import shell
 from featstore.errors import counted
+
+if TYPE_CHECKING:
+    from finetune.answer_forecast import AnswerForecast
 
 RunArgument = Annotated[
     Path, typer.Argument(metavar="RUN", help="Folder of a run that `finetune run` wrote.", show_default=False)
@@ -58,6 +63,7 @@ def predict(
     ] = None,
     batch_size: Annotated[int, typer.Option("--batch-size", help="Photographs per call.", min=1)] = 32,
     out: Annotated[Path, typer.Option("--out", help="Folder for predictions and answers.")] = Path("answers"),
+    dry_run: shell.DryRunOption = False,
     as_json: shell.JsonOption = False,
 ) -> None:
     """Let a fine-tuned network answer for any photographs, stored or not.
@@ -70,7 +76,7 @@ def predict(
 
     - `finetune predict runs/mobilenet-finetuned new-photos/ --out answers --tta 5`
 
-    - `finetune predict runs/mobilenet-finetuned features.zarr --unseen`
+    - `finetune predict runs/mobilenet-finetuned features.zarr --unseen --dry-run`
     """
     from evaluation.runs import read_run_card
     from featstore.readers import require_path
@@ -79,9 +85,17 @@ def predict(
     read_run_card(run)
     if "://" not in source:
         require_path(Path(source))
+    started = time.perf_counter()
     from featstore.engine import load_engine
 
     load_engine()
+    if dry_run:
+        from finetune.answer_forecast import foresee_answers
+
+        engine_s = time.perf_counter() - started
+        ahead = foresee_answers(run, source, out, tta=tta, unseen=unseen, photos=photos, batch_size=batch_size)
+        _show_forecast(replace(ahead, start_s=ahead.start_s + engine_s), as_json=as_json)
+        return
     from evaluation.scores import scores_to_json
     from finetune.asking import ask
     from heads.display import show_answers
@@ -100,6 +114,20 @@ def predict(
         told = counted(len(failures), "photograph") + " got no answer"
         shell.warn_of_each(told, failures.items(), "--json lists all")
         raise typer.Exit(shell.EXIT_INCOMPLETE)
+
+
+def _show_forecast(ahead: AnswerForecast, *, as_json: bool) -> None:
+    if as_json:
+        shell.print_json(ahead.to_json())
+        return
+    speed = f"{1 / (ahead.decode_s + ahead.predict_s):.1f}"
+    row = [f"{ahead.n_images:,}", f"{ahead.n_observations:,}", str(ahead.n_variants), speed]
+    shell.print_table(f"{ahead.run}: to be done", ["photographs", "observations", "variants", "images/s"], [row])
+    all_of_it, start = shell.in_words(ahead.seconds), shell.in_words(ahead.start_s)
+    to_load = f"{start} of it to load Keras and the network"
+    shell.print_line(f"About {all_of_it} on this machine when nothing else runs, {to_load}.")
+    shell.print_line(f"Room: {ahead.n_bytes / 1e6:,.1f} MB of {ahead.free_bytes / 1e6:,.0f} MB free.")
+    shell.print_line("Speeds were measured just now on a few photographs. Nothing was written.")
 
 
 def variants(

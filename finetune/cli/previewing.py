@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from featstore import shell
+from finetune.cli.options import SetOption
 
 
 def preview(
@@ -23,6 +24,7 @@ def preview(
         int | None, typer.Option("--seed", help="Another seed shows other photographs and draws. [default: 0]")
     ] = None,
     config: shell.SettingsFileOption = None,
+    assignment: SetOption = None,
     photos: Annotated[
         Path | None, typer.Option("--photos", help="Where the photographs are now, if they have moved.")
     ] = None,
@@ -34,13 +36,14 @@ def preview(
 
     - `finetune preview features.zarr`
 
-    - `finetune preview features.zarr --config recipe.toml --seed 3 --out augmentation.png`
+    - `finetune preview features.zarr --config recipe.toml --set augment.noise=0 --seed 3 --out augmentation.png`
     """
     from featstore.errors import counted
     from finetune.config import load_settings
     from finetune.preview import draw_preview
 
-    drawn = draw_preview(store, load_settings(config, {"seed": seed, "side_px": side}), out, n=per_row, photos=photos)
+    settings = load_settings(config, {"seed": seed, "side_px": side}, assignment or (), "preview")
+    drawn = draw_preview(store, settings, out, n=per_row, photos=photos)
     if as_json:
         shell.print_json(
             {

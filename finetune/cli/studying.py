@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from featstore.provenance import Json
+    from finetune.study.demo import DemoSettings
     from finetune.study.runner import Outcome
     from finetune.study.table import StudyTable
     from finetune.study.work import Plan
@@ -105,6 +106,7 @@ def demo(
         int | None, typer.Option("--side", help="Input side in px. [default: 96 with random weights, else their own]")
     ] = None,
     epochs: Annotated[int, typer.Option("--epochs", help="Most epochs of fine-tuning.")] = 30,
+    dry_run: shell.DryRunOption = False,
     seed: shell.SeedOption = 1,
     as_json: shell.JsonOption = False,
 ) -> None:
@@ -115,6 +117,8 @@ def demo(
     For example:
 
     - `finetune demo`
+
+    - `finetune demo --dry-run`
 
     - `finetune demo --backbone resnet50 --weights imagenet --out demo-resnet50`
     """
@@ -128,6 +132,9 @@ def demo(
     )
     if side is None and settings.has_random_weights:
         settings = replace(settings, side_px=96)
+    if dry_run:
+        _foresee_demo(settings, as_json=as_json)
+        return
     outcomes = run_demo(demo_steps(settings), out)
     if as_json:
         shell.print_json(
@@ -144,6 +151,31 @@ def demo(
     if settings.has_random_weights:
         shell.warn("random weights: what networks with them say only shows that everything runs.")
     _end(outcomes, exit_code(outcomes))
+
+
+def _foresee_demo(settings: DemoSettings, *, as_json: bool) -> None:
+    from featstore.errors import counted
+    from featstore.synth.plan import planned
+    from finetune.study.demo import TIME_OF_DEFAULTS, demo_steps
+    from finetune.study.work import what_is_done
+
+    steps = demo_steps(settings)
+    done, n_images = what_is_done(steps, settings.out), len(planned(settings.drawn()))
+    n_plants = settings.n_species * settings.n_observations
+    if as_json:
+        told: list[Json] = [{"step": one.name, "command": one.line, "done": done[one.name]} for one in steps]
+        shell.print_json(
+            {"schema": "demo-forecast/1", "photographs": n_images, "observations": n_plants,
+             "random_weights": settings.has_random_weights, "steps": told}
+        )  # fmt: skip
+        return
+    rows = [[one.name, "done" if done[one.name] else "to do"] for one in steps]
+    shell.print_table(f"{settings.out}: to be done", ["step", "state"], rows)
+    for step in steps:
+        shell.say(f"$ {step.line}")
+    shell.print_line(f"{counted(n_images, 'photograph')} of {n_plants:,} plants, drawn into {settings.photos}.")
+    shell.print_line(TIME_OF_DEFAULTS)
+    shell.print_line("Nothing was measured or written.")
 
 
 def _plan_to_json(plan: Plan) -> dict[str, Json]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from featstore import shell
+from finetune.cli.options import SetOption
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -51,10 +52,7 @@ def run(
         int | None, typer.Option("--seed", help="Seed of everything random; the same seed repeats. [default: 0]")
     ] = None,
     config: shell.SettingsFileOption = None,
-    assignment: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="NAME=VALUE", help="Any other setting of the file; repeat for several."),
-    ] = None,
+    assignment: SetOption = None,
     exclude: Annotated[
         list[Path] | None,
         typer.Option("--exclude", help="List of photographs to leave out, as `featstore doctor` writes it."),

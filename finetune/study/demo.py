@@ -26,6 +26,13 @@ TRAINING = (
 """Settings for a network as small as the seedling; others take the defaults of `finetune run`."""
 
 
+TIME_OF_DEFAULTS = (
+    "With its defaults the demo takes three to five minutes on two cores; more plants, epochs and larger networks take "
+    "longer."
+)
+"""As measured, see docs/demo.md: before anything is drawn there is nothing to measure speeds on."""
+
+
 @dataclass(frozen=True)
 class DemoSettings:
     """What is shown.
@@ -65,13 +72,20 @@ class DemoSettings:
 
     def __post_init__(self) -> None:
         # What cannot be drawn or trained is refused before the first step.
-        SynthSettings(n_species=self.n_species, n_observations=self.n_observations, seed=self.seed)
+        self.drawn()
         TrainSettings(epochs=self.epochs, seed=self.seed)
         for name in self.backbones:
             check_options(name, "avg", self.side_px)
         if all(BACKBONES[name].baseline for name in self.backbones):
             got = ", ".join(self.backbones) or "none"
             raise SettingsError("a --backbone that can be fine-tuned", got, "Name one, for example seedling.")
+
+    def drawn(self) -> SynthSettings:
+        """What is drawn."""
+        return SynthSettings(
+            n_species=self.n_species, n_observations=self.n_observations, side_px=PHOTOGRAPH_PX, seed=self.seed,
+            variation=VARIATION,
+        )  # fmt: skip
 
     @property
     def trained(self) -> str:

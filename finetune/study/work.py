@@ -69,13 +69,18 @@ def plan_article(settings: ArticleSettings, *, dry: bool) -> Plan:
     to_download = _absent(settings)
     photographs = look_at(settings.data)
     steps = article_steps(settings, photographs.digest)
-    wanted, journal = digests(steps), Journal(settings.out)
-    done = {step.name: is_done(step, wanted[step.name], journal) for step in steps}
+    done = what_is_done(steps, settings.out)
     request = _request(settings, photographs, to_download if dry else ())
     with _speeds_folder(settings.out, dry=dry) as folder:
         speeds = _speeds(request, folder)
     forecast = foresee(settings, steps, done, photographs, speeds)
     return Plan(settings, tuple(steps), photographs, forecast, to_download, free_bytes(settings.out))
+
+
+def what_is_done(steps: Sequence[Step], out: Path) -> dict[str, bool]:
+    """By name of step, whether it need not run."""
+    wanted, journal = digests(steps), Journal(out)
+    return {step.name: is_done(step, wanted[step.name], journal) for step in steps}
 
 
 def run_article(plan: Plan) -> tuple[list[Outcome], StudyTable]:

@@ -66,6 +66,15 @@ def test_members_of_another_size_are_refused_with_a_way_out() -> None:
         align([make(), make("ab", "11", model="second")])
 
 
+def test_members_of_other_plants_get_no_advice_that_would_not_help() -> None:
+    strangers = {"true_class": np.array(["1", "2"])}
+    with pytest.raises(PredictionsError, match=r"same observations .*2 only in second \(8, 9\)") as told:
+        align([make(), make("xy", "89", model="second", **strangers)])
+    assert "--align" not in str(told.value)
+    with pytest.raises(PredictionsError, match=r"same images .*--align observation"):
+        align([make(), make("xy", "12", model="second")])
+
+
 def test_many_differences_are_counted_not_listed() -> None:
     many = "".join(chr(ord("a") + number) for number in range(20))
     with pytest.raises(PredictionsError, match=r"image e .* and 15 more"):

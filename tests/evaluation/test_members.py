@@ -14,7 +14,9 @@ from evaluation.runs import RunCard, predictions_path, write_run_card
 from featstore.errors import PredictionsError, SettingsError
 
 
-def write(folder: Path, variant: str = "", *, split: str = "test", seed: int = 0, model: str = "") -> Path:
+def write(
+    folder: Path, variant: str = "", *, split: str = "test", seed: int = 0, model: str = "", classes: str = "ab"
+) -> Path:
     rng = np.random.default_rng(seed)
     Predictions(
         model=model or folder.name,
@@ -24,8 +26,8 @@ def write(folder: Path, variant: str = "", *, split: str = "test", seed: int = 0
         author=np.array(["", ""]),
         view=np.array(["Leaf", "Leaf"]),
         true_class=np.array(["a", "a"]),
-        classes=np.array(["a", "b"]),
-        probability=rng.dirichlet([1, 1], 2).astype(np.float32),
+        classes=np.array(list(classes)),
+        probability=rng.dirichlet([1] * len(classes), 2).astype(np.float32),
     ).write(predictions_path(folder, split, variant))
     return folder
 
@@ -90,3 +92,16 @@ def test_species_come_from_the_cards(tmp_path: Path) -> None:
     members = load_members([first, second, third]).fused
     assert members[2].card is None
     assert species_names(members) == {"a": "Acer campestre", "b": "Bellis perennis"}
+
+
+def test_other_classes_are_told_before_any_split_and_by_the_folder(tmp_path: Path) -> None:
+    usual = [write(tmp_path / name, split="valid", model="same") for name in ("a", "b")]
+    stranger = write(tmp_path / "c", split="test", model="same", classes="bcd")
+    told = rf"same classes .* 1 only in {usual[0]} \(a\); 2 only in {stranger} \(c, d\)\. Runs of different classes"
+    for runs in ([*usual, stranger], [stranger, *usual]):
+        for split in (None, "valid", "test"):
+            with pytest.raises(PredictionsError, match=told):
+                load_members(runs, split)
+    # One after the other they are looked at all the same.
+    write(stranger, split="valid", model="same", classes="bcd")
+    assert len(load_members([*usual, stranger], "valid", apart=True).listed) == 3

@@ -22,7 +22,13 @@ from evaluation.runs import RunCard, observations_path, predictions_path, write_
 CLASSES = np.array(["1", "2", "3"])
 
 
-def write_run(folder: Path, noise: float, splits: tuple[str, ...] = ("valid", "test"), n: int = 60) -> Path:
+def write_run(
+    folder: Path,
+    noise: float,
+    splits: tuple[str, ...] = ("valid", "test"),
+    n: int = 60,
+    classes: NDArray[np.str_] = CLASSES,
+) -> Path:
     for split in splits:
         rng = np.random.default_rng([n, int(10 * noise), len(split)])
         truth = np.arange(n) // 2 % 3
@@ -34,11 +40,11 @@ def write_run(folder: Path, noise: float, splits: tuple[str, ...] = ("valid", "t
             observation_id=np.array([f"plant {row // 2:03d}" for row in range(n)]),
             author=np.array([f"author {row % 14 // 2}" for row in range(n)]),
             view=np.where(np.arange(n) % 2, "Leaf", "Flower"),
-            true_class=CLASSES[truth],
-            classes=CLASSES,
+            true_class=classes[truth],
+            classes=classes,
             probability=(np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)).astype(np.float32),
         ).write(predictions_path(folder, split))
-    write_run_card(folder, RunCard(folder.name, "head", ("net",), "mlp", dict.fromkeys(CLASSES.tolist(), "")))
+    write_run_card(folder, RunCard(folder.name, "head", ("net",), "mlp", dict.fromkeys(classes.tolist(), "")))
     return folder
 
 
@@ -104,6 +110,19 @@ def test_one_split_that_is_asked_for_is_told_and_two_are_not(
     assert "flatters" not in capsys.readouterr().err
     run("fuse", tmp_path / "a", "--rule", "fixed", "--split", "valid", "--out", tmp_path)
     assert "compared on valid alone" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("rule", ["mean", "fixed"])
+@pytest.mark.parametrize("split", [(), ("--split", "valid")])
+def test_runs_of_two_data_sets_are_told_by_their_classes_before_their_splits(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], rule: str, split: tuple[str, ...]
+) -> None:
+    one = write_run(tmp_path / "a", 1.0, ("valid",))
+    other = write_run(tmp_path / "b", 1.0, ("test",), classes=np.array(["1", "2", "9"]))
+    run("fuse", one, other, "--rule", rule, *split, "--out", tmp_path / "out", code=1)
+    told = " ".join(capsys.readouterr().err.split())
+    assert f"the same classes in every member, got 1 only in {one} (3); 1 only in {other} (9)." in told
+    assert "split" not in told.lower()
 
 
 def test_learned_rules_have_nothing_to_learn_on_where_test_is_alone(

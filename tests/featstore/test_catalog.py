@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from featstore.catalog import make_catalog, month_of, number_of, view_of
+from featstore.catalog import make_catalog, month_of, months_of, number_of, view_of
 from featstore.errors import DatasetError
 
 
@@ -94,6 +94,33 @@ def test_places_that_are_none_are_kept_as_unknown_and_told() -> None:
 )  # fmt: skip
 def test_a_date_tells_its_month_in_the_usual_forms(text: str, month: int) -> None:
     assert month_of(text) == month
+
+
+@pytest.mark.parametrize(
+    ("dates", "months"),
+    [
+        (["6/7/2014", "21/6/2014", "1-2-2014 10:30"], [7, 6, 2]),
+        (["6/7/2014", "6/21/2014", "2014-03-09"], [6, 6, 3]),
+        # Nothing decides, or both orders are there; what tells its month alone does so.
+        (["6/7/2014", "2014-06-21", "21.06.2014"], [0, 6, 6]),
+        (["6/7/2014", "21/6/2014", "6/21/2014"], [0, 0, 0]),
+        # No day of any month decides nothing.
+        (["6/7/2014", "31/2/2014", "45/6/2014"], [0, 0, 0]),
+        (["6/7/2014", "21/6/2014", "31/2/2014"], [7, 6, 0]),
+        ([], []),
+    ],
+)
+def test_whether_day_or_month_comes_first_the_other_dates_tell(dates: list[str], months: list[int]) -> None:
+    assert [months_of(dates)[text] for text in dates] == months
+
+
+def test_dates_of_either_order_are_told() -> None:
+    dates = ["6/7/2014", "6/7/2014", "summer", "2014-06-21"]
+    (told,) = make_catalog([record(str(n), date=text) for n, text in enumerate(dates)], Path(), "set").warnings
+    assert told.startswith("3 dates cannot be read and tell no month")
+    assert told.endswith("; 2 may have day or month first, and the other dates do not decide")
+    decided = [*dates[:2], "21/6/2014"]
+    assert make_catalog([record(str(n), date=text) for n, text in enumerate(decided)], Path(), "set").warnings == ()
 
 
 def test_dates_that_cannot_be_read_are_told() -> None:

@@ -130,6 +130,28 @@ def test_not_while_another_writes(finished: Path) -> None:
     assert Store.open(finished).backbones == (GONE, KEPT)
 
 
+def test_a_dry_run_tells_what_goes_and_removes_nothing(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    files = {path: path.stat().st_mtime_ns for path in finished.rglob("*") if path.is_file()}
+    told = []
+    for words in (["--dry-run"], []):
+        with pytest.raises(SystemExit, match="0"):
+            main(["forget", str(finished), GONE, *words, "--json"])
+        told.append(json.loads(capsys.readouterr().out))
+        if words:
+            assert {path: path.stat().st_mtime_ns for path in finished.rglob("*") if path.is_file()} == files
+    ahead, gone = told
+    assert ahead.pop("schema") == "forget-forecast/1"
+    assert gone.pop("schema") == "forgotten/1"
+    assert ahead == gone
+    assert ahead["rows"] == 10
+    with pytest.raises(SystemExit):
+        main(["forget", str(finished), KEPT, "--dry-run"])
+    assert "would forget mobilenet_v2: 10 rows" in capsys.readouterr().out
+    with pytest.raises(SystemExit, match="1"):
+        main(["forget", str(finished), GONE, "--dry-run"])
+    assert f"({KEPT}), got '{GONE}'" in capsys.readouterr().err
+
+
 def test_on_the_command_line(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         main(["forget", str(finished), GONE, "--json"])

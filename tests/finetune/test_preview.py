@@ -138,3 +138,18 @@ def test_the_command_reads_settings_and_tells_what_it_drew(
     same = replace(SETTINGS, side_px=40, seed=5, augment=AugmentSettings(light=0.0, colour=0.0))
     assert document["photographs"] == list(draw_preview(photos / "f.zarr", same, tmp_path / "b.png", n=2).photographs)
     np.testing.assert_array_equal(drawn(out), drawn(tmp_path / "b.png"))
+
+
+def test_the_command_takes_settings_one_by_one(
+    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = tmp_path / "recipe.toml"
+    config.write_text("[finetune.run]\nset = ['augment.light=0.0', 'seed=4']\n[finetune.preview]\nper-row = 2\n")
+    out = tmp_path / "sheet.png"
+    words = ["preview", str(photos / "f.zarr"), "--out", str(out), "--config", str(config), "--side", "40", "--json"]
+    with pytest.raises(SystemExit, match="0"):
+        main([*words, "--set", "augment.colour=0", "--set", "seed=5"])
+    told = json.loads(capsys.readouterr().out)
+    same = replace(SETTINGS, side_px=40, seed=5, augment=AugmentSettings(light=0.0, colour=0.0))
+    assert told["photographs"] == list(draw_preview(photos / "f.zarr", same, tmp_path / "b.png", n=2).photographs)
+    np.testing.assert_array_equal(drawn(out), drawn(tmp_path / "b.png"))

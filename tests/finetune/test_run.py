@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -31,9 +32,11 @@ from featstore.table import load_table
 from finetune import crops as crops_module
 from finetune import run as run_module
 from finetune import train as train_module
+from finetune.answer_forecast import foresee_answers
 from finetune.asking import ask, crops_of
 from finetune.augment import VARIANTS
 from finetune.card import seed_of
+from finetune.cli import main
 from finetune.earlier import finished_card
 from finetune.folder import InterruptedTrainingError
 from finetune.forecast import foresee
@@ -447,19 +450,36 @@ def test_a_restart_that_was_killed_goes_on_without_being_asked_again(
 ) -> None:
     runs = tmp_path / "runs"
     shutil.copytree(finished.runs, runs)
-    others = Request(finished.store, runs, replace(QUICK, rate=0.5))
+    others = Request(finished.store, runs, replace(QUICK, rate=0.5, epochs=3))
     calls = []
 
     def killed(start: object, settings: object, cache: object, work: Path, folder: object) -> None:
         calls.append(work)
-        (work / CHECKPOINT).touch()
+        log = json.dumps([{"epoch": 0.0}, {"epoch": 1.0}])
+        with (work / CHECKPOINT).open("wb") as file:
+            np.savez(file, log=np.frombuffer(log.encode(), dtype=np.uint8))
         raise RuntimeError
 
+    def epochs_ahead(request: Request) -> int:
+        return foresee(request, [BACKBONE]).networks[0].epochs
+
     monkeypatch.setattr(run_module, "_compute", killed)
-    for request, begins in ((others, False), (replace(others, restart=True), True), (others, True)):
-        with pytest.raises(RuntimeError if begins else TrainingError):
+    restart, third = replace(others, restart=True), replace(others, settings=replace(QUICK, rate=0.7))
+    for request, begins in ((others, False), (restart, True), (others, True), (third, False)):
+        with pytest.raises(RuntimeError if begins else TrainingError) as told:
             finetune(request)
+        if not begins:
+            # The forecast asks the same, whether it comes before or after.
+            with pytest.raises(TrainingError) as foretold:
+                foresee(request, [BACKBONE])
+            assert str(foretold.value) == str(told.value)
     assert len(calls) == 2
+    assert epochs_ahead(others) == 2, "after the one that is done"
+    assert epochs_ahead(restart) == 3
+    shutil.rmtree(runs / f".{BACKBONE}-finetuned.partial")
+    assert epochs_ahead(restart) == 3
+    with pytest.raises(TrainingError, match="--restart to put this one"):
+        epochs_ahead(others)
 
 
 def test_training_that_ends_before_its_last_epoch_says_why(
@@ -486,7 +506,7 @@ def test_a_finished_run_that_lacks_something_is_told_apart_from_one_of_other_set
     elsewhere = replace(start, made_from={**start.made_from, "split": "another"})
     with pytest.raises(TrainingError, match="got another split\\. Pass another --out"):
         finished_card(folder, elsewhere, QUICK)
-    assert finished_card(folder, start, replace(QUICK, rate=0.5), replaces=True) is None
+    assert finished_card(folder, start, replace(QUICK, rate=0.5), restart=True) is None
     assert "a run of other settings; this one takes its place" in capsys.readouterr().err
     (folder / "curve.png").unlink()
     assert finished_card(folder, start, QUICK) is None
@@ -664,6 +684,33 @@ def test_a_run_answers_for_photographs_of_a_folder_as_for_those_of_a_store(finis
         ask(run, str(finished.store), run)
     with pytest.raises(PredictionsError, match="finetune run"):
         ask(finished.runs / f"{BACKBONE}-mlp", str(finished.store), tmp_path / "head")
+
+
+def test_answers_are_foreseen_and_nothing_is_written(
+    finished: House, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run, out = finished.runs / f"{BACKBONE}-finetuned", tmp_path / "answers"
+    for source, unseen in ((finished.store, True), (finished.photos, False)):
+        ahead = foresee_answers(run, str(source), out, tta=2, unseen=unseen)
+        assert not out.exists()
+        asked, failures = ask(run, str(source), tmp_path / "asked", tta=2, unseen=unseen)
+        assert ahead.n_images == len(asked.predictions.image_id) + len(failures)
+        assert ahead.n_variants == 2
+        assert ahead.seconds == ahead.start_s + ahead.n_images * (ahead.decode_s + ahead.predict_s)
+        assert min(ahead.start_s, ahead.decode_s, ahead.predict_s) > 0
+        assert ahead.n_bytes == ahead.n_images * (3 * 32 * 32 + 4 * 3)
+    plants = Store.open(finished.store).papers["observation_id"].nunique()
+    assert ahead.n_observations == plants
+    with pytest.raises(PredictionsError, match="--out"):
+        foresee_answers(run, str(finished.store), run)
+    words = ["predict", str(run), str(finished.store), "--out", str(out), "--dry-run"]
+    with pytest.raises(SystemExit, match="0"):
+        main(words)
+    assert re.search(r"About .* on this machine", capsys.readouterr().out)
+    with pytest.raises(SystemExit, match="0"):
+        main([*words, "--json"])
+    assert json.loads(capsys.readouterr().out)["schema"] == "answers-forecast/1"
+    assert not out.exists()
 
 
 def test_photographs_that_nobody_has_named_get_answers(

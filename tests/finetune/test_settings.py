@@ -153,6 +153,19 @@ def test_assignments_have_the_last_word(tmp_path: Path) -> None:
     assert load_settings(None, {}, ["augment.noise=0"]) == TrainSettings(augment=AugmentSettings(noise=0))
 
 
+def test_assignments_add_to_those_of_the_file_and_override_them_by_name(tmp_path: Path) -> None:
+    text = "[finetune.run]\nset = ['layer_decay=0.9', 'augment.noise=0.1']\n[finetune.preview]\nset = 'momentum=0.5'\n"
+    path = write(tmp_path, text)
+    settings = load_settings(path, {}, ["layer_decay=0.5", "augment.light=0.2"])
+    assert (settings.layer_decay, settings.augment.noise, settings.augment.light) == (0.5, 0.1, 0.2)
+    assert settings.momentum == TrainSettings().momentum
+    # What a preview is told in its own table, it is told besides.
+    shown = load_settings(path, {}, (), "preview")
+    assert (shown.layer_decay, shown.augment.noise, shown.momentum) == (0.9, 0.1, 0.5)
+    with pytest.raises(SettingsError, match=r"`set` in \[finetune.run\].* to list NAME=VALUE, got \{'momentum': 0.5\}"):
+        load_settings(write(tmp_path, "[finetune.run.set]\nmomentum = 0.5\n"), {}, (), "preview")
+
+
 @pytest.mark.parametrize(
     ("told", "answer"),
     [

@@ -73,6 +73,16 @@ def test_an_option_of_one_name_is_one_thing() -> None:
     assert differing <= {"--precision", "--tta"}
 
 
+def test_what_takes_long_or_destroys_can_be_tried_dry() -> None:
+    dry = {f"{program} {name}": options(command)["--dry-run"] for program, name, command in EVERY
+           if "--dry-run" in options(command)}  # fmt: skip
+    assert set(dry) == {
+        "featstore build", "featstore repair", "featstore forget", "heads compare", "finetune run", "finetune predict",
+        "finetune article", "finetune demo",
+    }  # fmt: skip
+    assert all(one.help.startswith("Tell what is to be done") for one in dry.values())
+
+
 def test_no_help_page_imports_anything_heavy() -> None:
     script = f"""
         import contextlib, importlib, io, json, sys, time

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+import re
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -89,6 +91,31 @@ def test_rows_stand_in_the_layout_of_the_article(runs: Path, tmp_path: Path) -> 
     assert {row["models"] for row in rows if row["run"] == "2 chosen on valid" and row["kind"] == "merged"} == {
         "better + good"
     }
+
+
+@pytest.mark.parametrize(("width", "n_names"), [(80, 4), (60, 0)])
+def test_names_and_figures_stay_whole_in_a_narrow_terminal(
+    runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+    width: int, n_names: int,
+) -> None:  # fmt: skip
+    names = ("inception_v3-finetuned", "mobilenet_v2-finetuned")
+    for skill, name in enumerate(names, 1):
+        write_run(runs / name, skill)
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", str(width))
+    evaluate(["article", runs, "--out", tmp_path])
+    told = capsys.readouterr()
+    assert "images/s: a head's" not in told.err, "a legend is for what is there"
+    shown = re.sub(r"\x1b\[[0-9;]*m", "", told.out)
+    lines = [line for line in shown.splitlines() if line.startswith("│")]
+    assert max(map(len, lines)) <= width
+    cells = [[cell.strip() for cell in line.strip("│").split("│")] for line in lines]
+    # Alone, and where only "+ TTA5" stands in the next line.
+    assert sum(row[1].removesuffix(" +") in names for row in cells) == n_names
+    # Whether or not a name goes on in the next line, figures do not.
+    rows = rows_of(tmp_path / "article" / "article.csv")
+    assert [row[2] for row in cells if row[2]] == [f"{float(row['S']):.4f}" for row in rows]
+    assert not any(row[2] == "" and any(row[2:]) for row in cells)
 
 
 def test_figures_are_those_of_the_ordinary_fusion_and_seconds_add(runs: Path, tmp_path: Path) -> None:

@@ -109,6 +109,13 @@ def test_an_observation_stands_where_its_images_are() -> None:
     assert found.unread == ("in May",)
 
 
+def test_other_dates_tell_whether_the_day_comes_first() -> None:
+    names = {"image_id": ["1", "2"], "observation_id": ["1", "2"], "class_id": ["x", "x"]}
+    found = read_records(papers(**names, date=["6/7/2014", "21/6/2014"]))
+    np.testing.assert_allclose(found.month, months([7, 6]))
+    assert read_records(papers(**names, date=["6/7/2014", "2014-6-21"])).unread == ("6/7/2014",)
+
+
 def seasonal(seed: int, n: int, share: float) -> Records:
     """Two classes: one is seen in January in `share` of all cases, else in July; the other the other way round."""
     rng = np.random.default_rng(seed)

@@ -9,18 +9,25 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
 
 from evaluation.cli.serving import serve
+from evaluation.serve import connection as serve_connection
+from evaluation.serve import running as serve_running
 from evaluation.serve.answering import Asking
+from evaluation.serve.app import ServeSettings
 from evaluation.serve.limits import Limits
 from evaluation.serve.running import is_loopback, listen
 from featstore.errors import SettingsError
 
-from .conftest import files, picture
+from .conftest import Greenness, files, panel_of, picture, running
 
 STARTED = """
 import sys
@@ -61,6 +68,32 @@ def test_it_ends_in_order(number: signal.Signals) -> None:
     process.send_signal(number)
     _, said = process.communicate(timeout=60)
     assert (process.returncode, said) == (0, "")
+
+
+def test_connections_without_a_request_make_room(colours: Greenness, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether they say nothing or only the beginning of a request; one under way stays, however long it takes."""
+    monkeypatch.setattr(serve_connection, "SILENCE_S", 2.0)
+    monkeypatch.setattr(serve_running, "SPARE_CONNECTIONS", 3)
+    free = threading.Event()
+    colours.before = free.wait
+    with (
+        ThreadPoolExecutor() as threads,
+        running(panel_of(colours), ServeSettings(limits=Limits(n_waiting=2))) as address,
+    ):
+        red = files(picture("red"))
+        under_way = threads.submit(httpx.post, f"{address}/api/identify", files=red, timeout=60, trust_env=False)
+        while not colours.n_asked:
+            time.sleep(0.01)
+        there = urlsplit(address)
+        silent = [socket.create_connection((str(there.hostname), int(there.port or 0)), timeout=20) for _ in range(3)]
+        silent[0].sendall(b"GET /health HTTP/1.1\r\nHost: ")
+        assert httpx.get(f"{address}/health", trust_env=False).status_code == 503
+        for one in silent:
+            with one:
+                assert one.recv(1) == b"", "the server ends it"
+        assert httpx.get(f"{address}/health", trust_env=False).status_code == 200
+        free.set()
+        assert under_way.result().status_code == 200
 
 
 def test_a_taken_port_is_told_before_anything_is_loaded() -> None:

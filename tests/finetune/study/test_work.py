@@ -9,14 +9,18 @@ from pathlib import Path
 
 import pytest
 
+from featstore.cli import main as featstore
 from featstore.errors import WeightsError
 from featstore.provenance import write_json
 from featstore.synth import SynthSettings, synthesise
 from finetune.cli import main
 from finetune.study import work
+from finetune.study.demo import DemoSettings, demo_steps
+from finetune.study.journal import Journal
 from finetune.study.measure import REFUSED, Speeds
 from finetune.study.photographs import look_at
 from finetune.study.plan import ArticleSettings
+from finetune.study.step import digests
 from finetune.study.work import plan_article
 
 NETWORKS = ("mobilenet", "mobilenet_v2")
@@ -87,6 +91,41 @@ def test_a_dry_run_downloads_and_writes_nothing_and_the_measurement_is_kept(
     plan_article(settings, dry=False)
     assert len(measuring.asked) == 2
     assert Speeds.read(settings.out / "speeds.json").start_s == 1.0
+
+
+def test_a_dry_demo_tells_steps_and_photographs_and_writes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "demo"
+    words = ["demo", "--out", str(out), "--species", "3", "--observations", "4"]
+
+    def told(*more: str) -> str:
+        with pytest.raises(SystemExit) as ended:
+            main([*words, *more])
+        assert not ended.value.code
+        return capsys.readouterr().out
+
+    ahead = json.loads(told("--dry-run", "--json"))
+    assert not out.exists()
+    settings = DemoSettings(out, n_species=3, n_observations=4)
+    drawn = synthesise(tmp_path / "photos", settings.drawn())
+    assert (ahead["photographs"], ahead["observations"]) == (drawn.n_images, drawn.n_observations)
+    # What is foreseen to be drawn is what the first step draws.
+    first, *others = demo_steps(settings)
+    assert [step["command"] for step in ahead["steps"]] == [first.line, *(step.line for step in others)]
+    with pytest.raises(SystemExit, match="0"):
+        featstore(list(first.command[1:]))
+    marker = out / "photos" / "synth.json"
+    assert marker.read_text() == (tmp_path / "photos" / "synth.json").read_text()
+    capsys.readouterr()
+
+    journal = Journal(out)
+    journal.begin(first.name, digests([first])[first.name], first.line, "")
+    journal.end(first.name, 0, 1.0)
+    states = {step["step"]: step["done"] for step in json.loads(told("--dry-run", "--json"))["steps"]}
+    assert states == {first.name: True, **{step.name: False for step in others}}
+    assert "three to five minutes" in told("--dry-run")
+    assert {path.name for path in out.iterdir()} == {"photos", "journal.json"}
 
 
 def test_photographs_are_counted_and_any_change_is_noticed(photos: Path) -> None:
