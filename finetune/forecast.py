@@ -40,10 +40,11 @@ class NetworkForecast:
     n_train, n_valid, n_photographs
         Photographs learnt from, judged after every epoch, and cut in all.
     n_predicted
-        Photographs to predict in the end, each variant counted.
+        Photographs to predict before the first epoch and in the end, each variant counted. Of a run that is trained
+        already the variants alone, if these are others.
     epochs
-        Still to be done, at most: less those of an interrupted run that goes on; 0 if the run is there already, or if
-        the network is only to be judged as it starts.
+        Still to be done, at most: less those of an interrupted run that goes on; 0 if the run is trained already, or
+        if the network is only to be judged as it starts.
     n_steps
         Of one epoch.
     step_s
@@ -83,8 +84,7 @@ class NetworkForecast:
         if self.is_done:
             return 0.0
         decoding = self.n_photographs * self.decode_s / (os.cpu_count() or 1)
-        # Validation before the first epoch, too.
-        return decoding + self.epochs * self.epoch_s + (self.n_valid + self.n_predicted) * self.predict_s
+        return decoding + self.epochs * self.epoch_s + self.n_predicted * self.predict_s
 
 
 @dataclass(frozen=True)
@@ -157,13 +157,18 @@ def _network(request: Request, out: Path) -> NetworkForecast:
     name = f"{start.name}{ENDING}"
     parts = start.parts(settings)
     n_train, n_valid = int(parts["train"].sum()), int(parts["valid"].sum())
-    n_photographs = len(start.table.papers)
-    passes = sum(1 + n_variants for n_variants in settings.variants.values())
-    n_predicted = passes * int(np.isin(start.split, SPLITS).sum())
-    is_done = finished_card(out / name, start, settings, restart=request.restart) is not None
-    epochs = 0 if is_done else settings.epochs
-    if not (is_done or request.restart):
-        epochs -= n_epochs_done(out / name, content_of(start, settings))
+    card = finished_card(out / name, start, settings, restart=request.restart)
+    is_done = card is not None and settings.predicts_as(card.details["settings"])
+    # Of a run that is trained the plain predictions stay.
+    variants = [n for n in settings.variants.values() if n or card is None]
+    n_predicted = sum(1 + n for n in variants) * int(np.isin(start.split, SPLITS).sum())
+    n_photographs = len(start.table.papers) if n_predicted else 0
+    epochs = 0
+    if card is None:
+        n_predicted += n_valid
+        epochs = settings.epochs
+        if not request.restart:
+            epochs -= n_epochs_done(out / name, content_of(start, settings))
     side_px = settings.side_px or start.identity.side_px
     batch_size = min(settings.batch_size, n_train)
     step_s = predict_s = decode_s = 0.0

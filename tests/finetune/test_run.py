@@ -180,6 +180,18 @@ def test_a_forecast_counts_what_is_to_be_done_and_writes_nothing(finished: House
     before = sorted(tmp_path.rglob("*"))
     done = foresee(Request(finished.store, finished.runs, QUICK), [BACKBONE]).networks[0]
     assert (done.is_done, done.epochs, done.seconds) == (True, 0, 0.0)
+    # Trained, and to be predicted anew with more variants; without any there is nothing to compute.
+    more, none = (
+        foresee(Request(finished.store, finished.runs, replace(QUICK, tta=tta)), [BACKBONE]).networks[0]
+        for tta in (4, 0)
+    )
+    answered = [
+        Predictions.read(predictions_path(finished.runs / f"{BACKBONE}-finetuned", s)) for s in ("valid", "test")
+    ]
+    n_answered = sum(len(predictions.image_id) for predictions in answered)
+    assert (more.is_done, more.epochs, more.n_predicted) == (False, 0, 5 * n_answered)
+    assert more.seconds > more.n_predicted * more.predict_s > 0
+    assert (none.epochs, none.n_predicted, none.n_photographs, none.seconds) == (0, 0, 0, 0.0)
     request = Request(finished.store, finished.runs, replace(QUICK, epochs=3), out=tmp_path / "other")
     ahead = foresee(request, [BACKBONE])
     start = open_start(replace(request, backbone=BACKBONE))
