@@ -44,6 +44,12 @@ class Aligned(Generic[MatrixT_co]):
         return tuple(dict.fromkeys(text for plants in self.observations for text in plants.warnings))
 
     @property
+    def scored_authors(self) -> NDArray[np.str_]:
+        """Author of each plant of known class."""
+        plants = self.observations[0]
+        return np.asarray(plants.author[plants.true_class != ""], dtype=np.str_)
+
+    @property
     def n_images(self) -> NDArray[np.intp]:
         """Distinct images per plant, over all members, (m,)."""
         if self.same_images:

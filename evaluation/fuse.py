@@ -14,7 +14,7 @@ from evaluation.alignment import Aligned, align
 from evaluation.answers import N_ANSWERS, open_answers, write_observations
 from evaluation.comparison import compare_rows
 from evaluation.fused import FusedPlaces
-from evaluation.intervals import few_remarks
+from evaluation.intervals import few_among
 from evaluation.invariants import ALL_VIEWS
 from evaluation.learning import Fit
 from evaluation.lessons import find_lesson
@@ -111,7 +111,7 @@ def fuse_runs(runs: Sequence[Path], settings: FuseSettings, out: Path) -> Fusion
     warnings = [*members.warnings, *aligned.warnings, *_truth_warnings(aligned, species)]
     warnings += teacher.lesson.warnings if teacher.lesson else ()
     split = aligned.members[0].split
-    warnings += few_remarks({split: int((aligned.observations[0].true_class != "").sum())})
+    warnings += few_among(split, aligned.scored_authors)
     sources = _sources(members.fused)
     for recipe, folder in folders.items():
         card = _card(members.fused, sources, recipe, settings, species)

@@ -14,7 +14,7 @@ from evaluation.alignment import Aligned, align
 from evaluation.cells import write_csv
 from evaluation.fuse import FuseSettings, teacher_of
 from evaluation.fused import FusedPlaces
-from evaluation.intervals import Difference, difference, few_remarks, intervals
+from evaluation.intervals import Difference, difference, few_among, intervals
 from evaluation.members import load_members, require_same_classes
 from evaluation.metrics import observation_score, reciprocal_rank, top_k_score
 from evaluation.per_author import PerAuthor
@@ -197,8 +197,7 @@ def compare_rules(
             # What recipes learn for the first split serves the second, too.
             teacher = teacher_of(members, settings)
             warnings += teacher.lesson.warnings if teacher.lesson else ()
-        n_known = int((aligned.observations[0].true_class != "").sum())
-        warnings += [*members.warnings, *aligned.warnings, *few_remarks({split: n_known})]
+        warnings += [*members.warnings, *aligned.warnings, *few_among(split, aligned.scored_authors)]
         standings[split] = {}
         for recipe, fused in fuse_recipes(aligned, settings.recipes, teacher):
             standings[split][recipe.name] = Standing.of(fused)

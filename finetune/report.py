@@ -164,7 +164,8 @@ def rows_to_json(rows: Sequence[Judged]) -> list[Json]:
 
 def few_told(rows: Sequence[Judged]) -> list[str]:
     """Say of which splits too few plants of known class are scored for an interval to say much."""
-    return few_remarks({row.split: len(row.plants) for row in rows if row.plants is not None})
+    scored = {row.split: row.per_author.n_authors for row in rows if row.per_author is not None}
+    return few_remarks({row.split: len(row.plants) for row in rows if row.plants is not None}, scored)
 
 
 def base_of(rows: Sequence[Judged], row: Judged) -> Judged:

@@ -57,7 +57,8 @@ def warnings_about(material: Material, settings: CompareSettings, entries: Seque
         )
     best = next((entry for entry in entries if entry.scores), None)
     if best is not None:
-        warnings += few_remarks(best.n_observations)
+        n_authors = {split: best.per_author[split].n_authors for split in best.n_observations}
+        warnings += few_remarks(best.n_observations, n_authors)
     random = [name for name, identity in material.identities.items() if identity.weights.startswith("random")]
     if random:
         warnings.append(f"random weights in {', '.join(random)}: these figures say nothing about plants")

@@ -12,7 +12,7 @@ import numpy as np
 from evaluation.alignment import align
 from evaluation.gain.entries import LEARNED_ON, Entries, read_entries
 from evaluation.identify.contract import Neighbour
-from evaluation.intervals import Difference, few_remarks
+from evaluation.intervals import Difference, few_among
 from evaluation.members import Member, load_members, species_names
 from evaluation.recipes import require_fixed
 from evaluation.report.growth import Growth, measure_growth
@@ -150,7 +150,7 @@ def gather(runs: Sequence[Path], settings: ReportSettings, store: str | None) ->
     worst, confident = cases_of(found, settings.n_worst)
     growth = measure_growth(entries, results[0].question, settings.rule) if entries else Growth()
     warnings = [*_random(members.listed), *members.warnings, *aligned.warnings, *left_out]
-    few = few_remarks({split: results[0].s.n_observations})
+    few = few_among(split, aligned.scored_authors)
     warnings += [*few, *_unscored(found), *growth.warnings]
     shown = image_rows(found, [*worst, *confident])
     return Material(
