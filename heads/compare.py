@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Collection, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from featstore import shell
 from featstore.errors import PredictionsError, SettingsError
 from featstore.exclusions import copies_in, excluded_in
 from featstore.store import Store
+from featstore.store.lease import only_writer
 from heads.choice import parse_choices
 from heads.crew import Outcome, here, on_cluster, on_processes
 from heads.dividing import LEAKS, LeakError
@@ -30,6 +32,8 @@ from heads.tuning import Tuning
 from heads.work import Source, Unit, assemble, is_assembled, pending
 
 NOT_FINISHED = "not finished; the same command goes on"
+WRITER = "comparison"
+"""What is written into a folder of runs by one process at a time; fine-tuning writes others beside it."""
 
 
 @dataclass(frozen=True)
@@ -131,11 +135,20 @@ def compare_heads(
 
     Raises
     ------
+    LockedError
+        If another comparison is being written to `out`.
     PhytobenchError
         If store, split or settings cannot be used.
     """
-    crew = crew or Crew()
-    source, material, trials = _open(store, settings, out, lists, keeping=True)
+    with ExitStack() as alone:
+        source, material, trials = _open(store, settings, out, lists, alone)
+        return _compare(store, settings, source, material, trials, crew or Crew())
+
+
+def _compare(
+    store: Store, settings: CompareSettings, source: Source, material: Material, trials: Sequence[Trial], crew: Crew
+) -> Leaderboard:
+    out = source.out
     errors: dict[str, str] = {}
     units = pending(trials, material, out)
     for text in replaced_runs(units, material, out):
@@ -167,16 +180,21 @@ def foresee(
     PhytobenchError
         If store, split or settings cannot be used.
     """
-    _, material, trials = _open(store, settings, out, lists, keeping=False)
+    _, material, trials = _open(store, settings, out, lists)
     return (crew or Crew()).forecast(pending(trials, material, out), material)
 
 
 def _open(
-    store: Store, settings: CompareSettings, out: Path, lists: Lists | None, *, keeping: bool
+    store: Store, settings: CompareSettings, out: Path, lists: Lists | None, alone: ExitStack | None = None
 ) -> tuple[Source, Material, list[Trial]]:
     """What is compared on what: the split is drawn and the lists are entered where that has not been done.
 
-    They are kept if wanted, and only if nothing is refused; of a refusal for leaks, the list of leaks is.
+    They are kept only if nothing is refused; of a refusal for leaks, the list of leaks is.
+
+    Parameters
+    ----------
+    alone
+        Is given the lease of `out`, to be the only comparison that writes to it from here on; None keeps nothing.
     """
     backbones = _chosen(store, settings.backbones)
     with staging(out) as folder:
@@ -188,11 +206,13 @@ def _open(
             )  # fmt: skip
             material = source.open()
         except LeakError as error:
-            if not keeping:
+            if alone is None:
                 raise
             raise error.kept_in(out / LEAKS) from error
         trials = plan(backbones, settings, material.baselines)
-        if keeping:
+        if alone is not None:
+            # Not before: a call that is refused leaves nothing in the folder, not even the trace of a lease.
+            alone.enter_context(only_writer(out, WRITER))
             keep(folder, out)
     return replace(source, out=out), material, trials
 
