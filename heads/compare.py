@@ -19,11 +19,12 @@ from heads.crew import Outcome, here, on_cluster, on_processes
 from heads.dividing import LEAKS, LeakError
 from heads.earlier import left_aside, replaced_runs
 from heads.entry import Entry, read_entry
+from heads.folds import require_plants
 from heads.forecast import GIB, Forecast, forecast
 from heads.head import Tell, require_setting
 from heads.leaderboard import Leaderboard
 from heads.lists import Lists, keep, staging
-from heads.material import Material
+from heads.material import LEARNT, Material
 from heads.protocol import Protocol
 from heads.registry import DEFAULT_HEADS, HEADS
 from heads.remarks import facts_of, warnings_about
@@ -209,6 +210,9 @@ def _open(
             if alone is None:
                 raise
             raise error.kept_in(out / LEAKS) from error
+        if settings.protocol.n_folds:
+            # Now, not after hours of fits.
+            require_plants(material.papers_of(*LEARNT), settings.protocol.n_folds, material.links)
         trials = plan(backbones, settings, material.baselines)
         if alone is not None:
             # Not before: a call that is refused leaves nothing in the folder, not even the trace of a lease.

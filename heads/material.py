@@ -25,6 +25,8 @@ from heads.examples import Examples
 from heads.protocol import Protocol
 from heads.weights import vote_weights, well_voted
 
+LEARNT = ("train", "valid", SPARE)
+"""Sides of photographs that a run learns or chooses from."""
 HELD_OUT = "held out"
 """Side of photographs whose species is not to be learnt."""
 PAPERS = ("image_id", "observation_id", "author", "view", "class_id", "species", "vote")
@@ -85,12 +87,16 @@ class Material:
         found = self.table.papers.loc[np.isin(self.split, splits), "class_id"]
         return sorted(set(found) - {""})
 
+    def papers_of(self, *splits: str) -> pd.DataFrame:
+        """Papers of the rows of some splits, in the order of the table."""
+        return self.table.papers.loc[np.isin(self.split, splits)].reset_index(drop=True)
+
     def part(self, backbones: Sequence[str], *splits: str) -> FeatureTable:
         """Rows of some splits with the features of some networks, in the order of the table."""
         rows = np.isin(self.split, splits)
         blocks = [self.table.features[:, self.columns[backbone]][rows] for backbone in backbones]
         features = blocks[0] if len(blocks) == 1 else np.concatenate(blocks, axis=1)
-        return FeatureTable(self.table.papers.loc[rows].reset_index(drop=True), features, tuple(backbones))
+        return FeatureTable(self.papers_of(*splits), features, tuple(backbones))
 
     def set_aside(self, share: float, seed: int) -> NDArray[np.bool_] | None:
         """Which photographs of valid are kept from every choice but the temperature's; None for a share of 0.

@@ -13,6 +13,8 @@ ClassWeight = Literal["none", "balanced"]
 Calibrate = Literal["none", "all", "view"]
 CALIBRATION_SHARE = 0.3
 """Share of valid plants that choose temperatures, unless another is asked for."""
+FEWEST_FOLDS = 3
+"""One part is predicted, one chooses, and the others are learnt from."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,7 @@ class Protocol:
         require_setting("n_seeds", self.n_seeds, low=1)
         require_setting("n_repeats", self.n_repeats, low=1)
         if self.n_folds:
-            require_setting("n_folds", self.n_folds, low=3)
+            require_setting("n_folds", self.n_folds, low=FEWEST_FOLDS)
         elif self.n_repeats > 1:
             raise SettingsError("a cross-validation to repeat", "--repeats without --folds", "Add --folds 4.")
 

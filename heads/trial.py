@@ -19,7 +19,6 @@ from evaluation.runs import CARD, RunCard, predictions_path, read_run_card, writ
 from featstore.engine import load_engine
 from featstore.errors import PredictionsError
 from featstore.provenance import Json, phytobench_version, provenance
-from featstore.splits import SPARE
 from featstore.table import FeatureTable
 from heads.calibrating import calibrate
 from heads.candidates import Tuned
@@ -28,7 +27,7 @@ from heads.head import Head, Tell
 from heads.journal import JOURNALS
 from heads.learnt import write_learnt
 from heads.luck import write_seeds
-from heads.material import Material, examples_of
+from heads.material import LEARNT, Material, examples_of
 from heads.protocol import Protocol
 from heads.tuning import Tuning, tune
 
@@ -140,7 +139,7 @@ def run_trial(trial: Trial, material: Material, folder: Path, fingerprint: dict[
             predictions.write(predictions_path(temporary, split))
             if protocol.calibrates_out_of_fold:
                 predictions.write(predictions_path(temporary, split, UNCALIBRATED))
-        looked_at = np.isin(material.split, ("train", "valid", SPARE))
+        looked_at = np.isin(material.split, LEARNT)
         write_learnt(temporary, material.table.papers, np.where(looked_at, material.split, ""))
         if tuned:
             tuned.write(temporary)
@@ -178,7 +177,7 @@ def _fit(head: Head, trial: Trial, material: Material, aside: NDArray[np.bool_] 
     if not trial.protocol.refit:
         return _Fits(head, None, {"fit_seconds": seconds}, len(learnt.labels))
     # Classes that only valid shows stay out, so that all predictions of a comparison have the same classes.
-    both = examples_of(material.part(trial.backbones, "train", "valid", SPARE), trial.protocol)
+    both = examples_of(material.part(trial.backbones, *LEARNT), trial.protocol)
     known = both.take(np.isin(both.labels, head.classes_))
     again, more = _timed(lambda: head.for_refit().learn(known, None, lambda text: tell(f"refit, {text}")))
     return _Fits(head, again, {"fit_seconds": seconds, "refit_seconds": more}, len(learnt.labels))

@@ -21,10 +21,10 @@ from featstore.store import Store
 from featstore.table import load_table
 from heads.candidates import Candidate, Tuned
 from heads.choice import HeadChoice, parse_choices
-from heads.compare import CompareSettings, Crew, compare_heads
+from heads.compare import CompareSettings, Crew, compare_heads, foresee
 from heads.examples import Examples
 from heads.experts import ViewExpertsHead
-from heads.folds import predict_held_out
+from heads.folds import open_folds, predict_held_out
 from heads.head import Tell
 from heads.linear import LogisticHead
 from heads.lists import Lists
@@ -82,6 +82,22 @@ def test_folds_predict_every_photograph_without_its_plant(make_store: MakeStore,
     assert not (tmp_path / "runs" / ".folds").exists()
     again = compare_heads(make_store(name="other.zarr"), settings, tmp_path / "runs")
     assert again.entries[0].reused
+
+
+def test_more_folds_than_plants_are_refused_before_anything_is_fitted(make_store: MakeStore, tmp_path: Path) -> None:
+    store, out = make_store(), tmp_path / "runs"
+    plants = store.papers[store.papers["split"] == "train"].drop_duplicates("observation_id")
+    most = int(plants["class_id"].value_counts().max())
+    for work in (compare_heads, foresee):
+        with pytest.raises(SplitError, match=f"at most {most} parts, .*got --folds 50. Lower --folds"):
+            work(store, replace(ONE, protocol=Protocol(n_folds=50)), out)
+    assert not out.exists()
+    few = plants.groupby("class_id").head(2).reset_index(drop=True)
+    with pytest.raises(SplitError, match=r"at most 2 parts, .*got --folds 3. Add plants, or leave --folds out"):
+        open_folds(few, 3, 1, 0, tmp_path / "folds.csv", ())
+    assert not (tmp_path / "folds.csv").exists()
+    found = open_folds(plants, most, 1, 0, tmp_path / "folds.csv", ())
+    assert found.n_folds == most
 
 
 def test_processes_find_what_one_process_finds(make_store: MakeStore, tmp_path: Path) -> None:
