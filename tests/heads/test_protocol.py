@@ -265,6 +265,25 @@ def test_experts_of_views_learn_what_the_common_head_cannot() -> None:
     np.testing.assert_array_equal(head.predict_proba(test.features), common.predict_proba(test.features))
 
 
+@pytest.mark.parametrize("n_leaves", [30, 60])
+def test_an_expert_that_no_valid_photograph_has_judged_is_not_asked(n_leaves: int) -> None:
+    """Flowers are enough for an expert in the refit alone, whether or not leaves had one before."""
+    rng = np.random.default_rng(0)
+
+    def draw(**n_photographs: int) -> Examples:
+        views = np.repeat(list(n_photographs), list(n_photographs.values()))
+        features = rng.normal(size=(len(views), 4)).astype(np.float32)
+        return Examples(features, np.array(["a", "b"])[rng.integers(0, 2, len(views))], None, views)
+
+    first = ViewExpertsHead(min_images=50).learn(draw(Flower=40, Leaf=n_leaves), draw(Flower=20, Leaf=20))
+    assert set(first.chosen_["shares"]) == ({"Leaf"} if n_leaves >= 50 else set())
+    again = first.for_refit().learn(both := draw(Flower=60, Leaf=n_leaves))
+    common, flowers = LogisticHead().learn(both), np.full(len(both.labels), "Flower")
+    np.testing.assert_array_equal(again.predict_proba(both.features, flowers), common.predict_proba(both.features))
+    never = ViewExpertsHead(min_images=50).learn(both)
+    assert np.abs(never.predict_proba(both.features, flowers) - common.predict_proba(both.features)).max() > 1e-3
+
+
 def test_votes_weigh() -> None:
     found = vote_weights(np.array([1.0, 3.0, np.nan, 0.0]))
     np.testing.assert_allclose(found, np.array([1, 3, 1.5, 0.5]) / 1.5)
