@@ -212,7 +212,12 @@ def load_material(
     warnings = [*([told] if excluded else []), *_incomplete(read, table, backbones), *_untrained(table.papers, split)]
     if n_held_out:
         split, named = _held_out(table.papers, split, n_held_out, seed)
-        warnings.append(f"{n_held_out} species are held out and stand for unknown ones: {listed(named, n_held_out)}")
+        told = counted(
+            n_held_out,
+            "species is held out, stands for unknown ones and counts as missed",
+            "species are held out, stand for unknown ones and count as missed",
+        )
+        warnings.append(f"{told}: {listed(named, n_held_out)}")
     return Material(table, split, identities, columns, links, tuple(warnings))
 
 
@@ -250,12 +255,18 @@ def _incomplete(read: pd.DataFrame, table: FeatureTable, backbones: Sequence[str
 
 
 def _untrained(papers: pd.DataFrame, split: NDArray[np.str_]) -> list[str]:
-    """Warn of classes that are asked for but cannot be learnt, by name."""
-    trained = set(papers.loc[split != "test", "class_id"])
-    lost = papers[(split == "test") & (papers["class_id"] != "") & ~papers["class_id"].isin(trained)]
-    if lost.empty:
-        return []
-    names = [f"{row.class_id} {row.species}".strip() for row in lost.drop_duplicates("class_id").itertuples()]
-    which = counted(len(lost), "test photograph shows", "test photographs show")
-    classes = counted(len(names), "class", "classes")
-    return [f"{which} {classes} without training photographs, and count as missed: {listed(names, 10)}"]
+    """Warn, by name, of classes that are asked for but not learnt; a refit learns none that valid alone shows."""
+    trained, told = set(papers.loc[split == "train", "class_id"]), []
+    for side in ("valid", "test"):
+        lost = papers[(split == side) & (papers["class_id"] != "") & ~papers["class_id"].isin(trained)]
+        names = class_names(lost)
+        if names:
+            which = counted(len(lost), f"{side} photograph shows", f"{side} photographs show")
+            classes = counted(len(names), "class", "classes")
+            told.append(f"{which} {classes} without training photographs, and count as missed: {listed(names, 10)}")
+    return told
+
+
+def class_names(papers: pd.DataFrame) -> list[str]:
+    """Each class of some photographs with its species, in the order of the photographs."""
+    return [f"{row.class_id} {row.species}".strip() for row in papers.drop_duplicates("class_id").itertuples()]

@@ -370,14 +370,22 @@ def test_a_class_that_only_valid_shows_is_in_no_predictions(make_store: MakeStor
 
     def only_valid(frame: pd.DataFrame) -> None:
         frame.loc[frame["observation_id"].isin(["o00", "o01", "o02", "o03", "o04", "o05"]), "split"] = "valid"
-        frame.loc[frame["observation_id"] == "o05", ["class_id", "species"]] = ["55", "Only in valid"]
+        only = frame["observation_id"].isin(["o05", "o40", "o41"])
+        frame.loc[only, ["class_id", "species"]] = ["55", "Not in train"]
 
-    compare_heads(make_store(only_valid), LOGISTIC, tmp_path)
+    board = compare_heads(make_store(only_valid), LOGISTIC, tmp_path)
     for split in ("valid", "test"):
         for run in tmp_path.glob("*-logistic"):
             assert Predictions.read(run / f"{split}.predictions.h5").classes.tolist() == ["10", "100", "9"]
     truth = Predictions.read(next(tmp_path.glob("*-logistic")) / "valid.predictions.h5").true_class
     assert "55" in truth
+    told = "without training photographs, and count as missed"
+    assert [text for text in board.warnings if told in text] == [
+        f"2 valid photographs show 1 class {told}: 55 Not in train",
+        f"6 test photographs show 2 classes {told}: 55 Not in train, 7 Only in test",
+    ]
+    missed = board.entries[0].by_class["test"]
+    assert missed.mrr[np.isin(missed.class_id, ["55", "7"])].tolist() == [0, 0]
 
 
 def test_a_later_comparison_keeps_the_start_for_finetuning(make_store: MakeStore, tmp_path: Path) -> None:

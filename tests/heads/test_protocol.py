@@ -217,6 +217,10 @@ def test_species_that_are_held_out_are_not_learnt(make_store: MakeStore, tmp_pat
     board = compare_heads(make_store(), replace(ONE, n_held_out=1), tmp_path)
     card = read_run_card(tmp_path / "net_b-logistic")
     assert len(card.classes) == 2
+    (out,) = {"10", "100", "9"} - set(card.classes)
+    assert f"1 species is held out, stands for unknown ones and counts as missed: {out}" in board.warnings
+    missed = board.entries[0].by_class["test"]
+    assert missed.mrr[missed.class_id == out] == 0
     assert 0 <= board.entries[0].unknown_auroc["valid"] <= 1
     with pytest.raises(SplitError, match="5 species"):
         compare_heads(make_store(name="b.zarr"), replace(ONE, n_held_out=5), tmp_path / "more")
@@ -446,4 +450,6 @@ def test_a_high_vote_tells_how_little_is_left(make_store: MakeStore, tmp_path: P
         papers["vote"] = np.where(papers["class_id"] == "9", 1.0, 4.0)
 
     board = compare_heads(make_store(vote), replace(ONE, protocol=Protocol(min_vote=3)), tmp_path)
-    assert any("--min-vote 3 leaves" in text and "1 class without any" in text for text in board.warnings)
+    (told,) = [text for text in board.warnings if text.startswith("--min-vote 3 leaves")]
+    assert told.endswith(", and 1 class without any, which count as missed: 9 Tussilago farfara")
+    assert board.entries[0].by_class["test"].mrr[board.entries[0].by_class["test"].class_id == "9"] == 0
