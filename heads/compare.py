@@ -74,7 +74,7 @@ class CompareSettings:
 
     def __post_init__(self) -> None:
         parse_choices(self.heads)
-        require_setting("n_held_out", self.n_held_out, low=0)
+        require_setting("--hold-out-species", self.n_held_out, low=0)
 
 
 @dataclass(frozen=True)
@@ -101,9 +101,9 @@ class Crew:
     memory_gib: float | None = None
 
     def __post_init__(self) -> None:
-        require_setting("jobs", self.n_jobs, low=1)
+        require_setting("--workers", self.n_jobs, low=1)
         if self.memory_gib is not None:
-            require_setting("memory", self.memory_gib, low=0)
+            require_setting("--memory", self.memory_gib, low=0)
         if self.scheduler and self.n_jobs > 1:
             raise SettingsError("either --workers or --scheduler", "both", "Leave one out.")
 
