@@ -34,7 +34,7 @@ class Protocol:
     class_weight
         ``balanced``: every class counts alike, however many photographs show it.
     calibrate
-        Whether predictions are brought to a chosen temperature: ``no``, ``all`` (one temperature), or ``view`` (one
+        Whether predictions are brought to a chosen temperature: ``none``, ``all`` (one temperature), or ``view`` (one
         per view). With a cross-validation it is chosen on what that predicts, otherwise on valid.
     calibration_share
         Share of the observations of valid that choose temperatures and nothing else, so that no early stopping has
