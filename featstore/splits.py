@@ -148,6 +148,8 @@ def _thinned(frame: pd.DataFrame, papers: pd.DataFrame, seed: int) -> pd.DataFra
 def draw_folds(papers: pd.DataFrame, seed: int, n_folds: int, links: Links = ()) -> NDArray[np.int64]:
     """Divide all rows of `papers` into folds between plants and equal files, stratified by class; (n,) from 0.
 
+    They are fewer than `n_folds` where there are only `most_folds`.
+
     Raises
     ------
     SplitError
@@ -159,10 +161,10 @@ def draw_folds(papers: pd.DataFrame, seed: int, n_folds: int, links: Links = ())
         raise SplitError("at least two observations to divide into train and valid", str(len(first)), "Add plants.")
     # One row per group: 3:1 is counted in plants, not in photographs.
     class_of_group = papers["class_id"].to_numpy()[first]
-    most_plants = int(np.unique(class_of_group, return_counts=True)[1].max())
-    if most_plants < 2:
+    most = most_folds(papers, links)
+    if most < 2:
         raise SplitError("a class with at least two observations", "one in each", "Add plants, or mark some as valid.")
-    division = StratifiedGroupKFold(min(n_folds, most_plants), shuffle=True, random_state=seed)
+    division = StratifiedGroupKFold(min(n_folds, most), shuffle=True, random_state=seed)
     fold_of_group = np.zeros(len(first), dtype=np.int64)
     with warnings.catch_warnings():
         # Classes with fewer plants than folds are expected; they are seen to below.
@@ -170,6 +172,12 @@ def draw_folds(papers: pd.DataFrame, seed: int, n_folds: int, links: Links = ())
         for fold, (_, held_out) in enumerate(division.split(first[:, None], class_of_group, np.arange(len(first)))):
             fold_of_group[held_out] = fold
     return np.asarray(fold_of_group[group], dtype=np.int64)
+
+
+def most_folds(papers: pd.DataFrame, links: Links = ()) -> int:
+    """How many folds of `papers` can be drawn: as many as the class of most plants has plants."""
+    first = np.unique(groups_of(papers, links), return_index=True)[1]
+    return int(np.unique(papers["class_id"].to_numpy()[first], return_counts=True)[1].max(initial=0))
 
 
 def _kept_trained(fold: NDArray[np.int64], papers: pd.DataFrame, links: Links) -> NDArray[np.int64]:

@@ -12,6 +12,8 @@ from featstore.provenance import Json
 from heads.head import Head
 from heads.registry import HEADS, head_class
 
+FINETUNED = "finetuned"
+"""What the names of runs of `finetune run` end in, behind a hyphen: no head is called so."""
 _LABEL = re.compile(r"[A-Za-z0-9_.-]+")
 _YES_NO = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 _READERS: Mapping[type, tuple[Callable[[str], Json], str]] = {
@@ -38,7 +40,7 @@ class HeadChoice:
     Raises
     ------
     SettingsError
-        If head or settings are unknown, or the label is no name for a folder.
+        If head or settings are unknown, or the label is no name for a folder or one of fine-tuned runs.
     """
 
     head: str
@@ -53,6 +55,9 @@ class HeadChoice:
         object.__setattr__(self, "label", self.label or self.head)
         if not _LABEL.fullmatch(self.label):
             raise SettingsError("a label of letters, digits, _, . and -", repr(self.label), "Correct --head.")
+        if f"-{self.label}".endswith(f"-{FINETUNED}"):
+            expected = f"a label that does not end in {FINETUNED}, as the runs of `finetune run` do"
+            raise SettingsError(expected, repr(self.label), f"Choose another: --head NAME={self.head}.")
 
     @classmethod
     def parse(cls, text: str) -> HeadChoice:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Collection, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -12,16 +13,18 @@ from featstore import shell
 from featstore.errors import PredictionsError, SettingsError
 from featstore.exclusions import copies_in, excluded_in
 from featstore.store import Store
+from featstore.store.lease import only_writer
 from heads.choice import parse_choices
 from heads.crew import Outcome, here, on_cluster, on_processes
 from heads.dividing import LEAKS, LeakError
 from heads.earlier import left_aside, replaced_runs
 from heads.entry import Entry, read_entry
+from heads.folds import require_plants
 from heads.forecast import GIB, Forecast, forecast
 from heads.head import Tell, require_setting
 from heads.leaderboard import Leaderboard
 from heads.lists import Lists, keep, staging
-from heads.material import Material
+from heads.material import LEARNT, Material
 from heads.protocol import Protocol
 from heads.registry import DEFAULT_HEADS, HEADS
 from heads.remarks import facts_of, warnings_about
@@ -30,6 +33,8 @@ from heads.tuning import Tuning
 from heads.work import Source, Unit, assemble, is_assembled, pending
 
 NOT_FINISHED = "not finished; the same command goes on"
+WRITER = "comparison"
+"""What is written into a folder of runs by one process at a time; fine-tuning writes others beside it."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +74,7 @@ class CompareSettings:
 
     def __post_init__(self) -> None:
         parse_choices(self.heads)
-        require_setting("n_held_out", self.n_held_out, low=0)
+        require_setting("--hold-out-species", self.n_held_out, low=0)
 
 
 @dataclass(frozen=True)
@@ -96,9 +101,9 @@ class Crew:
     memory_gib: float | None = None
 
     def __post_init__(self) -> None:
-        require_setting("jobs", self.n_jobs, low=1)
+        require_setting("--workers", self.n_jobs, low=1)
         if self.memory_gib is not None:
-            require_setting("memory", self.memory_gib, low=0)
+            require_setting("--memory", self.memory_gib, low=0)
         if self.scheduler and self.n_jobs > 1:
             raise SettingsError("either --workers or --scheduler", "both", "Leave one out.")
 
@@ -131,11 +136,20 @@ def compare_heads(
 
     Raises
     ------
+    LockedError
+        If another comparison is being written to `out`.
     PhytobenchError
         If store, split or settings cannot be used.
     """
-    crew = crew or Crew()
-    source, material, trials = _open(store, settings, out, lists, keeping=True)
+    with ExitStack() as alone:
+        source, material, trials = _open(store, settings, out, lists, alone)
+        return _compare(store, settings, source, material, trials, crew or Crew())
+
+
+def _compare(
+    store: Store, settings: CompareSettings, source: Source, material: Material, trials: Sequence[Trial], crew: Crew
+) -> Leaderboard:
+    out = source.out
     errors: dict[str, str] = {}
     units = pending(trials, material, out)
     for text in replaced_runs(units, material, out):
@@ -167,16 +181,21 @@ def foresee(
     PhytobenchError
         If store, split or settings cannot be used.
     """
-    _, material, trials = _open(store, settings, out, lists, keeping=False)
+    _, material, trials = _open(store, settings, out, lists)
     return (crew or Crew()).forecast(pending(trials, material, out), material)
 
 
 def _open(
-    store: Store, settings: CompareSettings, out: Path, lists: Lists | None, *, keeping: bool
+    store: Store, settings: CompareSettings, out: Path, lists: Lists | None, alone: ExitStack | None = None
 ) -> tuple[Source, Material, list[Trial]]:
     """What is compared on what: the split is drawn and the lists are entered where that has not been done.
 
-    They are kept if wanted, and only if nothing is refused; of a refusal for leaks, the list of leaks is.
+    They are kept only if nothing is refused; of a refusal for leaks, the list of leaks is.
+
+    Parameters
+    ----------
+    alone
+        Is given the lease of `out`, to be the only comparison that writes to it from here on; None keeps nothing.
     """
     backbones = _chosen(store, settings.backbones)
     with staging(out) as folder:
@@ -188,11 +207,16 @@ def _open(
             )  # fmt: skip
             material = source.open()
         except LeakError as error:
-            if not keeping:
+            if alone is None:
                 raise
             raise error.kept_in(out / LEAKS) from error
+        if settings.protocol.n_folds:
+            # Now, not after hours of fits.
+            require_plants(material.papers_of(*LEARNT), settings.protocol.n_folds, material.links)
         trials = plan(backbones, settings, material.baselines)
-        if keeping:
+        if alone is not None:
+            # Not before: a call that is refused leaves nothing in the folder, not even the trace of a lease.
+            alone.enter_context(only_writer(out, WRITER))
             keep(folder, out)
     return replace(source, out=out), material, trials
 

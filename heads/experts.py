@@ -42,8 +42,11 @@ class ViewExpertsHead(Head):
         Fewer photographs of a view get no expert.
     share
         Of an expert where no validation photographs choose it.
-    shares, chosen_inside
-        By view: shares, and settings of the heads, that an earlier fit chose.
+    shares
+        By view, what an earlier fit chose; None if there was none. A view that is not among them had no expert to be
+        judged then, and gets none of the answer now.
+    chosen_inside
+        By view, settings of the heads that an earlier fit chose.
     """
 
     name: ClassVar[str] = "view_experts"
@@ -52,7 +55,7 @@ class ViewExpertsHead(Head):
     of: str = "logistic"
     min_images: int = 50
     share: float = 0.5
-    shares: Mapping[str, float] = field(default_factory=dict)
+    shares: Mapping[str, float] | None = None
     chosen_inside: Mapping[str, Mapping[str, Json]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -78,7 +81,7 @@ class ViewExpertsHead(Head):
                 continue
             judged = _of_view(valid, view)
             self._heads[view] = self._fitted(view, own, judged, tell)
-            self._shares[view] = self.shares.get(view, 0.0 if self.shares else self.share)
+            self._shares[view] = self.share if self.shares is None else self.shares.get(view, 0.0)
             if judged is not None:
                 self._shares[view] = self._choose(view, judged)
         self.remarks_ = tuple(remark for head in self._heads.values() for remark in head.remarks_)

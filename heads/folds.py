@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 from featstore.errors import SplitError
 from featstore.groups import Links, groups_of
 from featstore.provenance import write_text
-from featstore.splits import draw_folds
+from featstore.splits import draw_folds, most_folds
 from featstore.table import FeatureTable
 from heads.examples import Examples
 from heads.head import Head, Tell, say_nothing
 from heads.material import examples_of
-from heads.protocol import Protocol
+from heads.protocol import FEWEST_FOLDS, Protocol
 
 FOLDS = "folds.csv"
 
@@ -54,9 +54,11 @@ def open_folds(papers: pd.DataFrame, n_folds: int, n_repeats: int, seed: int, pa
     Raises
     ------
     SplitError
-        If the file's divisions are others than asked for, or put a plant on two sides.
+        If there are not plants enough for as many parts, or the file's divisions are others than asked for or put a
+        plant on two sides.
     """
     if not path.exists():
+        require_plants(papers, n_folds, links)
         number = np.stack([draw_folds(papers, seed + repeat, n_folds, links) for repeat in range(n_repeats)])
         frame = papers[["image_id", "observation_id"]].reset_index(drop=True)
         frame = frame.assign(**{f"repeat_{repeat}": row for repeat, row in enumerate(number)})
@@ -70,6 +72,14 @@ def open_folds(papers: pd.DataFrame, n_folds: int, n_repeats: int, seed: int, pa
         raise SplitError("divisions of these photographs", got, f"Delete {path} to draw new ones.") from error
     _require_sound(papers, number, n_folds, path, links)
     return Folds(papers["image_id"].to_numpy(np.str_), number)
+
+
+def require_plants(papers: pd.DataFrame, n_folds: int, links: Links) -> None:
+    """Refuse more parts than can be drawn of `papers`."""
+    most = most_folds(papers, links)
+    if n_folds > most:
+        remedy = "Lower --folds." if most >= FEWEST_FOLDS else "Add plants, or leave --folds out."
+        raise SplitError(f"at most {most} parts, the plants of the class that has most", f"--folds {n_folds}", remedy)
 
 
 def _require_sound(papers: pd.DataFrame, number: NDArray[np.int64], n_folds: int, path: Path, links: Links) -> None:

@@ -292,7 +292,7 @@ class Head(ABC):
 
 
 def require_setting(name: str, value: float, *, low: float, high: float = np.inf) -> None:
-    """Refuse a setting outside of [low, high]."""
+    """Refuse a setting outside of [low, high]; `name` is what the user calls it, an option with its hyphens."""
     if not low <= value <= high:
         bounds = f"of at least {low:g}" if high == np.inf else f"in [{low:g}, {high:g}]"
         raise SettingsError(f"`{name}` {bounds}", f"{value!r}", "Correct this setting.")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from featstore.errors import PhytobenchError, SplitError
+from featstore.errors import PhytobenchError, SplitError, listed
 from featstore.exclusions import (
     COPIES,
     EXCLUSIONS,
@@ -33,6 +33,7 @@ from heads.material import photographs_read
 SPLIT = "split.csv"
 KEPT = (SPLIT, EXCLUSIONS, COPIES)
 """Files in the folder of the runs that hold for all later ones."""
+_BEFORE = "before"
 
 
 @dataclass(frozen=True)
@@ -111,9 +112,11 @@ def staging(out: Path) -> Iterator[Path]:
     Errors tell of `out`, not of the copy.
     """
     with tempfile.TemporaryDirectory() as folder:
+        before = Path(folder) / _BEFORE
+        before.mkdir()
         for name in KEPT:
             if (out / name).is_file():
-                shutil.copy(out / name, folder)
+                shutil.copy(shutil.copy(out / name, before), folder)
         try:
             yield Path(folder)
         except PhytobenchError as error:
@@ -122,10 +125,24 @@ def staging(out: Path) -> Iterator[Path]:
 
 
 def keep(staged: Path, out: Path) -> None:
-    """Write what has changed in a copy by `staging` into the folder of the runs, each file whole or not at all."""
+    """Write what has changed in a copy by `staging` into the folder of the runs, each file whole or not at all.
+
+    Raises
+    ------
+    SplitError
+        If the folder's own are others by now.
+    """
+    other = [name for name in KEPT if _content(out / name) != _content(staged / _BEFORE / name)]
+    if other:
+        got = f"others than when this one began: {listed(other)}"
+        raise SplitError(f"the lists in {out} to stay while a comparison starts", got, "Compare again.")
     for name in KEPT:
         new, old = staged / name, out / name
-        if new.is_file() and not (old.is_file() and old.read_bytes() == new.read_bytes()):
+        if new.is_file() and _content(new) != _content(old):
             with replacing(old) as temporary:
                 shutil.copyfile(new, temporary)
     (out / LEAKS).unlink(missing_ok=True)
+
+
+def _content(path: Path) -> bytes | None:
+    return path.read_bytes() if path.is_file() else None

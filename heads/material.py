@@ -26,6 +26,8 @@ from heads.examples import Examples
 from heads.protocol import Protocol
 from heads.weights import vote_weights, well_voted
 
+LEARNT = ("train", "valid", SPARE)
+"""Sides of photographs that a run learns or chooses from."""
 HELD_OUT = "held out"
 """Side of photographs whose species is not to be learnt."""
 PAPERS = ("image_id", "observation_id", "author", "view", "class_id", "species", "vote")
@@ -89,12 +91,16 @@ class Material:
         found = self.table.papers.loc[np.isin(self.split, splits), "class_id"]
         return sorted(set(found) - {""})
 
+    def papers_of(self, *splits: str) -> pd.DataFrame:
+        """Papers of the rows of some splits, in the order of the table."""
+        return self.table.papers.loc[np.isin(self.split, splits)].reset_index(drop=True)
+
     def part(self, backbones: Sequence[str], *splits: str) -> FeatureTable:
         """Rows of some splits with the features of some networks, in the order of the table."""
         rows = np.isin(self.split, splits)
         blocks = [self.table.features[:, self.columns[backbone]][rows] for backbone in backbones]
         features = blocks[0] if len(blocks) == 1 else np.concatenate(blocks, axis=1)
-        return FeatureTable(self.table.papers.loc[rows].reset_index(drop=True), features, tuple(backbones))
+        return FeatureTable(self.papers_of(*splits), features, tuple(backbones))
 
     def set_aside(self, share: float, seed: int) -> NDArray[np.bool_] | None:
         """Which photographs of valid are kept from every choice but the temperature's; None for a share of 0.
@@ -211,7 +217,12 @@ def load_material(
     warnings = [*([told] if excluded else []), *_incomplete(read, table, backbones), *_untrained(table.papers, split)]
     if n_held_out:
         split, named = _held_out(table.papers, split, n_held_out, seed)
-        warnings.append(f"{n_held_out} species are held out and stand for unknown ones: {listed(named, n_held_out)}")
+        told = counted(
+            n_held_out,
+            "species is held out, stands for unknown ones and counts as missed",
+            "species are held out, stand for unknown ones and count as missed",
+        )
+        warnings.append(f"{told}: {listed(named, n_held_out)}")
     return Material(table, split, identities, essences, columns, links, tuple(warnings))
 
 
@@ -249,12 +260,18 @@ def _incomplete(read: pd.DataFrame, table: FeatureTable, backbones: Sequence[str
 
 
 def _untrained(papers: pd.DataFrame, split: NDArray[np.str_]) -> list[str]:
-    """Warn of classes that are asked for but cannot be learnt, by name."""
-    trained = set(papers.loc[split != "test", "class_id"])
-    lost = papers[(split == "test") & (papers["class_id"] != "") & ~papers["class_id"].isin(trained)]
-    if lost.empty:
-        return []
-    names = [f"{row.class_id} {row.species}".strip() for row in lost.drop_duplicates("class_id").itertuples()]
-    which = counted(len(lost), "test photograph shows", "test photographs show")
-    classes = counted(len(names), "class", "classes")
-    return [f"{which} {classes} without training photographs, and count as missed: {listed(names, 10)}"]
+    """Warn, by name, of classes that are asked for but not learnt; a refit learns none that valid alone shows."""
+    trained, told = set(papers.loc[split == "train", "class_id"]), []
+    for side in ("valid", "test"):
+        lost = papers[(split == side) & (papers["class_id"] != "") & ~papers["class_id"].isin(trained)]
+        names = class_names(lost)
+        if names:
+            which = counted(len(lost), f"{side} photograph shows", f"{side} photographs show")
+            classes = counted(len(names), "class", "classes")
+            told.append(f"{which} {classes} without training photographs, and count as missed: {listed(names, 10)}")
+    return told
+
+
+def class_names(papers: pd.DataFrame) -> list[str]:
+    """Each class of some photographs with its species, in the order of the photographs."""
+    return [f"{row.class_id} {row.species}".strip() for row in papers.drop_duplicates("class_id").itertuples()]

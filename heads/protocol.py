@@ -13,6 +13,8 @@ ClassWeight = Literal["none", "balanced"]
 Calibrate = Literal["none", "all", "view"]
 CALIBRATION_SHARE = 0.3
 """Share of valid plants that choose temperatures, unless another is asked for."""
+FEWEST_FOLDS = 3
+"""One part is predicted, one chooses, and the others are learnt from."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,7 @@ class Protocol:
     class_weight
         ``balanced``: every class counts alike, however many photographs show it.
     calibrate
-        Whether predictions are brought to a chosen temperature: ``no``, ``all`` (one temperature), or ``view`` (one
+        Whether predictions are brought to a chosen temperature: ``none``, ``all`` (one temperature), or ``view`` (one
         per view). With a cross-validation it is chosen on what that predicts, otherwise on valid.
     calibration_share
         Share of the observations of valid that choose temperatures and nothing else, so that no early stopping has
@@ -60,20 +62,22 @@ class Protocol:
     n_repeats: int = 1
 
     def __post_init__(self) -> None:
-        require_setting("seed", self.seed, low=0)
+        require_setting("--seed", self.seed, low=0)
         if self.min_vote is not None:
-            require_setting("min_vote", self.min_vote, low=0)
-        for name, kinds in (("class_weight", ClassWeight), ("calibrate", Calibrate)):
-            if getattr(self, name) not in get_args(kinds):
-                expected = f"`{name}` among {', '.join(get_args(kinds))}"
-                raise SettingsError(expected, repr(getattr(self, name)), "Correct it.")
+            require_setting("--min-vote", self.min_vote, low=0)
+        for name, value, kinds in (
+            ("--class-weight", self.class_weight, ClassWeight),
+            ("--calibrate", self.calibrate, Calibrate),
+        ):
+            if value not in get_args(kinds):
+                raise SettingsError(f"`{name}` among {', '.join(get_args(kinds))}", repr(value), "Correct it.")
         if self.calibration_share is None:
             object.__setattr__(self, "calibration_share", CALIBRATION_SHARE if self.calibrates_on_valid else 0.0)
-        require_setting("calibration_share", self.share_set_aside, low=0, high=0.9)
-        require_setting("n_seeds", self.n_seeds, low=1)
-        require_setting("n_repeats", self.n_repeats, low=1)
+        require_setting("--calibration-share", self.share_set_aside, low=0, high=0.9)
+        require_setting("--seeds", self.n_seeds, low=1)
+        require_setting("--repeats", self.n_repeats, low=1)
         if self.n_folds:
-            require_setting("n_folds", self.n_folds, low=3)
+            require_setting("--folds", self.n_folds, low=FEWEST_FOLDS)
         elif self.n_repeats > 1:
             raise SettingsError("a cross-validation to repeat", "--repeats without --folds", "Add --folds 4.")
 

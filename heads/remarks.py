@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from evaluation.intervals import few_remarks
-from featstore.errors import counted
+from featstore.errors import counted, listed
 from featstore.provenance import Json, provenance
 from featstore.splits import SPARE
 from featstore.store import Store
 from heads.entry import Entry
 from heads.leaderboard import FINE_TUNED_HEAD
 from heads.lists import SPLIT
-from heads.material import Material
+from heads.material import Material, class_names
 from heads.protocol import Protocol
 from heads.weights import well_voted
 
@@ -85,6 +85,7 @@ def _votes(material: Material, protocol: Protocol) -> list[str]:
     if protocol.min_vote is None:
         return []
     kept = learnt[well_voted(learnt, protocol.min_vote)]
-    lost = learnt["class_id"].nunique() - kept["class_id"].nunique()
+    lost = class_names(learnt[~learnt["class_id"].isin(kept["class_id"])])
     told = f"--min-vote {protocol.min_vote:g} leaves {len(kept):,} of {len(learnt):,} photographs of train"
-    return [f"{told}, and {counted(lost, 'class', 'classes')} without any" if lost else told]
+    without = f"{counted(len(lost), 'class', 'classes')} without any, which count as missed: {listed(lost, 10)}"
+    return [f"{told}, and {without}" if lost else told]

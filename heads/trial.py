@@ -15,11 +15,10 @@ from numpy.typing import NDArray
 
 from evaluation.cells import write_csv
 from evaluation.predictions import Predictions
-from evaluation.runs import CARD, RunCard, predictions_path, write_run_card
+from evaluation.runs import CARD, RunCard, predictions_path, read_run_card, write_run_card
 from featstore.engine import load_engine
 from featstore.errors import PredictionsError
 from featstore.provenance import Json, phytobench_version, provenance
-from featstore.splits import SPARE
 from featstore.table import FeatureTable
 from heads.calibrating import calibrate
 from heads.candidates import Tuned
@@ -28,10 +27,12 @@ from heads.head import Head, Tell
 from heads.journal import JOURNALS
 from heads.learnt import write_learnt
 from heads.luck import write_seeds
-from heads.material import Material, examples_of
+from heads.material import LEARNT, Material, examples_of
 from heads.protocol import Protocol
 from heads.tuning import Tuning, tune
 
+KIND = "head"
+"""Of the runs that are written here."""
 FITTED, REFITTED = "fitted", "refitted"
 OUT_OF_FOLD = "oof"
 """Variant under which the photographs to learn from are predicted out of fold: ``train.oof.predictions.h5``."""
@@ -113,7 +114,7 @@ def run_trial(trial: Trial, material: Material, folder: Path, fingerprint: dict[
     Raises
     ------
     PhytobenchError
-        If the head cannot be fitted, or the folder holds something else than a run.
+        If the head cannot be fitted, or the folder holds something else than a head's run.
     """
     protocol = trial.protocol
     aside = material.set_aside(protocol.share_set_aside, protocol.seed)
@@ -135,7 +136,7 @@ def run_trial(trial: Trial, material: Material, folder: Path, fingerprint: dict[
             predictions.write(predictions_path(temporary, split))
             if protocol.calibrates_out_of_fold:
                 predictions.write(predictions_path(temporary, split, UNCALIBRATED))
-        looked_at = np.isin(material.split, ("train", "valid", SPARE))
+        looked_at = np.isin(material.split, LEARNT)
         write_learnt(temporary, material.table.papers, np.where(looked_at, material.split, ""))
         if tuned:
             tuned.write(temporary)
@@ -173,7 +174,7 @@ def _fit(head: Head, trial: Trial, material: Material, aside: NDArray[np.bool_] 
     if not trial.protocol.refit:
         return _Fits(head, None, {"fit_seconds": seconds}, len(learnt.labels))
     # Classes that only valid shows stay out, so that all predictions of a comparison have the same classes.
-    both = examples_of(material.part(trial.backbones, "train", "valid", SPARE), trial.protocol)
+    both = examples_of(material.part(trial.backbones, *LEARNT), trial.protocol)
     known = both.take(np.isin(both.labels, head.classes_))
     again, more = _timed(lambda: head.for_refit().learn(known, None, lambda text: tell(f"refit, {text}")))
     return _Fits(head, again, {"fit_seconds": seconds, "refit_seconds": more}, len(learnt.labels))
@@ -192,7 +193,7 @@ def _card(trial: Trial, material: Material, fits: _Fits, fingerprint: dict[str, 
     classes = set(fits.head.classes_.tolist())
     return RunCard(
         model=trial.name,
-        kind="head",
+        kind=KIND,
         backbones=trial.backbones,
         head=trial.choice.head,
         classes={class_id: name for class_id, name in material.species().items() if class_id in classes},
@@ -249,11 +250,26 @@ def _partial(folder: Path) -> Path:
     return folder.with_name(f".partial.{folder.name}")
 
 
+def _kind(folder: Path) -> str:
+    """Kind of the run that a folder holds, "" if it holds none."""
+    if not (folder / CARD).is_file():
+        return ""
+    try:
+        return read_run_card(folder).kind
+    except PredictionsError:
+        # Its card is damaged, and it is made anew - if it is a head's: no other run has such a folder.
+        return KIND if (folder / FITTED).is_dir() else ""
+
+
 @contextmanager
 def _replacing_folder(path: Path) -> Iterator[Path]:
     """Give an empty folder beside `path`; on success it takes the place of `path`, otherwise it goes."""
-    if path.exists() and not (path / CARD).is_file():
-        raise PredictionsError(f"a run folder at {path}", "something else", "Move it away, or choose another --out.")
+    if path.exists() and (kind := _kind(path)) != KIND:
+        raise PredictionsError(
+            f"no folder {path}, or one with the run of a head",
+            f"a run of kind {kind}" if kind else "something else",
+            "Move it away, give the head another label (--head NAME=HEAD), or choose another --out.",
+        )
     # One name for all processes: what a killed one left behind is cleared away by the next.
     temporary = _partial(path)
     shutil.rmtree(temporary, ignore_errors=True)

@@ -60,8 +60,10 @@ class Tuning:
 
     def __post_init__(self) -> None:
         if self.search not in get_args(Search):
-            raise SettingsError(f"`search` among {', '.join(get_args(Search))}", repr(self.search), "Correct --search.")
-        require_setting("budget", self.budget_s, low=0)
+            raise SettingsError(
+                f"`--search` among {', '.join(get_args(Search))}", repr(self.search), "Correct --search."
+            )
+        require_setting("--budget", self.budget_s, low=0)
         require_setting("most", self.most, low=1)
 
     def to_json(self) -> dict[str, Json]:

@@ -18,7 +18,6 @@ from evaluation.runs import predictions_path, read_run_card
 from featstore.errors import PredictionsError, StoreError
 from featstore.groups import Links
 from featstore.provenance import Json, provenance
-from featstore.splits import SPARE
 from featstore.store import Store
 from featstore.table import FeatureTable
 from heads.arrays import read_arrays, write_arrays
@@ -27,7 +26,7 @@ from heads.calibrating import calibrate_out_of_fold, read_calibrated
 from heads.folds import FOLDS, Folds, open_folds, predict_held_out
 from heads.head import Tell
 from heads.lists import SPLIT
-from heads.material import Material, load_material
+from heads.material import LEARNT, Material, load_material
 from heads.recipe import RECIPE
 from heads.trial import FITTED, OUT_OF_FOLD, REFITTED, UNCALIBRATED, Trial, run_trial
 
@@ -156,13 +155,12 @@ def is_done(unit: Unit, material: Material, out: Path) -> bool:
 
 def learnable(trial: Trial, material: Material) -> FeatureTable:
     """Photographs that cross-validation predicts: train, valid and spare."""
-    return material.part(trial.backbones, "train", "valid", SPARE)
+    return material.part(trial.backbones, *LEARNT)
 
 
 def folds_of(trial: Trial, material: Material, out: Path) -> Folds:
     """The divisions of the comparison, kept in ``folds.csv``."""
-    protocol = trial.protocol
-    papers = learnable(trial, material).papers
+    protocol, papers = trial.protocol, material.papers_of(*LEARNT)
     return open_folds(papers, protocol.n_folds, protocol.n_repeats, protocol.seed, out / FOLDS, material.links)
 
 

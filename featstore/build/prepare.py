@@ -29,9 +29,9 @@ if TYPE_CHECKING:
 NO_BOX: Box = (0, 0, 0, 0)
 
 _MANY = 8
+"""Of so many photographs in a row that kill their decoders, it is not the photographs' fault."""
 # More handles than these cannot be waited for on Windows.
 _MOST_PROCESSES = 61 if os.name == "nt" else 1024
-"""Of so many photographs in a row that kill their decoders, it is not the photographs' fault."""
 
 
 @dataclass(frozen=True)

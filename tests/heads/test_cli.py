@@ -102,7 +102,8 @@ def test_files_are_named_only_if_they_are_there(
     out = tmp_path / "runs"
     assert call("compare", make_store().location, "--head", "ridge", "--memory", 0, "--out", out) == 3
     (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith(f"{out}: ")]
-    assert set(line.removeprefix(f"{out}: ").split(", ")) == {path.name for path in out.iterdir()}
+    there = {path.name for path in out.iterdir() if not path.name.startswith(".")}
+    assert set(line.removeprefix(f"{out}: ").split(", ")) == there
     assert "best.json" in line
 
 
@@ -111,7 +112,7 @@ def test_files_are_named_only_if_they_are_there(
     [
         (("--head", "oracle"), "prototype, view_experts, dummy, got 'oracle'. Correct --head."),
         (("--backbone", "net_c"), "Expected features of net_c"),
-        (("--seed", "-1"), "Expected `seed` of at least 0"),
+        (("--seed", "-1"), "Expected `--seed` of at least 0"),
     ],
 )
 def test_bad_options_are_refused_and_write_nothing(
@@ -123,6 +124,22 @@ def test_bad_options_are_refused_and_write_nothing(
 ) -> None:
     assert call("compare", make_store().location, "--out", tmp_path / "runs", *extra) == 1
     assert message in capsys.readouterr().err
+    assert not (tmp_path / "runs").exists()
+
+
+def test_what_is_out_of_range_is_called_as_the_option(
+    make_store: MakeStore, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = make_store().location
+    for option, value, *others in (
+        ("--workers", "0"), ("--memory", "-1"), ("--hold-out-species", "-1"), ("--seeds", "0"), ("--folds", "1"),
+        ("--repeats", "0"), ("--min-vote", "-1"), ("--calibration-share", "2"), ("--class-weight", "some"),
+        ("--calibrate", "no"), ("--budget", "-1", "--tune"), ("--search", "luck", "--tune"),
+    ):  # fmt: skip
+        assert call("compare", store, "--out", tmp_path / "runs", option, value, *others) == 1
+        told = capsys.readouterr().err
+        assert f"Expected `{option}` " in told
+        assert value in told.split(", got ")[1]
     assert not (tmp_path / "runs").exists()
 
 

@@ -16,11 +16,13 @@ from evaluation.scores import score_predictions
 from featstore.errors import DatasetError, SettingsError, SplitError
 from featstore.splits import read_split
 from featstore.store import Store
+from featstore.store.lease import LockedError
 from featstore.table import load_table
 from heads.compare import CompareSettings, Crew, compare_heads, plan
 from heads.leaderboard import Leaderboard
 from heads.linear import LogisticHead
-from heads.lists import Lists
+from heads.lists import Lists, keep, staging
+from heads.material import load_material
 from heads.pictures import PICTURES
 from heads.protocol import Protocol
 from heads.registry import load_head
@@ -34,6 +36,11 @@ EVERY = CompareSettings(heads=tuple(CHEAP.get(head, head) for head in CompareSet
 
 def files(folder: Path) -> dict[str, int]:
     return {str(path.relative_to(folder)): path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
+
+
+def seen(folder: Path) -> set[str]:
+    """Names in a folder; the trace of a lease is hidden."""
+    return {path.name for path in folder.iterdir() if not path.name.startswith(".")}
 
 
 def maps(run: Path, which: str) -> list[np.ndarray]:
@@ -61,7 +68,7 @@ def test_every_head_meets_every_input(whole: tuple[Store, Path, Leaderboard]) ->
     # What looks at nothing is tried once.
     expected.add("net_a-dummy")
     assert {entry.trial.name for entry in board.entries} == expected
-    assert {path.name for path in out.iterdir()} == {
+    assert seen(out) == {
         *expected, "split.csv", "best.json", "leaderboard.csv", "leaderboard.json",
         "leaderboard.png", "speed.png", "views.png", "classes.csv", "classes.png", "calibration.png",
     }  # fmt: skip
@@ -278,8 +285,13 @@ def test_an_interrupted_run_leaves_no_half(
         patch.setattr(LogisticHead, "for_refit", interrupt)
         with pytest.raises(KeyboardInterrupt):
             compare_heads(store, LOGISTIC, tmp_path)
-    left = {path.name for path in tmp_path.iterdir() if path.name != Path(store.location).name}
-    assert left == {"split.csv", "best.json", "leaderboard.csv", "leaderboard.json", "classes.csv"}
+    assert seen(tmp_path) - {Path(store.location).name} == {
+        "split.csv",
+        "best.json",
+        "leaderboard.csv",
+        "leaderboard.json",
+        "classes.csv",
+    }
     assert "not finished; the same command goes on" in (tmp_path / "leaderboard.csv").read_text()
     # As a killed process would leave it.
     (tmp_path / ".partial.net_a-logistic" / "fitted").mkdir(parents=True)
@@ -287,6 +299,40 @@ def test_an_interrupted_run_leaves_no_half(
     compare_heads(store, LOGISTIC, tmp_path)
     assert not (tmp_path / "net_a-logistic" / "rubbish").exists()
     assert not list(tmp_path.glob(".partial*"))
+
+
+def test_a_second_comparison_in_one_folder_is_refused_while_the_first_works(
+    make_store: MakeStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, out, fit = make_store(), tmp_path / "runs", LogisticHead._fit
+    tried: list[str] = []
+
+    def fit_meanwhile(*passed: object) -> None:
+        if not tried:
+            tried.append("once")
+            with pytest.raises(LockedError, match=r"free for this process, got process .*Wait until it has ended\."):
+                compare_heads(store, replace(LOGISTIC, heads=("logistic", "ridge")), out)
+        fit(*passed)
+
+    monkeypatch.setattr(LogisticHead, "_fit", fit_meanwhile)
+    assert not compare_heads(store, LOGISTIC, out).failed
+    assert tried
+    assert not list(out.glob("*-ridge"))
+    assert not compare_heads(store, replace(LOGISTIC, heads=("ridge",)), out).failed, "its turn, now"
+
+
+def test_a_comparison_does_not_overwrite_lists_that_came_while_it_started(
+    make_store: MakeStore, tmp_path: Path
+) -> None:
+    """Another one may have begun and ended while the features were read."""
+    out, store = tmp_path / "runs", make_store()
+    with staging(out) as staged:
+        load_material(store, ("net_a",), 1, staged / "split.csv")
+        compare_heads(store, LOGISTIC, out)
+        before = (out / "split.csv").read_bytes()
+        with pytest.raises(SplitError, match=r"others than when this one began: split\.csv\. Compare again"):
+            keep(staged, out)
+    assert (out / "split.csv").read_bytes() == before
 
 
 def test_a_folder_that_is_no_run_is_not_touched(make_store: MakeStore, tmp_path: Path) -> None:
@@ -324,14 +370,22 @@ def test_a_class_that_only_valid_shows_is_in_no_predictions(make_store: MakeStor
 
     def only_valid(frame: pd.DataFrame) -> None:
         frame.loc[frame["observation_id"].isin(["o00", "o01", "o02", "o03", "o04", "o05"]), "split"] = "valid"
-        frame.loc[frame["observation_id"] == "o05", ["class_id", "species"]] = ["55", "Only in valid"]
+        only = frame["observation_id"].isin(["o05", "o40", "o41"])
+        frame.loc[only, ["class_id", "species"]] = ["55", "Not in train"]
 
-    compare_heads(make_store(only_valid), LOGISTIC, tmp_path)
+    board = compare_heads(make_store(only_valid), LOGISTIC, tmp_path)
     for split in ("valid", "test"):
         for run in tmp_path.glob("*-logistic"):
             assert Predictions.read(run / f"{split}.predictions.h5").classes.tolist() == ["10", "100", "9"]
     truth = Predictions.read(next(tmp_path.glob("*-logistic")) / "valid.predictions.h5").true_class
     assert "55" in truth
+    told = "without training photographs, and count as missed"
+    assert [text for text in board.warnings if told in text] == [
+        f"2 valid photographs show 1 class {told}: 55 Not in train",
+        f"6 test photographs show 2 classes {told}: 55 Not in train, 7 Only in test",
+    ]
+    missed = board.entries[0].by_class["test"]
+    assert missed.mrr[np.isin(missed.class_id, ["55", "7"])].tolist() == [0, 0]
 
 
 def test_a_later_comparison_keeps_the_start_for_finetuning(make_store: MakeStore, tmp_path: Path) -> None:

@@ -8,7 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from evaluation.runs import RunCard, read_run_card, write_run_card
+from featstore.errors import SettingsError
 from featstore.store import Store
+from finetune.start import ENDING
+from heads.choice import FINETUNED, HeadChoice
 from heads.compare import CompareSettings, compare_heads
 from heads.protocol import Protocol
 
@@ -45,3 +49,29 @@ def test_runs_that_are_replaced_are_told_before(
     assert "standardise False instead of True" in told
     assert "n_seeds 2 instead of 1" in told
     assert "Another --out keeps both." in told
+
+
+@pytest.mark.parametrize("damaged", [False, True])
+@pytest.mark.parametrize("kind", ["finetuned", "fusion"])
+def test_runs_of_other_kinds_are_not_replaced(
+    make_store: Callable[..., Store], tmp_path: Path, kind: str, damaged: bool
+) -> None:
+    other = tmp_path / "net_a-logistic"
+    other.mkdir()
+    write_run_card(other, RunCard(other.name, kind, ("net_a",), "mlp", {"9": ""}))
+    if damaged:
+        (other / "run.json").write_text("{}")
+    (other / "network.weights.h5").write_text("hours of training")
+    board = compare_heads(make_store(), ONE, tmp_path)
+    assert [entry.trial.name for entry in board.failed] == [other.name]
+    assert ("something else" if damaged else f"a run of kind {kind}") in board.failed[0].error
+    assert (other / "network.weights.h5").read_text() == "hours of training"
+    assert read_run_card(tmp_path / "net_a-lda").kind == "head"
+
+
+@pytest.mark.parametrize("label", [FINETUNED, f"wide-{FINETUNED}"])
+def test_no_head_is_called_as_fine_tuned_runs_are(label: str) -> None:
+    assert f"-{FINETUNED}" == ENDING
+    with pytest.raises(SettingsError, match=f"does not end in finetuned.* got '{label}'.*--head NAME=mlp"):
+        HeadChoice.parse(f"{label}=mlp")
+    assert HeadChoice.parse("not_finetuned=mlp").label == "not_finetuned"

@@ -21,10 +21,10 @@ from featstore.store import Store
 from featstore.table import load_table
 from heads.candidates import Candidate, Tuned
 from heads.choice import HeadChoice, parse_choices
-from heads.compare import CompareSettings, Crew, compare_heads
+from heads.compare import CompareSettings, Crew, compare_heads, foresee
 from heads.examples import Examples
 from heads.experts import ViewExpertsHead
-from heads.folds import predict_held_out
+from heads.folds import open_folds, predict_held_out
 from heads.head import Tell
 from heads.linear import LogisticHead
 from heads.lists import Lists
@@ -82,6 +82,22 @@ def test_folds_predict_every_photograph_without_its_plant(make_store: MakeStore,
     assert not (tmp_path / "runs" / ".folds").exists()
     again = compare_heads(make_store(name="other.zarr"), settings, tmp_path / "runs")
     assert again.entries[0].reused
+
+
+def test_more_folds_than_plants_are_refused_before_anything_is_fitted(make_store: MakeStore, tmp_path: Path) -> None:
+    store, out = make_store(), tmp_path / "runs"
+    plants = store.papers[store.papers["split"] == "train"].drop_duplicates("observation_id")
+    most = int(plants["class_id"].value_counts().max())
+    for work in (compare_heads, foresee):
+        with pytest.raises(SplitError, match=f"at most {most} parts, .*got --folds 50. Lower --folds"):
+            work(store, replace(ONE, protocol=Protocol(n_folds=50)), out)
+    assert not out.exists()
+    few = plants.groupby("class_id").head(2).reset_index(drop=True)
+    with pytest.raises(SplitError, match=r"at most 2 parts, .*got --folds 3. Add plants, or leave --folds out"):
+        open_folds(few, 3, 1, 0, tmp_path / "folds.csv", ())
+    assert not (tmp_path / "folds.csv").exists()
+    found = open_folds(plants, most, 1, 0, tmp_path / "folds.csv", ())
+    assert found.n_folds == most
 
 
 def test_processes_find_what_one_process_finds(make_store: MakeStore, tmp_path: Path) -> None:
@@ -201,6 +217,10 @@ def test_species_that_are_held_out_are_not_learnt(make_store: MakeStore, tmp_pat
     board = compare_heads(make_store(), replace(ONE, n_held_out=1), tmp_path)
     card = read_run_card(tmp_path / "net_b-logistic")
     assert len(card.classes) == 2
+    (out,) = {"10", "100", "9"} - set(card.classes)
+    assert f"1 species is held out, stands for unknown ones and counts as missed: {out}" in board.warnings
+    missed = board.entries[0].by_class["test"]
+    assert missed.mrr[missed.class_id == out] == 0
     assert 0 <= board.entries[0].unknown_auroc["valid"] <= 1
     with pytest.raises(SplitError, match="5 species"):
         compare_heads(make_store(name="b.zarr"), replace(ONE, n_held_out=5), tmp_path / "more")
@@ -247,6 +267,25 @@ def test_experts_of_views_learn_what_the_common_head_cannot() -> None:
     assert np.mean(common.classes_[common.predict_proba(test.features).argmax(axis=1)] == test.labels) < 0.65
     assert head.chosen_["shares"] == {"Flower": 0.9, "Leaf": 0.9}
     np.testing.assert_array_equal(head.predict_proba(test.features), common.predict_proba(test.features))
+
+
+@pytest.mark.parametrize("n_leaves", [30, 60])
+def test_an_expert_that_no_valid_photograph_has_judged_is_not_asked(n_leaves: int) -> None:
+    """Flowers are enough for an expert in the refit alone, whether or not leaves had one before."""
+    rng = np.random.default_rng(0)
+
+    def draw(**n_photographs: int) -> Examples:
+        views = np.repeat(list(n_photographs), list(n_photographs.values()))
+        features = rng.normal(size=(len(views), 4)).astype(np.float32)
+        return Examples(features, np.array(["a", "b"])[rng.integers(0, 2, len(views))], None, views)
+
+    first = ViewExpertsHead(min_images=50).learn(draw(Flower=40, Leaf=n_leaves), draw(Flower=20, Leaf=20))
+    assert set(first.chosen_["shares"]) == ({"Leaf"} if n_leaves >= 50 else set())
+    again = first.for_refit().learn(both := draw(Flower=60, Leaf=n_leaves))
+    common, flowers = LogisticHead().learn(both), np.full(len(both.labels), "Flower")
+    np.testing.assert_array_equal(again.predict_proba(both.features, flowers), common.predict_proba(both.features))
+    never = ViewExpertsHead(min_images=50).learn(both)
+    assert np.abs(never.predict_proba(both.features, flowers) - common.predict_proba(both.features)).max() > 1e-3
 
 
 def test_votes_weigh() -> None:
@@ -411,4 +450,6 @@ def test_a_high_vote_tells_how_little_is_left(make_store: MakeStore, tmp_path: P
         papers["vote"] = np.where(papers["class_id"] == "9", 1.0, 4.0)
 
     board = compare_heads(make_store(vote), replace(ONE, protocol=Protocol(min_vote=3)), tmp_path)
-    assert any("--min-vote 3 leaves" in text and "1 class without any" in text for text in board.warnings)
+    (told,) = [text for text in board.warnings if text.startswith("--min-vote 3 leaves")]
+    assert told.endswith(", and 1 class without any, which count as missed: 9 Tussilago farfara")
+    assert board.entries[0].by_class["test"].mrr[board.entries[0].by_class["test"].class_id == "9"] == 0
