@@ -13,6 +13,7 @@ from evaluation.predictions import Predictions
 from evaluation.runs import (
     RunCard,
     choose_split,
+    expand,
     find_predictions,
     predictions_path,
     read_run_card,
@@ -55,6 +56,20 @@ def test_what_is_no_run_is_told_with_the_runs_in_it(tmp_path: Path) -> None:
         read_run_card(tmp_path)
     write_run_card(tmp_path / "vgg16-mlp", CARD)
     with pytest.raises(PredictionsError, match=r"Name one of the runs in it: vgg16-mlp\."):
+        read_run_card(tmp_path)
+
+
+def test_a_folder_of_runs_is_its_runs_without_hidden_leftovers_and_fusions(tmp_path: Path) -> None:
+    """As `finetune run --tta` leaves a copy behind when it is killed while it predicts anew."""
+    for name, kind in (
+        ("vgg16-mlp", "head"),
+        (".vgg16-mlp.renewed", "head"),
+        ("net-finetuned", "finetuned"),
+        ("fusion-mean", "fusion"),
+    ):
+        write_run_card(write(tmp_path / name, "test"), replace(CARD, model=name, kind=kind))
+    assert expand([tmp_path]) == [tmp_path / "net-finetuned", tmp_path / "vgg16-mlp"]
+    with pytest.raises(PredictionsError, match=r"Name one of the runs in it: fusion-mean, net-finetuned, vgg16-mlp\."):
         read_run_card(tmp_path)
 
 
