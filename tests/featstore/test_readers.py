@@ -181,6 +181,17 @@ def test_a_data_set_of_one_class_is_told_before_its_features_are_made(
         assert ("are of one, a: heads and fine-tuning need two" in capsys.readouterr().err) == is_told
 
 
+def test_photographs_that_the_table_of_a_folder_does_not_list_are_told(
+    tmp_path: Path, write_photo: Callable[..., Path]
+) -> None:
+    for name in ("1.jpg", "leaves/2.jpg", "leaves/3.jpg"):
+        write_photo(tmp_path / name)
+    paths = ["./1.jpg", str(tmp_path / "leaves" / "2.jpg")]
+    path = table(tmp_path / "t.csv", path=paths, class_id=["a", "b"], observation_id=["1", "2"])
+    assert read_dataset(tmp_path).warnings == ("1 photograph is not in t.csv, and passed over: leaves/3.jpg",)
+    assert read_dataset(path).warnings == ()
+
+
 @pytest.mark.parametrize("suffix", [".csv", ".parquet"])
 def test_votes_and_places_that_are_no_numbers_are_told(
     tmp_path: Path, write_photo: Callable[..., Path], suffix: str
