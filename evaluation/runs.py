@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -238,6 +239,20 @@ def find_predictions(run: Path, split: str | None = None) -> list[Path]:
 def run_folders(folder: Path) -> list[Path]:
     """Find the run folders in a folder, by name; hidden ones are at work or were left by a kill, and are no runs."""
     return sorted(card.parent for card in folder.glob(f"*/{CARD}") if not card.parent.name.startswith("."))
+
+
+def told_apart(runs: Sequence[Path]) -> list[str]:
+    """Name runs after their folders, and those of one name by as much of the path before it as tells them apart.
+
+    >>> told_apart([Path("a/vgg16-mlp"), Path("b/vgg16-mlp"), Path("b/net-mlp")])
+    ['a/vgg16-mlp', 'b/vgg16-mlp', 'net-mlp']
+    """
+    # A link to a run keeps its own name.
+    paths = [run.absolute().parent.resolve() / run.absolute().name for run in runs]
+    return [
+        path.relative_to(os.path.commonpath([one.parent for one in paths if one.name == path.name])).as_posix()
+        for path in paths
+    ]
 
 
 def expand(paths: Sequence[Path]) -> list[Path]:

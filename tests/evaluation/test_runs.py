@@ -18,6 +18,7 @@ from evaluation.runs import (
     predictions_path,
     read_run_card,
     split_and_variant,
+    told_apart,
     write_run_card,
 )
 from featstore.errors import PredictionsError
@@ -157,6 +158,21 @@ def test_what_is_no_run_is_refused_with_the_way_out(tmp_path: Path) -> None:
     write_run_card(tmp_path / "fusion-mean", replace(CARD, kind="fusion"))
     with pytest.raises(PredictionsError, match=r"a fusion, not a model.*Name the run folders of its members"):
         find_predictions(tmp_path / "fusion-mean", None)
+
+
+@pytest.mark.parametrize(
+    ("runs", "names"),
+    [
+        (["a/x"], ["x"]),
+        (["a/x", "a/y", "b/z"], ["x", "y", "z"]),
+        (["a/x", "b/x", "b/y"], ["a/x", "b/x", "y"]),
+        (["a/x", "a/x/x", "a/b/x"], ["x", "x/x", "b/x"]),
+        (["one/a/x", "two/a/x"], ["one/a/x", "two/a/x"]),
+        (["x", "a/../x"], ["x", "x"]),
+    ],
+)
+def test_runs_of_one_name_have_as_much_of_their_paths_as_it_takes(runs: list[str], names: list[str]) -> None:
+    assert told_apart([Path(run) for run in runs]) == names
 
 
 def test_one_split_is_chosen_for_all_runs(tmp_path: Path) -> None:
