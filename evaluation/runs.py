@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -110,7 +111,7 @@ def _no_run(folder: Path) -> PredictionsError:
     """Say what is there instead of a run."""
     if not folder.exists():
         return PredictionsError("a run folder", f"{folder}, which does not exist", "Correct the path.")
-    inside = sorted(path.parent.name for path in folder.glob(f"*/{CARD}"))
+    inside = [run.name for run in run_folders(folder)]
     remedy = f"Name one of the runs in it: {listed(inside)}." if inside else REBUILD
     return PredictionsError(f"a run folder with {CARD}", f"{folder} without one", remedy)
 
@@ -235,6 +236,25 @@ def find_predictions(run: Path, split: str | None = None) -> list[Path]:
     return [plain, *sorted(path for path in variants if path != plain)]
 
 
+def run_folders(folder: Path) -> list[Path]:
+    """Find the run folders in a folder, by name; hidden ones are at work or were left by a kill, and are no runs."""
+    return sorted(card.parent for card in folder.glob(f"*/{CARD}") if not card.parent.name.startswith("."))
+
+
+def told_apart(runs: Sequence[Path]) -> list[str]:
+    """Name runs after their folders, and those of one name by as much of the path before it as tells them apart.
+
+    >>> told_apart([Path("a/vgg16-mlp"), Path("b/vgg16-mlp"), Path("b/net-mlp")])
+    ['a/vgg16-mlp', 'b/vgg16-mlp', 'net-mlp']
+    """
+    # A link to a run keeps its own name.
+    paths = [run.absolute().parent.resolve() / run.absolute().name for run in runs]
+    return [
+        path.relative_to(os.path.commonpath([one.parent for one in paths if one.name == path.name])).as_posix()
+        for path in paths
+    ]
+
+
 def expand(paths: Sequence[Path]) -> list[Path]:
     """Replace every folder of runs by its runs, fusions left aside; anything else stays as it is."""
     runs: list[Path] = []
@@ -245,7 +265,7 @@ def expand(paths: Sequence[Path]) -> list[Path]:
 
 
 def _runs_in(folder: Path) -> list[Path]:
-    runs = sorted(card.parent for card in folder.glob(f"*/{CARD}") if any(card.parent.glob(f"*{SUFFIX}")))
+    runs = [run for run in run_folders(folder) if any(run.glob(f"*{SUFFIX}"))]
     found = [run for run in runs if read_run_card(run).kind != "fusion"]
     return found or [folder]
 

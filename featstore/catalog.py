@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -116,11 +117,16 @@ def view_of(text: str) -> str:
 
 
 def number_of(text: str) -> float:
-    """Number that a metadata entry holds (decimal comma allowed), NaN if it holds none."""
+    """Number that a metadata entry holds (decimal comma allowed), NaN if it holds none; infinity is none.
+
+    >>> number_of("3,67"), number_of("-inf")
+    (3.67, nan)
+    """
     try:
-        return float(text.strip().replace(",", "."))
+        number = float(text.strip().replace(",", "."))
     except ValueError:
-        return float("nan")
+        return math.nan
+    return number if math.isfinite(number) else math.nan
 
 
 def month_of(text: str) -> int:

@@ -141,7 +141,8 @@ def open_table(
     backbones
         Names of features, or a single one.
     views, splits, image_ids
-        Keep only photographs of these; None keeps all. `splits` are those that the data set itself names.
+        Keep only photographs of these; None keeps all. `splits` are those that the data set itself names. An image_id
+        that the store does not have is passed over: splits and predictions may be older than it.
 
     Raises
     ------

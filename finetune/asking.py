@@ -23,7 +23,7 @@ from featstore.backbones import preprocess
 from featstore.catalog import Catalog, make_catalog
 from featstore.errors import PredictionsError, StoreError, TrainingError, counted, listed
 from featstore.provenance import provenance, sha256_of_file
-from featstore.readers import read_dataset
+from featstore.readers import folders, read_dataset, reader_of
 from featstore.readers.reader import is_photograph
 from featstore.roi import Recipe
 from featstore.store import Store
@@ -227,8 +227,10 @@ def _read(source: Path) -> Catalog:
     """A data set in any known form; also one photograph, or a folder of photographs that nobody has named yet."""
     if source.is_file() and is_photograph(source):
         return _unnamed([source], source.parent)
-    loose = sorted(path for path in source.iterdir() if is_photograph(path)) if source.is_dir() else []
-    if loose and not any(path.is_dir() or path.suffix.casefold() == ".xml" for path in source.iterdir()):
+    there = sorted(source.iterdir()) if source.is_dir() else []
+    loose = [path for path in there if is_photograph(path)]
+    # Records or a table beside the photographs name them.
+    if loose and not any(path.is_dir() for path in there) and reader_of(source) is folders.READER:
         return _unnamed(loose, source)
     return read_dataset(source, new=True)
 

@@ -20,7 +20,7 @@ from evaluation.predictions import Predictions
 from evaluation.runs import CARD, RunCard, predictions_path, read_run_card
 from evaluation.scores import Score, score_predictions
 from featstore import shell
-from featstore.errors import PredictionsError, StoreError
+from featstore.errors import PredictionsError, StoreError, listed
 from featstore.provenance import Json, provenance
 from featstore.splits import read_split
 from featstore.store import Store
@@ -83,14 +83,19 @@ def ask(run: Path, store: Store, out: Path, *, unseen: bool = False, image_ids: 
     PredictionsError
         If the folder holds no such run.
     StoreError
-        If the store lacks the run's features, or has them made differently.
+        If the store lacks the run's features, or has them made differently, or one of `image_ids` is not in it or has
+        none.
     """
     card = read_run_card(run)
     require_no_run(out)
     if card.kind != "head":
         raise PredictionsError("a run of `heads compare`", f"{card.kind} in {run}", "`evaluate identify` asks any run.")
     require_same_features(card, store)
+    if image_ids is not None:
+        _require_known(store, image_ids)
     table = load_table(store, card.backbones, image_ids=image_ids)
+    if image_ids is not None:
+        _require_features(store, card.backbones, set(image_ids) - set(table.papers["image_id"]))
     known = _known(run, table.papers, require=unseen)
     if unseen:
         table = table.select(~known)
@@ -112,6 +117,21 @@ def ask(run: Path, store: Store, out: Path, *, unseen: bool = False, image_ids: 
     if calibrated is not None and calibrated.applied:
         predictions = calibrated.calibration.apply(predictions)
     return answered(card, predictions, out)
+
+
+def _require_known(store: Store, image_ids: Collection[str]) -> None:
+    unknown = sorted(set(image_ids) - set(store.catalog["image_id"]))
+    if unknown:
+        remedy = f"Correct --image: `featstore explain {store.location} FILE` tells a photograph's."
+        raise StoreError(f"image_ids of {store.location}", listed([repr(name) for name in unknown]), remedy)
+
+
+def _require_features(store: Store, names: Collection[str], lacking: Collection[str]) -> None:
+    without = sorted(lacking)
+    if without:
+        remedy = f"`featstore explain {store.location} {without[0]}` tells why; leave them out."
+        expected = f"photographs with features of {', '.join(names)}"
+        raise StoreError(expected, f"{listed(without)} without", remedy)
 
 
 def _known(run: Path, papers: pd.DataFrame, *, require: bool) -> NDArray[np.bool_]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import cast
 
-from evaluation.runs import CARD, RunCard, read_run_card
+from evaluation.runs import RunCard, read_run_card, run_folders
 from featstore.errors import PredictionsError, counted, listed, unlike
 from featstore.provenance import Json
 from heads.material import Material
@@ -41,8 +41,7 @@ def replaced_runs(units: Sequence[Unit], material: Material, out: Path) -> list[
 def left_aside(trials: Sequence[Trial], out: Path) -> list[str]:
     """Say which runs of earlier calls a comparison is not about."""
     compared = {trial.name for trial in trials}
-    folders = sorted(card.parent for card in out.glob(f"*/{CARD}") if card.parent.name not in compared)
-    cards = {folder.name: _card(folder) for folder in folders}
+    cards = {run.name: _card(run) for run in run_folders(out) if run.name not in compared}
     others = [name for name, card in cards.items() if card and card.kind == "head"]
     if not others:
         return []

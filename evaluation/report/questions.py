@@ -16,7 +16,7 @@ from evaluation.predictions import Predictions
 from evaluation.recipes import Recipe
 from evaluation.rows import Matrix
 from evaluation.rules.fitted import FittedRule
-from evaluation.runs import CARD, predictions_path, read_run_card, split_and_variant
+from evaluation.runs import CARD, predictions_path, read_run_card, run_folders, split_and_variant
 from featstore.errors import PhytobenchError
 
 
@@ -152,7 +152,7 @@ def is_fusion(path: Path) -> bool:
 
 
 def _folders(path: Path) -> list[Path]:
-    return [path, *sorted(card.parent for card in path.glob(f"*/{CARD}"))] if path.is_dir() else []
+    return [path, *run_folders(path)] if path.is_dir() else []
 
 
 def _on_valid(files: Sequence[Path]) -> tuple[Path, ...]:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from evaluation.intervals import intervals, intervals_of
 from evaluation.metrics import observation_score
 from evaluation.predictions import Predictions
-from evaluation.runs import choose_split, find_predictions, predictions_path, read_run_card
+from evaluation.runs import choose_split, find_predictions, predictions_path, read_run_card, told_apart
 from evaluation.unknown.detection import CURVE_METRICS, SHARES, Accepted, Plants, auroc, open_score, share
 from evaluation.unknown.evidence import DISTANCES, REJECTIONS, WHY_ABSENT, Evidence, max_probability
 from evaluation.unknown.report import BASELINE, FOLDER, GAIN, Figure, Judged, UnknownReport, write_report
@@ -83,15 +83,18 @@ def judge_unknown(
         if not run.is_dir():
             raise PredictionsError("run folders", str(run), "Name what `heads compare` or `finetune run` wrote.")
     split = settings.split or choose_split(list(runs))
+    names, models = told_apart(runs), [read_run_card(run).model for run in runs]
+    # In tables a run is called after its model, as everywhere, if that names it.
+    labels = models if len(set(models)) == len(models) else names
     judged, plain, notes, files = [], [], [], []
-    for run in runs:
-        found = _judge_run(run, split, settings)
+    for run, name, label in zip(runs, names, labels, strict=True):
+        found = _judge_run(run, label, split, settings)
         judged += found.judged
         plain += found.plain
         notes += found.notes
         if found.thresholds.value:
-            files.append(found.thresholds.write(out / FOLDER / run.name))
-        tell(run.name)
+            files.append(found.thresholds.write(out / FOLDER / name))
+        tell(name)
     folder = out / FOLDER
     report = UnknownReport(split, settings.target, tuple(judged), tuple(plain), (), tuple(dict.fromkeys(notes)))
     files += [*write_report(report, folder), draw(report, folder / "unknown.png")]
@@ -106,17 +109,16 @@ class _OfRun:
     notes: list[str]
 
 
-def _judge_run(run: Path, split: str, settings: UnknownSettings) -> _OfRun:
-    model = read_run_card(run).model
+def _judge_run(run: Path, label: str, split: str, settings: UnknownSettings) -> _OfRun:
     reported = Predictions.read(find_predictions(run, split)[0])
-    choosing, notes = _choosing(run, settings.choose_on)
+    choosing, notes = _choosing(run, label, settings.choose_on)
     evidence = _gather(run, [reported, *([choosing] if choosing else [])], settings)
     plants, named = Plants.of(evidence[0].fused)
     if not plants.known.any():
-        raise PredictionsError(f"{split} plants of species that {model} has learnt", "none", "Name another --split.")
+        raise PredictionsError(f"{split} plants of species that {label} has learnt", "none", "Name another --split.")
     if not plants.n_unknown:
         notes.append(
-            f"{model}: every named plant of {split} is of a species it has learnt, so that nothing tells how it meets "
+            f"{label}: every named plant of {split} is of a species it has learnt, so that nothing tells how it meets "
             "others. `heads compare --hold-out-species` writes runs that do."
         )
     chooser = Plants.of(evidence[1].fused) if choosing else None
@@ -124,29 +126,29 @@ def _judge_run(run: Path, split: str, settings: UnknownSettings) -> _OfRun:
     for name in settings.scores:
         scores = [REJECTIONS[name](one) for one in evidence]
         if scores[0] is None:
-            notes.append(f"{model}: no {name}: {WHY_ABSENT[name]}.")
+            notes.append(f"{label}: no {name}: {WHY_ABSENT[name]}.")
             continue
         score, threshold = scores[0][named], None
         if chooser is not None and len(scores) > 1 and scores[1] is not None:
             others, own = chooser[0], scores[1][chooser[1]]
             threshold = choose_threshold(others, own, settings.target)
             if threshold is None:
-                notes.append(f"{model}: no threshold of {name} reaches {settings.target} on {settings.choose_on}.")
+                notes.append(f"{label}: no threshold of {name} reaches {settings.target} on {settings.choose_on}.")
             else:
                 value[name] = threshold
                 accepts = {settings.choose_on: (others, own >= threshold), split: (plants, score >= threshold)}
                 reached[name] = {where: _reached(*one) for where, one in accepts.items()}
         baseline = None if name == BASELINE else max_probability(evidence[0])[named]
-        judged.append(_judge_score(plants, score, (model, split, name), threshold, baseline))
-    thresholds = Thresholds(model, settings.choose_on, settings.target, value, reached)
-    return _OfRun(judged, _plain(plants, model, split), thresholds, notes)
+        judged.append(_judge_score(plants, score, (label, split, name), threshold, baseline))
+    thresholds = Thresholds(reported.model, settings.choose_on, settings.target, value, reached)
+    return _OfRun(judged, _plain(plants, label, split), thresholds, notes)
 
 
-def _choosing(run: Path, choose_on: ChooseOn) -> tuple[Predictions | None, list[str]]:
+def _choosing(run: Path, label: str, choose_on: ChooseOn) -> tuple[Predictions | None, list[str]]:
     path = predictions_path(run, *CHOOSE_ON[choose_on])
     if path.is_file():
         return Predictions.read(path), []
-    return None, [f"{run.name}: no {path.name}, so no threshold can be chosen."]
+    return None, [f"{label}: no {path.name}, so no threshold can be chosen."]
 
 
 def _gather(run: Path, predictions: Sequence[Predictions], settings: UnknownSettings) -> list[Evidence]:

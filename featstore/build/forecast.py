@@ -211,7 +211,8 @@ def _lacking(
             for row in task.rows:
                 for name in row.names:
                     found[name].append(row.job.image_id)
-    ledger, here = store.ledger(view), set(catalog.frame.loc[catalog.frame["problem"] == "", "image_id"])
+    of_view = (catalog.frame["view"] == view) & (catalog.frame["problem"] == "")
+    ledger, here = store.ledger(view), set(catalog.frame.loc[of_view, "image_id"])
     unit = np.arange(len(ledger.keys)) // store.rows.grid.unit_rows + first
     wanted = (ledger.status != FAILED) & (unit % settings.n_parts == settings.part - 1)
     usable = [ledger.keys[place] for place in np.flatnonzero(wanted).tolist() if ledger.keys[place] in here]

@@ -36,11 +36,16 @@ def read_dataset(root: Path, reader: str | None = None, *, new: bool = False) ->
         if reader not in READERS:
             raise DatasetError(f"a reader among {', '.join(READERS)}", repr(reader), "Choose one of these.")
         return _read(READERS[reader], root, new=new)
-    for candidate in READERS.values():
-        if candidate.recognises(root):
-            return _read(candidate, root, new=new)
+    found = reader_of(root)
+    if found is not None:
+        return _read(found, root, new=new)
     forms = "; ".join(f"{known.name}: {known.description}" for known in READERS.values())
     raise DatasetError("a data set of photographs", _instead(root), f"Give one of these forms: {forms}.")
+
+
+def reader_of(root: Path) -> Reader | None:
+    """The first of `READERS` that recognises what is there, None if none does."""
+    return next((candidate for candidate in READERS.values() if candidate.recognises(root)), None)
 
 
 def _instead(root: Path) -> str:
@@ -66,4 +71,4 @@ def _read(reader: Reader, root: Path, *, new: bool) -> Catalog:
     return reader.read_new(root) if new and reader.read_new is not None else reader.read(root)
 
 
-__all__ = ["READERS", "Reader", "read_dataset", "require_path"]
+__all__ = ["READERS", "Reader", "read_dataset", "reader_of", "require_path"]

@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import csv
 import difflib
+import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from featstore.catalog import COLUMNS, NUMBER_COLUMNS, SPLITS, Catalog, make_catalog, number_of, view_of
-from featstore.errors import DatasetError, listed
-from featstore.readers.reader import Reader, numbers_warning, plants_warning, views_warning
+from featstore.errors import DatasetError, counted, listed
+from featstore.readers.reader import (
+    Reader,
+    is_photograph,
+    numbers_warning,
+    plants_warning,
+    views_warning,
+    walk,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -74,11 +82,23 @@ def _read(root: Path, *, new: bool = False) -> Catalog:
     warnings = [f"{path.name}: unknown columns are not kept: {listed(ignored)}"] if ignored else []
     warnings += views_warning((image_id, texts["view"]) for image_id, texts in given if texts.get("view"))
     warnings += numbers_warning(given)
+    warnings += _unlisted_warning(root, path, [str(record["path"]) for record in records])
     if not new:
         # New photographs are on no side of a split.
         n_alone = sum(not texts.get("observation_id") for _, texts in given)
         warnings += plants_warning(n_alone, "give them one name in a column observation_id")
     return make_catalog(records, path.parent, path.resolve().stem, warnings)
+
+
+def _unlisted_warning(root: Path, table: Path, paths: Sequence[str]) -> list[str]:
+    """Say which photographs of a folder its table does not list; who names the table itself means what it lists."""
+    if root == table:
+        return []
+    known = {os.path.normpath(table.parent / path) for path in paths}
+    others = [path for path in walk(root) if is_photograph(path) and os.path.normpath(path) not in known]
+    told = counted(len(others), "photograph is", "photographs are")
+    names = listed([path.relative_to(root).as_posix() for path in others])
+    return [f"{told} not in {table.name}, and passed over: {names}"] if others else []
 
 
 def _load(path: Path, required: Sequence[str]) -> pd.DataFrame:

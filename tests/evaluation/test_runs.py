@@ -13,10 +13,12 @@ from evaluation.predictions import Predictions
 from evaluation.runs import (
     RunCard,
     choose_split,
+    expand,
     find_predictions,
     predictions_path,
     read_run_card,
     split_and_variant,
+    told_apart,
     write_run_card,
 )
 from featstore.errors import PredictionsError
@@ -55,6 +57,20 @@ def test_what_is_no_run_is_told_with_the_runs_in_it(tmp_path: Path) -> None:
         read_run_card(tmp_path)
     write_run_card(tmp_path / "vgg16-mlp", CARD)
     with pytest.raises(PredictionsError, match=r"Name one of the runs in it: vgg16-mlp\."):
+        read_run_card(tmp_path)
+
+
+def test_a_folder_of_runs_is_its_runs_without_hidden_leftovers_and_fusions(tmp_path: Path) -> None:
+    """As `finetune run --tta` leaves a copy behind when it is killed while it predicts anew."""
+    for name, kind in (
+        ("vgg16-mlp", "head"),
+        (".vgg16-mlp.renewed", "head"),
+        ("net-finetuned", "finetuned"),
+        ("fusion-mean", "fusion"),
+    ):
+        write_run_card(write(tmp_path / name, "test"), replace(CARD, model=name, kind=kind))
+    assert expand([tmp_path]) == [tmp_path / "net-finetuned", tmp_path / "vgg16-mlp"]
+    with pytest.raises(PredictionsError, match=r"Name one of the runs in it: fusion-mean, net-finetuned, vgg16-mlp\."):
         read_run_card(tmp_path)
 
 
@@ -142,6 +158,21 @@ def test_what_is_no_run_is_refused_with_the_way_out(tmp_path: Path) -> None:
     write_run_card(tmp_path / "fusion-mean", replace(CARD, kind="fusion"))
     with pytest.raises(PredictionsError, match=r"a fusion, not a model.*Name the run folders of its members"):
         find_predictions(tmp_path / "fusion-mean", None)
+
+
+@pytest.mark.parametrize(
+    ("runs", "names"),
+    [
+        (["a/x"], ["x"]),
+        (["a/x", "a/y", "b/z"], ["x", "y", "z"]),
+        (["a/x", "b/x", "b/y"], ["a/x", "b/x", "y"]),
+        (["a/x", "a/x/x", "a/b/x"], ["x", "x/x", "b/x"]),
+        (["one/a/x", "two/a/x"], ["one/a/x", "two/a/x"]),
+        (["x", "a/../x"], ["x", "x"]),
+    ],
+)
+def test_runs_of_one_name_have_as_much_of_their_paths_as_it_takes(runs: list[str], names: list[str]) -> None:
+    assert told_apart([Path(run) for run in runs]) == names
 
 
 def test_one_split_is_chosen_for_all_runs(tmp_path: Path) -> None:

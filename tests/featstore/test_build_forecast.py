@@ -68,6 +68,29 @@ def test_parts_are_foreseen_as_parts(tmp_path: Path) -> None:
     assert whole.n_images <= sum(part.n_images for part in parts) <= whole.n_images + 2 * 8
 
 
+@pytest.mark.parametrize("expected", [{"mobilenet": 1}, {"mobilenet": 1, "colour": 4}, {"colour": 4}])
+def test_a_photograph_of_another_view_now_is_foreseen(
+    tmp_path: Path, write_photo: Callable[..., Path], expected: dict[str, int]
+) -> None:
+    """Its row in the view that it was of before is still there."""
+    table, store = tmp_path / "catalog.csv", tmp_path / "f.zarr"
+
+    def describe(*views: str) -> None:
+        rows = (f"{n}.jpg,{n % 2},{view}\n" for n, view in enumerate(views))
+        table.write_text("path,class_id,view\n" + "".join(rows))
+
+    for n in range(4):
+        write_photo(tmp_path / f"{n}.jpg", seed=n)
+    describe("Leaf", "Leaf", "Leaf", "Flower")
+    build_store(table, store, SETTINGS)
+    describe("Flower", "Leaf", "Leaf", "Flower")
+    settings = replace(SETTINGS, backbones=tuple(expected))
+    ahead = foresee_build(table, str(store), settings)
+    done = build_store(table, store, settings)
+    assert ahead.rows == expected
+    assert (ahead.n_images, sum(ahead.rows.values())) == (done.n_decoded, done.n_rows)
+
+
 def test_time_adds_up_networks_and_decoding() -> None:
     rows, computed, seconds = {"a": 100, "b": 50}, {"a": 112, "b": 64}, {"a": 0.1, "b": 0.4}
     ahead = BuildForecast("f", "d", 100, 0, 100, rows, 1, None, 0.2, seconds, 2, 4, computed, 0.0)

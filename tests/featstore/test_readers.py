@@ -181,19 +181,31 @@ def test_a_data_set_of_one_class_is_told_before_its_features_are_made(
         assert ("are of one, a: heads and fine-tuning need two" in capsys.readouterr().err) == is_told
 
 
+def test_photographs_that_the_table_of_a_folder_does_not_list_are_told(
+    tmp_path: Path, write_photo: Callable[..., Path]
+) -> None:
+    for name in ("1.jpg", "leaves/2.jpg", "leaves/3.jpg"):
+        write_photo(tmp_path / name)
+    paths = ["./1.jpg", str(tmp_path / "leaves" / "2.jpg")]
+    path = table(tmp_path / "t.csv", path=paths, class_id=["a", "b"], observation_id=["1", "2"])
+    assert read_dataset(tmp_path).warnings == ("1 photograph is not in t.csv, and passed over: leaves/3.jpg",)
+    assert read_dataset(path).warnings == ()
+
+
 @pytest.mark.parametrize("suffix", [".csv", ".parquet"])
 def test_votes_and_places_that_are_no_numbers_are_told(
     tmp_path: Path, write_photo: Callable[..., Path], suffix: str
 ) -> None:
-    votes, latitudes = ["4", "four", "", "nan", "2,5"], ["43.6", "43°36'N", "north", "", "43,6"]
-    paths = [write_photo(tmp_path / f"{n}.jpg").name for n in range(5)]
-    columns = {"path": paths, "class_id": ["a"] * 5, "observation_id": paths, "vote": votes, "latitude": latitudes}
+    votes = ["4", "four", "", "nan", "2,5", "-Infinity"]
+    latitudes = ["43.6", "43°36'N", "north", "", "43,6", "inf"]
+    paths = [write_photo(tmp_path / f"{n}.jpg").name for n in range(6)]
+    columns = {"path": paths, "class_id": ["a"] * 6, "observation_id": paths, "vote": votes, "latitude": latitudes}
     catalog = read_dataset(table(tmp_path / f"t{suffix}", **columns))
-    np.testing.assert_array_equal(catalog.frame["vote"], [4, np.nan, np.nan, np.nan, 2.5])
-    np.testing.assert_array_equal(catalog.frame["latitude"], [43.6, np.nan, np.nan, np.nan, 43.6])
+    np.testing.assert_array_equal(catalog.frame["vote"], [4, np.nan, np.nan, np.nan, 2.5, np.nan])
+    np.testing.assert_array_equal(catalog.frame["latitude"], [43.6, np.nan, np.nan, np.nan, 43.6, np.nan])
     assert catalog.warnings == (
-        "1 vote is no number and is kept as unknown: 'four' of 1.jpg",
-        "2 latitudes are no numbers and are kept as unknown: \"43°36'N\" of 1.jpg, 'north' of 2.jpg",
+        "2 votes are no numbers and are kept as unknown: 'four' of 1.jpg, '-Infinity' of 5.jpg",
+        "3 latitudes are no numbers and are kept as unknown: \"43°36'N\" of 1.jpg, 'north' of 2.jpg, 'inf' of 5.jpg",
     )
 
 

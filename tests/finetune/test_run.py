@@ -747,6 +747,17 @@ def test_photographs_that_nobody_has_named_get_answers(
     listed, _ = ask(run, str(tmp_path / "list.csv"), tmp_path / "listed")
     assert (listed.scores, list(listed.fused.observation_id)) == ((), ["a", "b"])
     np.testing.assert_array_equal(listed.predictions.probability, flat.predictions.probability)
+    # So does one in the folder, but not any file that is no table of photographs.
+    (tmp_path / "new" / "notes.csv").write_text("day,weather\nMonday,rain\n")
+    (tmp_path / "new" / "settings.xml").write_text("<settings/>")
+    noted, _ = ask(run, str(tmp_path / "new"), tmp_path / "noted")
+    assert list(noted.fused.observation_id) == list(flat.fused.observation_id)
+    (tmp_path / "new" / "settings.xml").unlink()
+    (tmp_path / "new" / "catalog.csv").write_text("path,observation_id,view\n0.jpg,a,Leaf\n1.jpg,a,Fruit\n2.jpg,b,\n")
+    within, _ = ask(run, str(tmp_path / "new"), tmp_path / "within")
+    assert list(within.fused.observation_id) == ["a", "b"]
+    assert list(within.predictions.view) == ["Leaf", "Fruit", "Unknown"]
+    (tmp_path / "new" / "catalog.csv").unlink()
     # Another photograph of the same name gets an answer of its own.
     shutil.copy(tmp_path / "new" / "2.jpg", tmp_path / "new" / "0.jpg")
     again, _ = ask(run, str(tmp_path / "new"), tmp_path / "flat")

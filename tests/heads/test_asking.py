@@ -68,6 +68,18 @@ def test_everything_or_some_photographs(compared: tuple[Store, Path], tmp_path: 
     assert some.predictions.image_id.tolist() == ["i000", "i470"]
 
 
+def test_every_photograph_that_is_asked_for_by_name_is_answered_or_told(make_store: MakeStore, tmp_path: Path) -> None:
+    store, runs = make_store(lacking=("i001", "i470"), networks=("net_a",)), tmp_path / "runs"
+    compare_heads(store, CompareSettings(("net_a",), ("knn",)), runs)
+    for asked, told in (
+        ({"i000", "typo", "i470"}, r"image_ids of .*features\.zarr, got 'typo'\. Correct --image"),
+        ({"i470", "i000", "i001"}, r"with features of net_a, got i001, i470 without.*explain .*features\.zarr i001`"),
+    ):
+        with pytest.raises(StoreError, match=told):
+            ask(runs / "net_a-knn", store, tmp_path / "answers", image_ids=asked)
+    assert not (tmp_path / "answers").exists()
+
+
 def test_what_a_run_has_learnt_is_known_by_what_it_is(
     compared: tuple[Store, Path], make_store: MakeStore, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

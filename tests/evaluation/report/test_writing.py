@@ -85,10 +85,13 @@ def test_stored_fusions_stand_under_their_own_names(scene, tmp_path: Path) -> No
     recipes = (Recipe("max"), Recipe("weighted_mean", weights=(3.0, 1.0)), Recipe("least_squares"))
     fused = fuse_runs(members[:2], FuseSettings(recipes, split="test"), runs)
     expected = {f"fusion-{line.run.removeprefix('fusion:')}": f"{line.figures['S']:.4f}" for line in fused.lines}
+    # As a kill may leave one.
+    shutil.copytree(runs / "fusion-max", runs / ".fusion-max.old")
     scored = type(scene)(scene.photos, scene.store, (runs,), scene.features, scene.papers)
     written = scored.report(tmp_path / "a.html")
     text = (tmp_path / "a.html").read_text()
     rows = {row[0]: row for row in cells(text, "leaderboard")}
+    assert ".fusion-max.old" not in rows
     for name in ("fusion-max", "fusion-weighted_mean", "fusion-least_squares"):
         assert rows[name][2] == expected[name]
     # What learnt from valid has no figure there, and so is never the best.

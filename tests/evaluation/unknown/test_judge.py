@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -85,6 +86,23 @@ def test_figures_files_and_threshold(
     assert (tmp_path / "unknown" / "unknown.png").stat().st_size > 10_000
     curves = (tmp_path / "unknown" / "curves.csv").read_text(encoding="utf-8").splitlines()
     assert curves[-1].split(",")[4:] == ["90", "30", curves[-1].split(",")[6], "90", "30"]
+
+
+def test_runs_of_one_name_are_told_apart(painted: None, run: Path, tmp_path: Path) -> None:
+    second = tmp_path / "second" / run.name
+    shutil.copytree(run, second)
+    predictions_of("valid", 7).write(predictions_path(second, "valid"))
+    alone = []
+    for number, folder in enumerate((run, second)):
+        evaluate(["unknown", folder, "--out", tmp_path / str(number), "--score", "margin"])
+        alone.append(read_threshold(tmp_path / str(number) / "unknown" / run.name / "threshold.json", "margin"))
+    assert alone[0] != alone[1]
+    evaluate(["unknown", run, second, "--out", tmp_path, "--score", "margin"])
+    names = ["runs/net-mlp", "second/net-mlp"]
+    files = [tmp_path / "unknown" / name / "threshold.json" for name in names]
+    assert [read_threshold(file, "margin") for file in files] == alone
+    with (tmp_path / "unknown" / "unknown.csv").open(newline="", encoding="utf-8") as file:
+        assert {row["run"] for row in csv.DictReader(file)} == set(names)
 
 
 def test_a_run_that_meets_no_unknown_species_still_gets_a_threshold(
