@@ -38,21 +38,24 @@ def unknown(
         str, typer.Option("--choose-on", help="Where thresholds are chosen: valid, or oof (out of fold).")
     ] = "valid",
     split: ReportedOption = None,
-    out: shell.OutOption = Path("runs"),
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", help="Folder of runs that results are written to. [default: where the runs lie]"),
+    ] = None,
     as_json: shell.JsonOption = False,
 ) -> None:
     """Judge scores that tell plants of unknown species, and choose the threshold below which nothing is named.
 
     A plant is of unknown species if its true class is named and none of the run's: `heads compare
     --hold-out-species 8` writes runs that meet some. Writes OUT/unknown/ with unknown.csv, unknown.json, curves.csv,
-    unknown.png and RUN/threshold.json in it.
+    unknown.png and RUN/threshold.json in it, which `evaluate identify` finds beside its run.
     """
     from evaluation.unknown.asking import COLUMNS, GAIN_NOTE, cells, plain_note, settings_of
     from evaluation.unknown.judge import judge_unknown
 
     settings = settings_of(score or (), (coverage, precision), choose_on, split, store)
     with shell.progress(len(runs), "judging", "runs") as bar:
-        report = judge_unknown(runs, settings, out, lambda _: bar.update(1))
+        report = judge_unknown(runs, settings, out := out or runs[0].parent, lambda _: bar.update(1))
     for text in report.notes:
         shell.say(f"note: {text}")
     if as_json:

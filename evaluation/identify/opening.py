@@ -153,10 +153,10 @@ def store_beside(run: Path) -> str | None:
 def _threshold(text: str | None, members: Sequence[Path], fusing: Fusing) -> tuple[Threshold | None, list[str]]:
     """The threshold that is named, or the one that was chosen for a single run fused as it is here."""
     if text is not None:
-        return named_threshold(text), []
-    found = [path.name for path in members if threshold_of(path) is not None]
+        return named_threshold(text)
     if len(members) == 1 and fusing.recipe == Recipe():
-        return threshold_of(members[0]), []
+        return threshold_of(members[0])
+    found = [path.name for path in members if threshold_of(path)[0] is not None]
     if found:
         told = f"The thresholds of {listed(found)} are for each alone, its photographs averaged"
         return None, [f"{told}: nothing is said to be unknown. Name one by --threshold."]

@@ -17,8 +17,8 @@ METRICS = {
     "unknown_rejected": "rejected", "precision": "right of kept", "S_open": "S_open",
 }  # fmt: skip
 """On screen; the area under the risk-coverage curve is in the files."""
-COLUMNS = ("run", "score", "AUROC", "95 %", "gain", *list(METRICS.values())[1:])
-GAIN_NOTE = f"gain: AUROC less that of {BASELINE}, drawn with the same authors"
+COLUMNS = ("run", "score", "AUROC", "95 %", "gain", "from", *list(METRICS.values())[1:])
+GAIN_NOTE = f"gain: AUROC less that of {BASELINE}, drawn with the same authors; from: where plants begin to be named"
 
 
 def settings_of(
@@ -62,7 +62,8 @@ def cells(report: UnknownReport) -> list[list[str]]:
         low, high = (found["auroc"].low, found["auroc"].high) if "auroc" in found else (math.nan,) * 2
         interval = "-" if math.isnan(low) else f"{low:.3f}-{high:.3f}"
         gain = _told(found.get(GAIN))
-        rows.append([one.run, one.score, first, interval, gain, *others])
+        accepts = "-" if one.threshold is None else f"{one.threshold:.4g}"
+        rows.append([one.run, one.score, first, interval, gain, accepts, *others])
     return rows
 
 

@@ -20,6 +20,7 @@ from evaluation.unknown.evidence import DISTANCES, REJECTIONS, WHY_ABSENT, Evide
 from evaluation.unknown.report import BASELINE, FOLDER, GAIN, Figure, Judged, UnknownReport, write_report
 from evaluation.unknown.threshold import Target, Thresholds, choose_threshold
 from featstore.errors import PredictionsError
+from featstore.provenance import sha256_of_file
 
 CHOOSE_ON: Mapping[str, tuple[str, str]] = {"valid": ("valid", ""), "oof": ("train", "oof")}
 """Name -> split and variant of the predictions that a threshold is chosen on."""
@@ -140,15 +141,20 @@ def _judge_run(run: Path, label: str, split: str, settings: UnknownSettings) -> 
                 reached[name] = {where: _reached(*one) for where, one in accepts.items()}
         baseline = None if name == BASELINE else max_probability(evidence[0])[named]
         judged.append(_judge_score(plants, score, (label, split, name), threshold, baseline))
-    thresholds = Thresholds(reported.model, settings.choose_on, settings.target, value, reached)
+    digest = sha256_of_file(_chosen_from(run, settings.choose_on)) if choosing else ""
+    thresholds = Thresholds(reported.model, settings.choose_on, digest, settings.target, value, reached)
     return _OfRun(judged, _plain(plants, label, split), thresholds, notes)
 
 
 def _choosing(run: Path, label: str, choose_on: ChooseOn) -> tuple[Predictions | None, list[str]]:
-    path = predictions_path(run, *CHOOSE_ON[choose_on])
+    path = _chosen_from(run, choose_on)
     if path.is_file():
         return Predictions.read(path), []
     return None, [f"{label}: no {path.name}, so no threshold can be chosen."]
+
+
+def _chosen_from(run: Path, choose_on: ChooseOn) -> Path:
+    return predictions_path(run, *CHOOSE_ON[choose_on])
 
 
 def _gather(run: Path, predictions: Sequence[Predictions], settings: UnknownSettings) -> list[Evidence]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -16,7 +16,7 @@ from evaluation.unknown.detection import Accepted, Plants
 from featstore.errors import PredictionsError, SettingsError
 from featstore.provenance import Json, provenance, write_json
 
-SCHEMA = "threshold/1"
+SCHEMA = "threshold/2"
 FILE = "threshold.json"
 REBUILD = "Write it again with `evaluate unknown`."
 _ROUNDING = 1e-9
@@ -100,7 +100,9 @@ class Thresholds:
     run
         Name of the model.
     chosen_on
-        ``"valid"``, or ``"train.oof"`` for predictions out of fold.
+        ``"valid"``, or ``"oof"`` for predictions out of fold.
+    chosen_from
+        SHA-256 of the file of these predictions: of another run they are others.
     target
         What they were chosen for.
     value
@@ -112,12 +114,13 @@ class Thresholds:
 
     run: str
     chosen_on: str
+    chosen_from: str
     target: Target
     value: Mapping[str, float]
     reached: Mapping[str, Mapping[str, Mapping[str, float]]]
 
     def write(self, folder: Path) -> Path:
-        """Write ``threshold.json`` (schema threshold/1)."""
+        """Write ``threshold.json`` (schema threshold/2)."""
         scores: dict[str, Json] = {
             name: {"accept_from": value, "reached": {split: dict(found) for split, found in self.reached[name].items()}}
             for name, value in self.value.items()
@@ -128,6 +131,7 @@ class Thresholds:
                 "schema": SCHEMA,
                 "run": self.run,
                 "chosen_on": self.chosen_on,
+                "chosen_from": self.chosen_from,
                 "target": {"kind": self.target.kind, "level": self.target.level},
                 "scores": scores,
                 "provenance": provenance(),
@@ -136,8 +140,32 @@ class Thresholds:
         return folder / FILE
 
 
+@dataclass(frozen=True)
+class Chosen:
+    """A threshold of one score, as it was written.
+
+    Attributes
+    ----------
+    accept_from
+        The lowest value that is accepted.
+    chosen_from
+        SHA-256 of the predictions that it was chosen from.
+    unknown_rejected
+        By split, the share of the plants of unknown species that it rejects there; empty where none were met.
+    """
+
+    accept_from: float
+    chosen_from: str
+    unknown_rejected: Mapping[str, float]
+
+
 def read_threshold(path: Path, score: str = "max_probability") -> float:
-    """Read the lowest value of a score that is accepted.
+    """Read the lowest value of a score that is accepted; see `read_chosen`."""
+    return read_chosen(path, score).accept_from
+
+
+def read_chosen(path: Path, score: str = "max_probability") -> Chosen:
+    """Read the threshold of a score.
 
     Raises
     ------
@@ -156,7 +184,15 @@ def read_threshold(path: Path, score: str = "max_probability") -> float:
     scores = content.get("scores")
     entry = scores.get(score) if isinstance(scores, dict) else None
     value = entry.get("accept_from") if isinstance(entry, dict) else None
-    if not isinstance(scores, dict) or not isinstance(value, int | float):
+    chosen_from = content.get("chosen_from")
+    if not isinstance(entry, dict) or not isinstance(value, int | float) or not isinstance(chosen_from, str):
         known = ", ".join(scores) if isinstance(scores, dict) else "none"
         raise PredictionsError(f"a threshold for {score}", f"those for {known} in {path}", REBUILD)
-    return float(value)
+    return Chosen(float(value), chosen_from, dict(_rejected(entry.get("reached"))))
+
+
+def _rejected(reached: Json) -> Iterator[tuple[str, float]]:
+    for split, found in reached.items() if isinstance(reached, dict) else ():
+        share = found.get("unknown_rejected") if isinstance(found, dict) else None
+        if isinstance(share, int | float):
+            yield split, float(share)

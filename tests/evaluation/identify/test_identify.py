@@ -27,6 +27,7 @@ from evaluation.taxonomy.taxa import HIGHER, Taxonomy
 from evaluation.unknown.evidence import Evidence, max_probability
 from evaluation.unknown.threshold import Target, Thresholds
 from featstore.errors import PredictionsError, SettingsError
+from featstore.provenance import sha256_of_file
 
 CLASSES = np.array(["10", "11", "12", "9"])
 SPECIES = {"10": "Acer campestre L.", "11": "Acer negundo", "12": "Iris sp.", "9": ""}
@@ -145,15 +146,35 @@ def test_doubt_is_that_of_evaluate_unknown() -> None:
     assert identify(PLANT, [one]).doubt.unknown is None
 
 
-def test_thresholds_are_found_beside_a_run(tmp_path: Path) -> None:
+def test_thresholds_are_found_beside_the_run_that_they_were_chosen_for(tmp_path: Path) -> None:
     run = tmp_path / "runs" / "net-mlp"
     run.mkdir(parents=True)
-    assert threshold_of(run) is None
-    told = Thresholds("net-mlp", "valid", Target(), {"max_probability": 0.25}, {"max_probability": {}})
-    written = told.write(tmp_path / "runs" / "unknown" / run.name)
-    assert threshold_of(run) == Threshold(0.25, str(written))
-    assert named_threshold(str(written)) == named_threshold(str(written.parent)) == threshold_of(run)
-    assert named_threshold("0.5").accept_from == 0.5
+    assert threshold_of(run) == (None, [])
+    own = run / "valid.predictions.h5"
+    own.write_bytes(b"predictions")
+
+    def written(**reached: Mapping[str, float]) -> Path:
+        every = {"max_probability": reached}
+        told = Thresholds("net-mlp", "valid", sha256_of_file(own), Target(), {"max_probability": 0.25}, every)
+        return told.write(tmp_path / "runs" / "unknown" / run.name)
+
+    path = written(valid={"coverage": 0.95}, test={"unknown_rejected": 0.8})
+    assert threshold_of(run) == (Threshold(0.25, str(path)), [])
+    assert named_threshold(str(path)) == named_threshold(str(path.parent)) == threshold_of(run)
+    # One that is not known to tell anything says so.
+    written(valid={"coverage": 0.95})
+    found, (told,) = threshold_of(run)
+    assert found == Threshold(0.25, str(path))
+    assert "never tried on plants of unknown species" in told
+    assert named_threshold(str(path)) == (found, [told])
+    written(valid={"coverage": 0.95}, test={"unknown_rejected": 0.125})
+    assert threshold_of(run)[1] == ["Of the plants of unknown species of test the threshold knew 12%."]
+    # The run was made anew, or another of its name lies here.
+    own.write_bytes(b"others")
+    found, (told,) = threshold_of(run)
+    assert found is None
+    assert "chosen from other predictions than those of" in told
+    assert named_threshold("0.5") == (Threshold(0.5, "--threshold"), [])
     with pytest.raises(SettingsError):
         named_threshold("1.5")
     with pytest.raises(PredictionsError):

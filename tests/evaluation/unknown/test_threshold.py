@@ -10,8 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evaluation.unknown.detection import Plants
-from evaluation.unknown.threshold import Target, Thresholds, choose_threshold, read_threshold
+from evaluation.unknown.threshold import Chosen, Target, Thresholds, choose_threshold, read_chosen, read_threshold
 from featstore.errors import PredictionsError, SettingsError
+
+REACHED = {"valid": {"coverage": 0.95}, "test": {"coverage": 0.9, "unknown_rejected": 0.25}}
 
 
 @given(st.integers(0, 10**6), st.sampled_from([0.3, 0.8, 0.95, 1.0]))
@@ -36,13 +38,14 @@ def test_a_target_out_of_range_is_refused() -> None:
 
 
 def test_thresholds_are_read_as_they_were_written(tmp_path: Path) -> None:
-    written = Thresholds("m", "valid", Target(), {"margin": 0.1 + 0.2}, {"margin": {"valid": {"coverage": 0.95}}})
+    written = Thresholds("m", "valid", "ab" * 32, Target(), {"margin": 0.1 + 0.2}, {"margin": REACHED})
     path = written.write(tmp_path)
     assert read_threshold(path, "margin") == 0.1 + 0.2
+    assert read_chosen(path, "margin") == Chosen(0.1 + 0.2, "ab" * 32, {"test": 0.25})
     with pytest.raises(PredictionsError, match="threshold for energy, got those for margin"):
         read_threshold(path, "energy")
     path.write_text('{"schema": "threshold/9"}', encoding="utf-8")
-    with pytest.raises(PredictionsError, match=r"schema threshold/1, got 'threshold/9'"):
+    with pytest.raises(PredictionsError, match=r"schema threshold/2, got 'threshold/9'"):
         read_threshold(path)
     with pytest.raises(PredictionsError, match="not there"):
         read_threshold(tmp_path / "none.json")
