@@ -19,6 +19,7 @@ from heads.crew import Outcome, here, on_cluster, on_processes
 from heads.dividing import LEAKS, LeakError
 from heads.earlier import left_aside, replaced_runs
 from heads.entry import Entry, read_entry
+from heads.folder import tidy
 from heads.folds import require_plants
 from heads.forecast import GIB, Forecast, forecast
 from heads.head import Tell, require_setting
@@ -151,6 +152,8 @@ def _compare(
 ) -> Leaderboard:
     out = source.out
     errors: dict[str, str] = {}
+    for trial in trials:
+        tidy(out / trial.name)
     units = pending(trials, material, out)
     for text in replaced_runs(units, material, out):
         shell.warn(text)

@@ -11,9 +11,9 @@ from pathlib import Path
 from featstore.cluster import connect
 from featstore.errors import PhytobenchError, StoreError
 from featstore.processes import end_with_parent
+from heads.folder import tidy
 from heads.head import Tell, say_nothing
 from heads.material import Material
-from heads.trial import clear_partial
 from heads.work import Source, Unit, do_unit, material_of
 
 _GRACE_S = 5
@@ -122,7 +122,7 @@ class _Worker:
             told = self.pipe.recv()
         except (EOFError, ConnectionError):
             self._process.join()
-            clear_partial(self._source.out / unit.trial.name)
+            tidy(self._source.out / unit.trial.name)
             code = self._process.exitcode or 0
             how = f"killed by signal {-code}, often for want of memory" if code < 0 else f"exit code {code}"
             self._start()
@@ -136,7 +136,7 @@ class _Worker:
         self._process.terminate()
         self._process.join(_GRACE_S)
         if self.unit is not None:
-            clear_partial(self._source.out / self.unit.trial.name)
+            tidy(self._source.out / self.unit.trial.name)
 
 
 def _serve(source: Source, pipe: Connection) -> None:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
@@ -23,6 +21,7 @@ from featstore.table import FeatureTable
 from heads.calibrating import calibrate
 from heads.candidates import Tuned
 from heads.choice import HeadChoice
+from heads.folder import replacing_folder
 from heads.head import Head, Tell
 from heads.journal import JOURNALS
 from heads.learnt import write_learnt
@@ -118,7 +117,8 @@ def run_trial(trial: Trial, material: Material, folder: Path, fingerprint: dict[
     """
     protocol = trial.protocol
     aside = material.set_aside(protocol.share_set_aside, protocol.seed)
-    with _replacing_folder(folder) as temporary:
+    _require_own(folder)
+    with replacing_folder(folder) as temporary:
         tuned = tune(trial, material, folder.parent / JOURNALS, tell) if trial.tuning else None
         fits = _fit(trial.create(**(tuned.settings if tuned else {})), trial, material, aside, tell)
         fits.head.save(temporary / FITTED)
@@ -241,13 +241,14 @@ def _write_log(head: Head, path: Path) -> None:
     write_csv(path, names, [[np.format_float_positional(row[name], trim="-") for name in names] for row in head.log_])
 
 
-def clear_partial(folder: Path) -> None:
-    """Remove what a process that was killed left of a run folder that it was writing."""
-    shutil.rmtree(_partial(folder), ignore_errors=True)
-
-
-def _partial(folder: Path) -> Path:
-    return folder.with_name(f".partial.{folder.name}")
+def _require_own(folder: Path) -> None:
+    """Refuse to replace anything but a head's run."""
+    if folder.exists() and (kind := _kind(folder)) != KIND:
+        raise PredictionsError(
+            f"no folder {folder}, or one with the run of a head",
+            f"a run of kind {kind}" if kind else "something else",
+            "Move it away, give the head another label (--head NAME=HEAD), or choose another --out.",
+        )
 
 
 def _kind(folder: Path) -> str:
@@ -259,25 +260,3 @@ def _kind(folder: Path) -> str:
     except PredictionsError:
         # Its card is damaged, and it is made anew - if it is a head's: no other run has such a folder.
         return KIND if (folder / FITTED).is_dir() else ""
-
-
-@contextmanager
-def _replacing_folder(path: Path) -> Iterator[Path]:
-    """Give an empty folder beside `path`; on success it takes the place of `path`, otherwise it goes."""
-    if path.exists() and (kind := _kind(path)) != KIND:
-        raise PredictionsError(
-            f"no folder {path}, or one with the run of a head",
-            f"a run of kind {kind}" if kind else "something else",
-            "Move it away, give the head another label (--head NAME=HEAD), or choose another --out.",
-        )
-    # One name for all processes: what a killed one left behind is cleared away by the next.
-    temporary = _partial(path)
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir(parents=True)
-    try:
-        yield temporary
-        if path.exists():
-            shutil.rmtree(path)
-        temporary.rename(path)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
