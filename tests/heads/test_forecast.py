@@ -83,5 +83,5 @@ def test_a_fit_without_room_is_one_row(make_store: MakeStore, tmp_path: Path) ->
     board = compare_heads(make_store(), settings, tmp_path, crew=Crew(memory_gib=0.1))
     assert [entry.trial.head for entry in board.entries] == ["ridge", "mlp"]
     assert "of memory for this fit, got 0.1" in board.entries[1].error
-    with pytest.raises(SettingsError, match="`memory`"):
+    with pytest.raises(SettingsError, match="`--memory`"):
         Crew(memory_gib=-1)
