@@ -26,6 +26,7 @@ from scipy.sparse import csr_array
 
 from evaluation.metrics import users
 from evaluation.per_author import PerAuthor, side_by_side
+from evaluation.simplest import EQUAL
 from featstore.errors import counted
 
 N_DRAWS = 2000
@@ -57,8 +58,8 @@ class Difference:
 
     @property
     def distinguishable(self) -> bool:
-        """Whether the interval leaves out 0."""
-        return self.low > 0 or self.high < 0
+        """Whether the interval leaves out 0, and not by rounding."""
+        return self.low > EQUAL or self.high < -EQUAL
 
 
 def few_remarks(counts: Mapping[str, int]) -> list[str]:
@@ -105,7 +106,8 @@ def difference(first: PerAuthor, second: PerAuthor) -> Difference:
     The ends are percentiles, for errors too: what noise adds to both of them it does not add to their difference.
     """
     drawn = _centred([first, second])
-    return Difference(first.value - second.value, *_ends(drawn[:, 0] - drawn[:, 1]))
+    less = first.value - second.value
+    return Difference(0.0 if abs(less) <= EQUAL else less, *_ends(drawn[:, 0] - drawn[:, 1]))
 
 
 def swap_p_value(first: PerAuthor, second: PerAuthor) -> float:

@@ -190,6 +190,7 @@ def _card(trial: Trial, material: Material, fits: _Fits, fingerprint: dict[str, 
     remarks = [*(tuned.remarks if tuned else ()), *fits.head.remarks_]
     remarks += fits.refitted.remarks_ if fits.refitted is not None else ()
     classes = set(fits.head.classes_.tolist())
+    own = {backbone: material.columns[backbone] for backbone in trial.backbones}
     return RunCard(
         model=trial.name,
         kind="head",
@@ -205,6 +206,7 @@ def _card(trial: Trial, material: Material, fits: _Fits, fingerprint: dict[str, 
             "chosen": dict(fits.head.chosen_),
             "remarks": list(remarks),
             "weights": {backbone: material.identities[backbone].weights for backbone in trial.backbones},
+            "features": {name: columns.stop - columns.start for name, columns in own.items()},
             **fits.seconds,
         },
     )

@@ -21,11 +21,13 @@ ORGANS = "all views"
 def headline(material: Material) -> str:
     """Say in one sentence which result is best, how sure that is, and whether it stands clear of the next."""
     best, split, chosen_on = material.best, material.answers.fused.split, material.chosen_on
-    elsewhere = chosen_on != split
-    told = (
-        f"{best.run}, the best on {chosen_on}, has S {best.s.value:.3f}" if elsewhere else f"{best.run} scores highest"
-    )
-    told += f" on {split}" if elsewhere else f" on {split}, S {best.s.value:.3f}"
+    if material.n_tied > 1:
+        tied = f"the simplest of {material.n_tied} that score highest on {chosen_on}"
+        told = f"{best.run}, {tied}, has S {best.s.value:.3f} on {split}"
+    elif chosen_on != split:
+        told = f"{best.run}, the best on {chosen_on}, has S {best.s.value:.3f} on {split}"
+    else:
+        told = f"{best.run} scores highest on {split}, S {best.s.value:.3f}"
     if math.isfinite(best.s.low):
         told += f" ({best.s.low:.3f} to {best.s.high:.3f})"
     return f"{told}{_beside_the_next(material)}."

@@ -82,6 +82,8 @@ def test_figures_are_those_of_the_files(whole: tuple[Store, Path, Leaderboard]) 
                 assert value == scores["all", metric]
         chance = entry.trial.head == "dummy"
         assert ((entry.value("valid") or 0) > 0.65) != chance, "chance is 0.61: the mean of 1, 1/2 and 1/3"
+        n_networks = len(entry.trial.backbones)
+        assert (entry.needs.networks, entry.needs.features) == (n_networks, 12 * n_networks)
         assert entry.fit_seconds
         assert entry.refit_seconds
         assert entry.images_per_second

@@ -13,7 +13,9 @@ from PIL import Image
 from evaluation.intervals import intervals
 from evaluation.per_author import PerAuthor
 from evaluation.scores import Score
+from evaluation.simplest import Needs
 from heads.choice import HeadChoice
+from heads.display import show_board
 from heads.entry import COLUMNS, Entry
 from heads.leaderboard import Leaderboard
 from heads.trial import Trial
@@ -47,8 +49,18 @@ def test_valid_decides_and_test_does_not() -> None:
     }
 
 
-def test_of_equals_the_first_tried_is_best() -> None:
-    assert board(entry("b", "mlp", 0.8), entry("a", "mlp", 0.8)).best()["finetune"]["run"] == "b-mlp"
+def test_of_equals_the_simplest_is_best_whatever_rounding_says(capsys: pytest.CaptureFixture[str]) -> None:
+    needs = {"a+b": Needs(2, features=20), "c": Needs(1, features=30), "b": Needs(1, features=20), "d": Needs(1)}
+    values = {"a+b": 0.8 + 3e-16, "c": 0.8 + 2e-16, "b": 0.8, "d": 0.8 - 1e-6}
+    runs = [replace(entry(net, "mlp", value), needs=needs[net]) for net, value in values.items()]
+    found = board(*runs)
+    assert [e.trial.name for e in found.entries] == ["b-mlp", "c-mlp", "a+b-mlp", "d-mlp"]
+    assert found.best()["overall"]["run"] == found.best()["finetune"]["run"] == "b-mlp"
+    assert found.n_tied == 3
+    show_board(found, Path("runs"), refit=True)
+    assert "3 runs tie for the best on valid; b-mlp is the simplest of them" in capsys.readouterr().err
+    show_board(board(runs[2], runs[3]), Path("runs"), refit=True)
+    assert "tie" not in capsys.readouterr().err
 
 
 def test_only_a_single_networks_mlp_can_be_fine_tuned() -> None:

@@ -42,6 +42,7 @@ def test_the_figures_are_those_of_evaluate_fuse_ordered_by_valid(scene, page: Pa
         expected = {names.get(line.run, line.run): f"{line.figures['S']:.4f}" for line in report.lines}
         assert {row[0]: row[column] for row in rows}.items() >= expected.items()
     assert [float(row[1]) for row in rows] == sorted((float(row[1]) for row in rows), reverse=True)
+    assert f"<h1>{rows[0][0]}, the best on valid, has S " in page.read_text()
 
 
 def test_a_winner_on_test_is_not_the_best_unless_valid_says_so(scene, tmp_path: Path) -> None:
@@ -63,15 +64,28 @@ def test_a_winner_on_test_is_not_the_best_unless_valid_says_so(scene, tmp_path: 
     places = {row[0]: place for place, row in enumerate(rows)}
     assert places["steady"] < places["lucky"]
     assert float(rows[places["lucky"]][2]) == 1.0 > float(rows[places["steady"]][2])
-    assert written.headline.startswith(f"{rows[0][0]}, the best on valid, has S ")
+    # Its fusion with the lucky one is as good on valid, and asks for two models.
+    assert written.headline.startswith("steady, the simplest of 2 that score highest on valid, has S ")
     # Without valid the figures themselves give the order, and the page says what that is worth.
     for run in (lucky, steady):
         (run / "valid.predictions.h5").unlink()
     written = type(scene)(scene.photos, scene.store, (steady, lucky), scene.features, scene.papers).report(
         tmp_path / "b.html"
     )
-    assert written.headline.startswith("lucky scores highest on test, S 1.000")
+    assert written.headline.startswith("lucky, the simplest of 2 that score highest on test, has S 1.000 on test")
     assert "which flatters the first" in (tmp_path / "b.html").read_text()
+
+
+def test_the_headline_says_how_many_tie(scene, tmp_path: Path) -> None:
+    """Two runs that say the same, and their fusion: of one network each, so that fewest models and the name decide."""
+    for name in ("b", "a"):
+        shutil.copytree(scene.runs[0], tmp_path / name)
+        for file in (tmp_path / name).glob("*.predictions.h5"):
+            replace(Predictions.read(file), model=name).write(file)
+        write_run_card(tmp_path / name, replace(read_run_card(scene.runs[0]), model=name, kind="head"))
+    alike = replace(scene, runs=(tmp_path / "b", tmp_path / "a"))
+    written = alike.report(tmp_path / "a.html", n_worst=0)
+    assert written.headline.startswith("a, the simplest of 3 that score highest on valid, has S ")
 
 
 def test_stored_fusions_stand_under_their_own_names(scene, tmp_path: Path) -> None:
