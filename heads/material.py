@@ -180,8 +180,8 @@ def load_material(
 ) -> Material:
     """Load the photographs that have features of all `backbones`, divided as `split_path` says.
 
-    A split that is not there is drawn and written, over the photographs that are not `excluded`; copies by `links`
-    stay together.
+    A split that is not there is drawn and written, over the photographs that are not `excluded`; one that is there is
+    completed by those that it lacks. Copies by `links` stay together.
 
     Parameters
     ----------
@@ -205,10 +205,16 @@ def load_material(
     ends = np.cumsum([store.column(backbone).dimension for backbone in backbones]).tolist()
     columns = {backbone: slice(start, end) for backbone, start, end in zip(backbones, [0, *ends], ends, strict=False)}
     read = photographs_read(store, excluded)
-    split = divide(read, seed, split_path, links, like_test=like_test).of(table.papers)
+    divided, completed = divide(read, seed, split_path, links, like_test=like_test)
+    split = divided.of(table.papers)
     number = counted(int(left_out.sum()), "photograph is", "photographs are")
     told = f"{number} left out by the exclusion list ({len(excluded)} in it)"
-    warnings = [*([told] if excluded else []), *_incomplete(read, table, backbones), *_untrained(table.papers, split)]
+    warnings = [
+        *([told] if excluded else []),
+        *completed,
+        *_incomplete(read, table, backbones),
+        *_untrained(table.papers, split),
+    ]
     if n_held_out:
         split, named = _held_out(table.papers, split, n_held_out, seed)
         warnings.append(f"{n_held_out} species are held out and stand for unknown ones: {listed(named, n_held_out)}")
