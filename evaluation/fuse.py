@@ -250,5 +250,5 @@ def _replaced(folder: Path, card: RunCard) -> list[str]:
     if earlier == card.details:
         return []
     return [
-        f"{folder} held a fusion of other files ({earlier.get('split')}); it was replaced. Pass --out to keep both."
+        f"{folder} held a fusion of other files ({earlier.get('split')}); it was replaced. Another --out keeps both."
     ]

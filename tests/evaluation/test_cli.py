@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -203,6 +204,25 @@ def test_unknown_and_foreign_classes_are_told(tmp_path: Path, capsys: pytest.Cap
     assert answers[2]["rank"] == "inf"
 
 
+def test_a_fusion_that_does_not_help_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """One run knows every plant, the other is sure of what is wrong."""
+    runs = [write_run(tmp_path / name) for name in ("sure", "wrong", "also")]
+    for run in runs:
+        path = predictions_path(run, "test")
+        found = Predictions.read(path)
+        right = (found.true_class[:, None] == found.classes).astype(np.float32)
+        wrong = np.roll(right, 1, axis=1) * 0.9 + 0.025
+        replace(found, probability=(wrong if run.name == "wrong" else right).astype(np.float32)).write(path)
+
+    def told(*named: Path) -> str:
+        evaluate(["fuse", *named, "--rule", "mean", "--rule", "max", "--out", tmp_path])
+        return capsys.readouterr().err
+
+    assert "Fusing did not help on test: sure alone has S 1.0000, fusion:mean 1.0000." in told(*runs[:2])
+    assert "Fusing did not help on test: also alone has S 1.0000, fusion:mean 1.0000." in told(runs[0], runs[2])
+    assert "Fusing" not in told(runs[1])
+
+
 def test_the_split_is_test_unless_asked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = write_run(write_run(tmp_path / "one"), split="valid", seed=4)
     assert fuse_json(capsys, run, "--out", tmp_path)["split"] == "test"
@@ -210,7 +230,7 @@ def test_the_split_is_test_unless_asked(tmp_path: Path, capsys: pytest.CaptureFi
     assert document["split"] == "valid"
     few, warning = document["warnings"]
     assert few == "Only 5 observations of valid are scored: " + LITTLE
-    assert "held a fusion of other files (test); it was replaced" in str(warning)
+    assert "held a fusion of other files (test); it was replaced. Another --out keeps both." in str(warning)
     assert fuse_json(capsys, run, "--split", "valid", "--out", tmp_path)["warnings"] == [few]
     (tmp_path / "fusion-mean" / "run.json").write_text("{}")
     _, warning = fuse_json(capsys, run, "--out", tmp_path)["warnings"]
