@@ -191,7 +191,7 @@ def _open(
             if not keeping:
                 raise
             raise error.kept_in(out / LEAKS) from error
-        trials = plan(backbones, settings, material.baselines)
+        trials = _apart(plan(backbones, settings, material.baselines), material)
         if keeping:
             keep(folder, out)
     return replace(source, out=out), material, trials
@@ -234,6 +234,13 @@ def plan(backbones: Sequence[str], settings: CompareSettings, baselines: Collect
         for choice in choices
         if names == inputs[0] or not HEADS[choice.head].baseline
     ]
+
+
+def _apart(trials: list[Trial], material: Material) -> list[Trial]:
+    """Leave out heads by view where there is one view, which would be runs of their common head; not the only ones."""
+    if len(material.views) > 1:
+        return trials
+    return [trial for trial in trials if not HEADS[trial.head].by_view] or trials
 
 
 def _chosen(store: Store, wanted: Sequence[str]) -> tuple[str, ...]:

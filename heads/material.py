@@ -136,6 +136,11 @@ class Material:
         return tuple(name for name, kind in kinds.items() if kind is not None and kind.baseline)
 
     @property
+    def views(self) -> tuple[str, ...]:
+        """Views of the photographs that heads learn and choose from, sorted."""
+        return tuple(np.unique(self.table.papers.loc[np.isin(self.split, ("train", "valid", SPARE)), "view"]).tolist())
+
+    @property
     def state(self) -> str:
         """One digest of all of `digests`."""
         return hashlib.sha256(repr(sorted(self.digests.items())).encode()).hexdigest()
