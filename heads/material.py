@@ -219,6 +219,7 @@ def load_material(
         *completed,
         *_incomplete(read, table, backbones),
         *_untrained(table.papers, split),
+        *_unjudged(table.papers, split),
     ]
     if n_held_out:
         split, named = _held_out(table.papers, split, n_held_out, seed)
@@ -265,7 +266,25 @@ def _untrained(papers: pd.DataFrame, split: NDArray[np.str_]) -> list[str]:
     lost = papers[(split == "test") & (papers["class_id"] != "") & ~papers["class_id"].isin(trained)]
     if lost.empty:
         return []
-    names = [f"{row.class_id} {row.species}".strip() for row in lost.drop_duplicates("class_id").itertuples()]
+    names = _names(lost)
     which = counted(len(lost), "test photograph shows", "test photographs show")
     classes = counted(len(names), "class", "classes")
     return [f"{which} {classes} without training photographs, and count as missed: {listed(names, 10)}"]
+
+
+def _unjudged(papers: pd.DataFrame, split: NDArray[np.str_]) -> list[str]:
+    """Warn of classes that are learnt and about which no figure says anything, by name."""
+    shown = set(papers.loc[np.isin(split, ("valid", "test")), "class_id"])
+    lost = papers[(papers["class_id"] != "") & ~papers["class_id"].isin(shown)]
+    if lost.empty:
+        return []
+    plants = lost.groupby("class_id", sort=False)["observation_id"].nunique()
+    each = [f"{name} ({counted(n, 'plant')})" for name, n in zip(_names(lost), plants, strict=True)]
+    which = counted(len(each), "class is", "classes are")
+    return [f"{which} learnt and never judged, for valid and test show no plant of them: {listed(each, 10)}"]
+
+
+def _names(papers: pd.DataFrame) -> list[str]:
+    """Id and species of every class, in order of appearance; one of them where they are the same."""
+    rows = papers.drop_duplicates("class_id").itertuples()
+    return [" ".join(dict.fromkeys(filter(None, (str(row.class_id), str(row.species))))) for row in rows]

@@ -14,6 +14,7 @@ from evaluation.report.grid import NOTHING, Cell, Column, count_cell, figure_cel
 from evaluation.report.markup import Markup, element, joined
 from evaluation.report.material import Material
 from evaluation.report.mistakes import Case, Confusion, mistakes
+from featstore.errors import counted, listed
 
 N_TOP = 5
 N_EXAMPLES = 3
@@ -51,7 +52,12 @@ def species_table(material: Material) -> Markup:
         )
     rows.sort(key=lambda row: (row[-2].value or 0, str(row[0].content)))
     caption = f"{material.best.run}, by species, the hardest first"
-    return table(caption, columns, rows, filtered="species")
+    classes = material.answers.fused.classes.tolist()
+    missing = [material.name_of(name) for name in classes if name not in scores.class_id]
+    of_all = f"{len(missing)} of the {counted(len(classes), 'class', 'classes')}"
+    told = f"Not judged, for no observation of them is scored: {of_all} ({listed(missing, 20)})."
+    note = element("p", told, class_="note") if missing else None
+    return joined([table(caption, columns, rows, filtered="species"), note])
 
 
 def confusion_list(material: Material, album: Album) -> Markup:

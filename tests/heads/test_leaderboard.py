@@ -3,17 +3,21 @@ from __future__ import annotations
 import csv
 import json
 import math
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from PIL import Image
 
+from evaluation.classes import ClassScores
 from evaluation.intervals import intervals
 from evaluation.per_author import PerAuthor
 from evaluation.scores import Score
 from evaluation.simplest import Needs
+from heads import class_picture
 from heads.choice import HeadChoice
 from heads.display import show_board
 from heads.entry import COLUMNS, Entry
@@ -135,6 +139,20 @@ def test_files_hold_every_run_and_the_reason_of_failure(tmp_path: Path) -> None:
 @pytest.mark.parametrize("split", ["valid", "test"])
 def test_a_split_without_figures_has_none(split: str) -> None:
     assert FAILED.value(split) is None
+
+
+def test_the_picture_of_classes_counts_those_without_a_plant(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    figure = Figure()
+
+    def keep(path: Path, _: object, draw: Callable[[Figure], None]) -> Path:
+        draw(figure)
+        return path
+
+    monkeypatch.setattr(class_picture, "save", keep)
+    scores = ClassScores(np.array(["a", "b"]), np.array([2, 3]), np.array([0.5, 1.0]), np.array([0.0, 1.0]))
+    shown = replace(entry("a", "mlp", 0.8), by_class={"test": scores})
+    class_picture.draw_classes([shown], {"a": "", "b": "", "c": ""}, tmp_path)
+    assert figure.axes[0].get_xlabel().endswith("1 hardest of 2 classes (plants); 1 more without a plant there")
 
 
 def test_pictures_show_the_runs_that_did_not_fail(painted: None, tmp_path: Path) -> None:

@@ -99,6 +99,15 @@ def test_classes_without_training_photographs_are_named(make_store: MakeStore, t
     }
 
 
+def test_classes_that_nothing_judges_are_named(make_store: MakeStore, tmp_path: Path) -> None:
+    def one_plant_of_its_own(frame: pd.DataFrame) -> None:
+        frame.loc[frame["observation_id"] == "o00", ["class_id", "species"]] = ["Meloe", "Meloe"]
+
+    material = load_material(make_store(one_plant_of_its_own), BOTH, 0, tmp_path / "split.csv")
+    told = "1 class is learnt and never judged, for valid and test show no plant of them: Meloe (1 plant)"
+    assert told in material.warnings
+
+
 def test_photographs_without_all_features_are_left_out_for_everyone(make_store: MakeStore, tmp_path: Path) -> None:
     material = load_material(make_store(lacking=("i000", "i051")), BOTH, 0, tmp_path / "split.csv")
     assert len(material.table) == 94

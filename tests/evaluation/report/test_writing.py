@@ -88,6 +88,18 @@ def test_the_headline_says_how_many_tie(scene, tmp_path: Path) -> None:
     assert written.headline.startswith("a, the simplest of 3 that score highest on valid, has S ")
 
 
+def test_classes_without_an_observation_are_named(scene, page: Path, tmp_path: Path) -> None:
+    run = tmp_path / "net-a"
+    shutil.copytree(scene.runs[0], run)
+    path = run / "test.predictions.h5"
+    found = Predictions.read(path)
+    found.select(~np.isin(found.true_class, ["10", "9"])).write(path)
+    replace(scene, runs=(run,)).report(tmp_path / "a.html", n_worst=0)
+    told = "Not judged, for no observation of them is scored: 2 of the 4 classes (Acer campestre, Daucus carota)."
+    assert told in (tmp_path / "a.html").read_text()
+    assert "Not judged" not in page.read_text()
+
+
 def test_stored_fusions_stand_under_their_own_names(scene, tmp_path: Path) -> None:
     runs = tmp_path / "runs"
     members = []
