@@ -13,7 +13,7 @@ from evaluation.predictions import Predictions, peek_classes
 from evaluation.rows import StoredRows, same_rows
 from evaluation.runs import CARD, RunCard, choose_split, find_predictions, read_run_card, split_and_variant
 from evaluation.simplest import Needs, needs_of
-from featstore.errors import PredictionsError, SettingsError
+from featstore.errors import PredictionsError, SettingsError, listed
 
 AUGMENTED = "tta"
 
@@ -57,7 +57,7 @@ class Members:
     listed
         Each file once, in the order of the runs, a run's plain predictions before its augmented ones.
     fused
-        Those of them that are to be fused, one per run.
+        Those of them that are to be fused, one per run; baselines, which look at nothing, only if there are no others.
     warnings
         What is doubtful and was kept.
     """
@@ -136,6 +136,9 @@ def load_members(
             chosen.append(identity)
     loaded = _told_apart(loaded)
     fused = tuple(loaded[identity] for identity in chosen)
+    if not apart:
+        fused, left_out = _without_baselines(fused)
+        warnings += left_out
     if augmented:
         warnings += _without_augmented(fused)
     return Members(tuple(loaded.values()), fused, (*warnings, *_identical(fused)))
@@ -199,6 +202,16 @@ def _told_apart(members: Mapping[Path, Member]) -> dict[Path, Member]:
         identity: replace(member, run=str(member.path)) if names[member.run] > 1 else member
         for identity, member in members.items()
     }
+
+
+def _without_baselines(chosen: tuple[Member, ...]) -> tuple[tuple[Member, ...], list[str]]:
+    """Leave out models that look at nothing, unless there are no others, and say so."""
+    looking = tuple(member for member in chosen if not (member.card and member.card.is_baseline))
+    if len(looking) in (0, len(chosen)):
+        return chosen, []
+    names = [member.run for member in chosen if member not in looking]
+    verb = "looks at nothing and is" if len(names) == 1 else "look at nothing and are"
+    return looking, [f"{listed(names)} {verb} left out of fusions."]
 
 
 def _without_augmented(chosen: Sequence[Member]) -> list[str]:

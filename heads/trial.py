@@ -30,6 +30,7 @@ from heads.learnt import write_learnt
 from heads.luck import write_seeds
 from heads.material import Material, examples_of
 from heads.protocol import Protocol
+from heads.registry import HEADS
 from heads.tuning import Tuning, tune
 
 FITTED, REFITTED = "fitted", "refitted"
@@ -206,6 +207,7 @@ def _card(trial: Trial, material: Material, fits: _Fits, fingerprint: dict[str, 
             "chosen": dict(fits.head.chosen_),
             "remarks": list(remarks),
             "weights": {backbone: material.identities[backbone].weights for backbone in trial.backbones},
+            "baseline": HEADS[trial.head].baseline,
             "features": {name: columns.stop - columns.start for name, columns in own.items()},
             **fits.seconds,
         },

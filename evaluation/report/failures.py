@@ -27,9 +27,12 @@ def species_table(material: Material) -> Markup:
     for case in mistakes(material.answers):
         wrong.setdefault(case.true_class, Counter())[case.answer] += 1
     taught = Counter(material.herbarium.teaching["class_id"]) if material.herbarium else None
+    classes = material.answers.fused.classes.tolist()
+    # A data set may know its classes by their names alone.
+    named = [material.name_of(name) for name in classes] != classes
     columns = [
         Column("Species"),
-        Column("Class"),
+        *([Column("Class")] if named else []),
         *([Column("Training photographs", numeric=True)] if taught is not None else []),
         Column("Observations", numeric=True),
         Column("Top-1", numeric=True),
@@ -42,7 +45,7 @@ def species_table(material: Material) -> Markup:
         rows.append(
             [
                 Cell(material.name_of(class_id)),
-                Cell(class_id),
+                *([Cell(class_id)] if named else []),
                 *([count_cell(taught[class_id])] if taught is not None else []),
                 count_cell(int(scores.n_observations[number])),
                 figure_cell(float(scores.top_1[number])),
@@ -52,7 +55,6 @@ def species_table(material: Material) -> Markup:
         )
     rows.sort(key=lambda row: (row[-2].value or 0, str(row[0].content)))
     caption = f"{material.best.run}, by species, the hardest first"
-    classes = material.answers.fused.classes.tolist()
     missing = [material.name_of(name) for name in classes if name not in scores.class_id]
     of_all = f"{len(missing)} of the {counted(len(classes), 'class', 'classes')}"
     told = f"Not judged, for no observation of them is scored: {of_all} ({listed(missing, 20)})."

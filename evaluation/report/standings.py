@@ -124,10 +124,15 @@ def _standing(result: Result, axis: Axis, *, with_valid: bool) -> list[Cell]:
     ]
 
 
+def views_of(result: Result) -> list[str]:
+    """Views that have a figure of their own; with one of them alone it is that of all views."""
+    return [score.view for score in result.scores if score.metric == "S" and score.view != ALL_VIEWS]
+
+
 def view_tables(material: Material) -> Markup:
     """The best result view by view, and S of every result in every view."""
     best = material.best
-    views = [score.view for score in best.scores if score.metric == "S" and score.view != ALL_VIEWS]
+    views = views_of(best)
     return joined([_views_of_best(best, views), _views_of_all(material.results, views)])
 
 

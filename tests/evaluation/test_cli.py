@@ -17,7 +17,7 @@ from evaluation.cli import main
 from evaluation.fusion import RULES, SETS
 from evaluation.predictions import Predictions
 from evaluation.rules.learned import LEARNED
-from evaluation.runs import RunCard, predictions_path, write_run_card
+from evaluation.runs import RunCard, predictions_path, read_run_card, write_run_card
 from evaluation.scores import METRICS
 
 CLASSES = ("55", "7", "8", "9")
@@ -221,6 +221,20 @@ def test_a_fusion_that_does_not_help_is_told(tmp_path: Path, capsys: pytest.Capt
     assert "Fusing did not help on test: sure alone has S 1.0000, fusion:mean 1.0000." in told(*runs[:2])
     assert "Fusing did not help on test: also alone has S 1.0000, fusion:mean 1.0000." in told(runs[0], runs[2])
     assert "Fusing" not in told(runs[1])
+
+
+def test_baselines_are_judged_and_not_fused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    runs = [write_run(tmp_path / "runs" / name, seed=seed) for seed, name in enumerate(("one", "two", "dummy", "none"))]
+    for run in runs[2:]:
+        write_run_card(run, replace(read_run_card(run), details={"baseline": True}))
+    document = fuse_json(capsys, tmp_path / "runs", "--out", tmp_path)
+    assert {line["run"] for line in document["runs"]} == {"one", "two", "dummy", "none", "fusion:mean"}
+    told = read_run_card(tmp_path / "fusion-mean").details["members"]
+    assert [member["run"] for member in told] == ["one", "two"]
+    assert "dummy, none look at nothing and are left out of fusions." in document["warnings"]
+    # Alone they are what is asked about.
+    document = fuse_json(capsys, *runs[2:], "--out", tmp_path)
+    assert not any("left out of fusions" in text for text in document["warnings"])
 
 
 def test_the_split_is_test_unless_asked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -81,6 +81,7 @@ def test_figures_are_those_of_the_files(whole: tuple[Store, Path, Leaderboard]) 
             for metric, value in entry.figures(split).items():
                 assert value == scores["all", metric]
         chance = entry.trial.head == "dummy"
+        assert read_run_card(out / entry.trial.name).is_baseline is chance
         assert ((entry.value("valid") or 0) > 0.65) != chance, "chance is 0.61: the mean of 1, 1/2 and 1/3"
         n_networks = len(entry.trial.backbones)
         assert (entry.needs.networks, entry.needs.features) == (n_networks, 12 * n_networks)

@@ -158,6 +158,13 @@ def test_the_picture_of_classes_counts_those_without_a_plant(monkeypatch: pytest
 def test_pictures_show_the_runs_that_did_not_fail(painted: None, tmp_path: Path) -> None:
     runs = [with_authors(entry("a", "mlp", 0.8), [0.7, 0.9]), with_authors(entry("b", "knn", 0.7), [0.6, 0.8])]
     board(*runs, FAILED).write(tmp_path)
+    # One view alone has no other figures than all together.
+    assert {path.name for path in tmp_path.glob("*.png")} == {"leaderboard.png", "speed.png"}
+    both = [
+        replace(run, scores=(*run.scores, *(replace(s, view="Stem") for s in run.scores if s.view == "Leaf")))
+        for run in runs
+    ]
+    board(*both, FAILED).write(tmp_path)
     drawn = {path.name: np.asarray(Image.open(path)) for path in tmp_path.glob("*.png")}
     assert set(drawn) == {"leaderboard.png", "speed.png", "views.png"}
     assert all(len(np.unique(pixels.reshape(-1, pixels.shape[2]), axis=0)) > 20 for pixels in drawn.values())

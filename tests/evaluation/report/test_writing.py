@@ -100,6 +100,32 @@ def test_classes_without_an_observation_are_named(scene, page: Path, tmp_path: P
     assert "Not judged" not in page.read_text()
 
 
+def test_what_says_nothing_is_left_out(scene, page: Path, tmp_path: Path) -> None:
+    """No view is known, classes have no other name than their id, and one run looks at nothing."""
+    runs = []
+    for name, source in zip(("net-a", "net-b", "net-a-dummy"), (*scene.runs, scene.runs[0]), strict=True):
+        runs.append(tmp_path / "runs" / name)
+        runs[-1].mkdir(parents=True)
+        for file in source.glob("????*.predictions.h5"):
+            if "tta" not in file.name:
+                found = Predictions.read(file)
+                replace(found, model=name, view=np.full(len(found.view), "Unknown")).write(runs[-1] / file.name)
+        card = read_run_card(source)
+        details = {"baseline": name.endswith("dummy")}
+        write_run_card(runs[-1], replace(card, model=name, classes={i: i for i in card.classes}, details=details))
+    alike = replace(scene, runs=(tmp_path / "runs",))
+    alike.report(tmp_path / "a.html", n_worst=0, store=None)
+    text, usual = (tmp_path / "a.html").read_text(), page.read_text()
+    for there in ('id="views"', 'href="#views"', ">Class</"):
+        assert there in usual
+        assert there not in text
+    assert [len(row) for row in cells(text, "species")] == [5] * 4
+    names = {row[0] for row in cells(text, "leaderboard")}
+    assert {"net-a-dummy", "fusion:mean of all 2"} <= names
+    assert not any("all 3" in name for name in names)
+    assert "net-a-dummy looks at nothing and is left out of fusions." in text
+
+
 def test_stored_fusions_stand_under_their_own_names(scene, tmp_path: Path) -> None:
     runs = tmp_path / "runs"
     members = []
