@@ -52,7 +52,8 @@ def fuse_models(
     settings = FuseSettings(recipes((rule,), None, None, ()), split=split)
     report = fuse_runs([Path(run) for run in runs], settings, Path(out))
     rows = [_row(line) for line in report.lines]
-    return Shown(f"Scores on {report.split}, all views together", rounded(rows), report, notes=report.warnings)
+    notes = (*report.warnings, *filter(None, [report.verdict]))
+    return Shown(f"Scores on {report.split}, all views together", rounded(rows), report, notes=notes)
 
 
 def write_report(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +12,7 @@ from evaluation.intervals import Difference, difference, swap_p_value
 from evaluation.per_author import PerAuthor
 from evaluation.ranking import Ranked
 from evaluation.scores import METRICS, Metric
+from evaluation.simplest import best_first
 from featstore.provenance import Json
 
 NOT_DISTINGUISHABLE = "n.d."
@@ -76,7 +77,9 @@ def less_best_note(best: str) -> str:
     return f"{LESS_BEST}: S less that of {best}, where chance does not explain it; n.d.: not distinguishable from it."
 
 
-def compare_rows(rows: Mapping[str, Ranked], metric: Metric = METRICS["S"]) -> list[Compared]:
+def compare_rows(
+    rows: Mapping[str, Ranked], metric: Metric = METRICS["S"], simplest_first: Sequence[str] = ()
+) -> list[Compared]:
     """Compare every row with the best of them.
 
     Parameters
@@ -84,7 +87,9 @@ def compare_rows(rows: Mapping[str, Ranked], metric: Metric = METRICS["S"]) -> l
     rows
         Name of a run -> the places it gave. Rows about other plants than the best one's get no difference.
     metric
-        Which figure decides; of equals the first is best.
+        Which figure decides.
+    simplest_first
+        The runs in the order in which equals are preferred; none for that of `rows`.
 
     Returns
     -------
@@ -94,11 +99,8 @@ def compare_rows(rows: Mapping[str, Ranked], metric: Metric = METRICS["S"]) -> l
     """
     figures = {run: metric(ranked) for run, ranked in rows.items()}
     sign = 1 if metric.higher_is_better else -1
-    best = max(
-        (run for run, figure in figures.items() if figure is not None),
-        key=lambda run: sign * _value(figures[run]),
-        default=None,
-    )
+    judged = [run for run in simplest_first or rows if figures.get(run) is not None]
+    best = next(iter(best_first(judged, lambda run: sign * _value(figures[run]))), None)
     return [
         _compared(run, figure, figures[best] if best is not None and _same(ranked, rows[best]) else None, run == best)
         for (run, ranked), figure in zip(rows.items(), figures.values(), strict=True)

@@ -18,7 +18,7 @@ from evaluation.intervals import few_among
 from evaluation.invariants import ALL_VIEWS
 from evaluation.learning import Fit
 from evaluation.lessons import find_lesson
-from evaluation.members import Member, Members, load_members, species_names
+from evaluation.members import Member, Members, load_members, needs_of_members, species_names
 from evaluation.ranking import Ranked, rank_fused, rank_predictions
 from evaluation.recipes import Recipe
 from evaluation.rows import Matrix, StoredRows
@@ -121,8 +121,16 @@ def fuse_runs(runs: Sequence[Path], settings: FuseSettings, out: Path) -> Fusion
         write_scores(scores, folder)
         write_run_card(folder, card)
     lines = tuple(line for line, _, _ in judged)
-    compared = compare_rows({line.run: ranked for line, _, ranked in judged if ranked is not None})
+    ranked = {line.run: places for line, _, places in judged if places is not None}
+    compared = compare_rows(ranked, simplest_first=_simplest_first(members, settings))
     return FusionReport(split, lines, scores, tuple(compared), tuple(folders.values()), tuple(warnings))
+
+
+def _simplest_first(members: Members, settings: FuseSettings) -> list[str]:
+    """Every line of the table, what asks for the least first."""
+    needs = [needs_of_members(member.run, [member]) for member in members.listed]
+    needs += [needs_of_members(settings.run(recipe), members.fused) for recipe in settings.recipes]
+    return [need.name for need in sorted(needs)]
 
 
 def teacher_of(members: Members, settings: FuseSettings) -> Teacher:
@@ -242,5 +250,5 @@ def _replaced(folder: Path, card: RunCard) -> list[str]:
     if earlier == card.details:
         return []
     return [
-        f"{folder} held a fusion of other files ({earlier.get('split')}); it was replaced. Pass --out to keep both."
+        f"{folder} held a fusion of other files ({earlier.get('split')}); it was replaced. Another --out keeps both."
     ]

@@ -30,6 +30,7 @@ from scipy.special import ndtr, stdtrit
 
 from evaluation.metrics import Users, users
 from evaluation.per_author import PerAuthor, side_by_side
+from evaluation.simplest import EQUAL
 from featstore.errors import counted
 
 N_DRAWS = 2000
@@ -63,8 +64,8 @@ class Difference:
 
     @property
     def distinguishable(self) -> bool:
-        """Whether the interval leaves out 0."""
-        return self.low > 0 or self.high < 0
+        """Whether the interval leaves out 0, and not by rounding."""
+        return self.low > EQUAL or self.high < -EQUAL
 
 
 def few_remarks(n_observations: Mapping[str, int], n_authors: Mapping[str, int]) -> list[str]:
@@ -129,7 +130,9 @@ def difference(first: PerAuthor, second: PerAuthor) -> Difference:
     The ends are percentiles, for errors too: what noise adds to both of them it does not add to their difference.
     """
     drawn = _centred([first, second])
-    return Difference(first.value - second.value, *_ends(drawn[:, 0] - drawn[:, 1], first.n_authors))
+    less = first.value - second.value
+    ends = _ends(drawn[:, 0] - drawn[:, 1], first.n_authors)
+    return Difference(0.0 if abs(less) <= EQUAL else less, *ends)
 
 
 def swap_p_value(first: PerAuthor, second: PerAuthor) -> float:

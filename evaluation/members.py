@@ -12,7 +12,8 @@ from evaluation.alignment import require_same_set
 from evaluation.predictions import Predictions, peek_classes
 from evaluation.rows import StoredRows, same_rows
 from evaluation.runs import CARD, RunCard, choose_split, find_predictions, read_run_card, split_and_variant
-from featstore.errors import PredictionsError, SettingsError
+from evaluation.simplest import Needs, needs_of
+from featstore.errors import PredictionsError, SettingsError, listed
 
 AUGMENTED = "tta"
 
@@ -41,6 +42,11 @@ class Member:
     predictions: Predictions[StoredRows]
     card: RunCard | None
 
+    @property
+    def augmented(self) -> bool:
+        """Whether its predictions are averaged over varied copies."""
+        return _is_augmented(self.variant)
+
 
 @dataclass(frozen=True, eq=False)
 class Members:
@@ -51,7 +57,7 @@ class Members:
     listed
         Each file once, in the order of the runs, a run's plain predictions before its augmented ones.
     fused
-        Those of them that are to be fused, one per run.
+        Those of them that are to be fused, one per run; baselines, which look at nothing, only if there are no others.
     warnings
         What is doubtful and was kept.
     """
@@ -130,6 +136,9 @@ def load_members(
             chosen.append(identity)
     loaded = _told_apart(loaded)
     fused = tuple(loaded[identity] for identity in chosen)
+    if not apart:
+        fused, left_out = _without_baselines(fused)
+        warnings += left_out
     if augmented:
         warnings += _without_augmented(fused)
     return Members(tuple(loaded.values()), fused, (*warnings, *_identical(fused)))
@@ -145,6 +154,24 @@ def species_names(members: Sequence[Member]) -> dict[str, str]:
     return names
 
 
+def needs_of_members(name: str, members: Sequence[Member]) -> Needs:
+    """What a member, or the fusion of several, asks for."""
+    return needs_of(name, [(member.card, member.augmented) for member in members])
+
+
+def needs_of_files(name: str, files: Sequence[Path]) -> Needs:
+    """What the fusion of some files of predictions asks for."""
+    return needs_of(name, [(_card_beside(file), _is_augmented(split_and_variant(file)[1])) for file in files])
+
+
+def _card_beside(file: Path) -> RunCard | None:
+    return read_run_card(file.parent) if (file.parent / CARD).is_file() else None
+
+
+def _is_augmented(variant: str) -> bool:
+    return variant.startswith(AUGMENTED)
+
+
 def _load(path: Path, split: str, first: Member | None) -> Member:
     predictions = Predictions.open(path)
     if first is not None:
@@ -153,14 +180,13 @@ def _load(path: Path, split: str, first: Member | None) -> Member:
         got = f"{predictions.split} predictions in {path}"
         raise PredictionsError(f"{split} predictions, as the file's name says", got, "Give the file its own name.")
     _, variant = split_and_variant(path)
-    card = read_run_card(path.parent) if (path.parent / CARD).is_file() else None
     name = f"{predictions.model} + {variant.upper()}" if variant else predictions.model
-    return Member(name, path, variant, predictions, card)
+    return Member(name, path, variant, predictions, _card_beside(path))
 
 
 def _choose(run: Path, members: Mapping[Path, Member], *, augmented: bool) -> Path:
     """Identity of the file that stands for a run: the first one, or its augmented one."""
-    candidates = [identity for identity, member in members.items() if member.variant.startswith(AUGMENTED)]
+    candidates = [identity for identity, member in members.items() if member.augmented]
     if not augmented or not candidates:
         return next(iter(members))
     if len(candidates) > 1:
@@ -178,8 +204,18 @@ def _told_apart(members: Mapping[Path, Member]) -> dict[Path, Member]:
     }
 
 
+def _without_baselines(chosen: tuple[Member, ...]) -> tuple[tuple[Member, ...], list[str]]:
+    """Leave out models that look at nothing, unless there are no others, and say so."""
+    looking = tuple(member for member in chosen if not (member.card and member.card.is_baseline))
+    if len(looking) in (0, len(chosen)):
+        return chosen, []
+    names = [member.run for member in chosen if member not in looking]
+    verb = "looks at nothing and is" if len(names) == 1 else "look at nothing and are"
+    return looking, [f"{listed(names)} {verb} left out of fusions."]
+
+
 def _without_augmented(chosen: Sequence[Member]) -> list[str]:
-    plain = [member.run for member in chosen if not member.variant.startswith(AUGMENTED)]
+    plain = [member.run for member in chosen if not member.augmented]
     if len(plain) == len(chosen):
         got = f"none for {', '.join(plain)}"
         raise SettingsError("augmented predictions for --tta", got, "Run `finetune run --tta 5`, or leave out --tta.")

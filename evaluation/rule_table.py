@@ -21,6 +21,7 @@ from evaluation.per_author import PerAuthor
 from evaluation.recipes import Recipe
 from evaluation.rows import Matrix
 from evaluation.runs import splits_of
+from evaluation.simplest import best_first
 from evaluation.teaching import Teacher, fuse_recipes
 from featstore.errors import PredictionsError, listed
 from featstore.provenance import Json, write_json
@@ -205,7 +206,7 @@ def compare_rules(
     by_name = {recipe.name: recipe for recipe in _different(settings.recipes, standings)}
     first = standings[splits[0]]
     # Of equal ones the first in the table of rules: the simpler.
-    names = tuple(sorted(by_name, key=lambda name: -first[name].score.value))
+    names = tuple(best_first(by_name, lambda name: first[name].score.value))
     kept = {split: {name: found[name] for name in names} for split, found in standings.items()}
     table = RuleTable(
         names, kept, out / f"fusion-all{'-tta' if settings.augmented else ''}", tuple(dict.fromkeys(warnings))

@@ -61,6 +61,11 @@ class RunCard:
             raise PredictionsError("a run with a named model and classes", got, REBUILD)
 
     @property
+    def is_baseline(self) -> bool:
+        """Whether the model looks at nothing: what others have to beat, and what no fusion gains from."""
+        return self.details.get("baseline") is True
+
+    @property
     def has_random_weights(self) -> bool:
         """Whether a network behind the model has learnt nothing."""
         weights = self.details.get("weights")

@@ -111,6 +111,20 @@ class FusionReport:
         best = [row.run for row in self.compared if row.is_best]
         return less_best_note(best[0]) if best and len(self.compared) > 1 else ""
 
+    @property
+    def verdict(self) -> str:
+        """Say so where one of several members alone is as good as every fusion, or better; else ""."""
+        members = {line.run for line in self.lines[: -len(self.folders)]}
+        best = next((row for row in self.compared if row.is_best), None)
+        fusions = [row for row in self.compared if row.run not in members and math.isfinite(row.value)]
+        if best is None or best.run not in members or len(members) < 2 or not fusions:
+            return ""
+        first = max(fusions, key=lambda row: row.value)
+        told = f"Fusing did not help on {self.split}: {best.run} alone has S {best.value:.4f}"
+        told += f", {first.run} {first.value:.4f}"
+        by_chance = first.less_best.value != 0 and not first.less_best.distinguishable
+        return f"{told}, which chance may explain." if by_chance else f"{told}."
+
     def cells(self) -> list[list[str]]:
         """Write the lines under `columns`."""
         words = {row.run: row.words for row in self.compared}

@@ -18,6 +18,7 @@ from featstore.provenance import write_text
 
 COLUMNS = ("image_id", "observation_id", "split", "fold")
 NO_FOLD = -1
+N_FOLDS = 4
 SPARE = "spare"
 """Photographs of valid plants that are not judged, because test shows fewer of a plant; a refit learns from them."""
 
@@ -57,7 +58,7 @@ class Split:
         SplitError
             If an image of `papers` is not in the split.
         """
-        remedy = "The store has grown: delete split.csv (or choose another --out) to draw a new split."
+        remedy = "The store has grown: run `heads compare` again, which adds them and moves no others."
         return sides_of(self.frame, papers, remedy)
 
 
@@ -83,7 +84,7 @@ def _require_rows(frame: pd.DataFrame) -> None:
 
 
 def make_split(
-    papers: pd.DataFrame, seed: int, n_folds: int = 4, links: Links = (), *, like_test: bool = False
+    papers: pd.DataFrame, seed: int, n_folds: int = N_FOLDS, links: Links = (), *, like_test: bool = False
 ) -> Split:
     """Divide the images that are not test into `n_folds` folds; the first is valid, the rest train.
 
@@ -113,17 +114,87 @@ def make_split(
     frame = papers[["image_id", "observation_id", "split"]].copy().reset_index(drop=True)
     frame["fold"] = NO_FOLD
     learn = np.flatnonzero((frame["split"] != "test").to_numpy())
-    if (frame["split"] == "valid").any():
-        valid = (frame.loc[learn, "split"] == "valid").to_numpy()
-        group = groups_of(papers.iloc[learn], links)
-        valid = valid & ~np.isin(group, group[~valid])
-        frame.loc[learn, "fold"] = np.where(valid, 0, 1)
-        frame.loc[learn, "split"] = np.where(valid, "valid", "train")
-        return Split(_thinned(frame, papers, seed) if like_test else frame)
-    folds = _kept_trained(draw_folds(papers.iloc[learn], seed, n_folds, links), papers.iloc[learn], links)
+    folds = _folds(papers.iloc[learn], seed, n_folds, links)
     frame.loc[learn, "fold"] = folds
     frame.loc[learn, "split"] = np.where(folds == 0, "valid", "train")
     return Split(_thinned(frame, papers, seed) if like_test else frame)
+
+
+def added_rows(rows: pd.DataFrame, papers: pd.DataFrame, seed: int, links: Links = ()) -> pd.DataFrame:
+    """Rows for the photographs that a split lacks; none that it has moves.
+
+    What belongs together with photographs of the split (`groups_of`) takes their side - train, where they are on both,
+    which is a leak -, the data set's own test photographs are test, and the rest goes where a division of all
+    photographs by `make_split` would put it.
+
+    Parameters
+    ----------
+    rows
+        As `read_rows`; photographs that are not among `papers` still say where their plants are.
+    papers, seed, links
+        As in `make_split`.
+
+    Returns
+    -------
+    pd.DataFrame
+        The columns of a split, in the order of `papers`; empty where nothing is lacking. In a split with spare
+        photographs those of plants that it has are spare, and those of other valid plants are thinned as there.
+
+    Raises
+    ------
+    SplitError
+        If there are photographs to draw, and fewer than two groups of images can be divided.
+    """
+    lacking = ~papers["image_id"].isin(rows["image_id"]).to_numpy()
+    added = papers.loc[lacking, ["image_id", "observation_id", "split"]].assign(fold=NO_FOLD)
+    is_test = (papers["split"] == "test").to_numpy()
+    if not (lacking & ~is_test).any():
+        return added.reset_index(drop=True)
+    learn = papers[~is_test].reset_index(drop=True)
+    gone = rows[~rows["image_id"].isin(papers["image_id"])]
+    every = pd.concat([learn, gone.assign(sha256="")], ignore_index=True)
+    known = rows[rows["split"] != "test"].set_index("image_id")
+    side_fold = known["fold"].fillna(1).clip(lower=1).where(known["split"] == "train", 0)
+    fold = every["image_id"].map(side_fold)
+    # Of folds on both sides the greater: train.
+    joined = fold.groupby(groups_of(every, links)).transform("max")[: len(learn)]
+    fold = fold[: len(learn)].fillna(joined)
+    drawn = fold.isna().to_numpy()
+    if drawn.any():
+        fold = fold.fillna(pd.Series(_folds(learn, seed, N_FOLDS, links)))
+        if not (learn["split"] == "valid").any():
+            kept = _kept_trained(fold.to_numpy(np.int64), learn, links)
+            fold = fold.where(~drawn, kept)
+    number = fold[lacking[~is_test]].to_numpy(np.int64)
+    mine = (added["split"] != "test").to_numpy()
+    added.loc[mine, "fold"] = number
+    added.loc[mine, "split"] = np.where(number == 0, "valid", "train")
+    if (rows["split"] == SPARE).any():
+        added = _spared(added, rows, papers, seed)
+    return added.reset_index(drop=True)
+
+
+def _spared(added: pd.DataFrame, rows: pd.DataFrame, papers: pd.DataFrame, seed: int) -> pd.DataFrame:
+    """Thin the valid photographs among rows that are added, `added` and `papers` sharing an index."""
+    of_known = (added["split"] == "valid") & added["observation_id"].isin(rows["observation_id"])
+    added = added.assign(split=added["split"].where(~of_known, SPARE))
+    fresh = added[added["split"] == "valid"]
+    tested = papers.loc[papers["split"] == "test", ["image_id", "observation_id", "split"]].assign(fold=NO_FOLD)
+    if fresh.empty or tested.empty:
+        return added
+    some = pd.concat([fresh, tested])
+    thinned = _thinned(some.reset_index(drop=True), papers.loc[some.index], seed)
+    sides = pd.Series(thinned["split"].to_numpy()[: len(fresh)], index=fresh.index)
+    return added.assign(split=sides.reindex(added.index).fillna(added["split"]))
+
+
+def _folds(learn: pd.DataFrame, seed: int, n_folds: int, links: Links) -> NDArray[np.int64]:
+    """Fold of each image that is not test: the data set's own valid images are fold 0, if there are any; else drawn."""
+    valid = (learn["split"] == "valid").to_numpy()
+    if not valid.any():
+        return _kept_trained(draw_folds(learn, seed, n_folds, links), learn, links)
+    group = groups_of(learn, links)
+    return np.where(valid & ~np.isin(group, group[~valid]), 0, 1)
 
 
 def _thinned(frame: pd.DataFrame, papers: pd.DataFrame, seed: int) -> pd.DataFrame:
@@ -190,7 +261,12 @@ def _kept_trained(fold: NDArray[np.int64], papers: pd.DataFrame, links: Links) -
 
 def write_split(split: Split, path: Path) -> None:
     """Write `split.csv`, whole or not at all."""
-    write_text(path, split.frame.to_csv(index=False, lineterminator="\n"))
+    write_rows(split.frame, path)
+
+
+def write_rows(rows: pd.DataFrame, path: Path) -> None:
+    """Write rows as `read_rows` gives them, whole or not at all."""
+    write_text(path, rows.to_csv(index=False, lineterminator="\n"))
 
 
 def read_split(path: Path) -> Split:

@@ -201,6 +201,7 @@ def _compute(start: Start, settings: TrainSettings, cache: Path, work: Path, fol
             "settings": settings.as_json(),
             "made_from": start.made_from,
             "weights": identity.weights,
+            "features": {start.name: start.table.features.shape[1]},
             "starting_head": start.card.model,
             "difference_before_training": difference,
             "photographs": dict(counts),

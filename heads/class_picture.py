@@ -47,6 +47,8 @@ def draw_classes(entries: Sequence[Entry], species: Mapping[str, str], out: Path
     values = np.array([[found.get(name, math.nan) for found in of] for name in hardest])
     names = [f"{species.get(name) or name}  ({n_plants[name]})" for name in hardest]
     title = f"Mean reciprocal rank on {split} of the {len(hardest)} hardest of {len(n_plants)} classes (plants)"
+    unjudged = len(set(species) - set(n_plants))
+    title += f"; {unjudged} more without a plant there" if unjudged else ""
     size = (4.2 + 0.62 * len(shown), 2.4 + 0.27 * len(hardest))
     return [save(out / "classes.png", size, lambda figure: _table(figure, values, names, shown, title))]
 

@@ -216,7 +216,7 @@ def _open(
         if settings.protocol.n_folds:
             # Now, not after hours of fits.
             require_plants(material.papers_of(*LEARNT), settings.protocol.n_folds, material.links)
-        trials = plan(backbones, settings, material.baselines)
+        trials = _apart(plan(backbones, settings, material.baselines), material)
         if alone is not None:
             # Not before: a call that is refused leaves nothing in the folder, not even the trace of a lease.
             alone.enter_context(only_writer(out, WRITER))
@@ -261,6 +261,13 @@ def plan(backbones: Sequence[str], settings: CompareSettings, baselines: Collect
         for choice in choices
         if names == inputs[0] or not HEADS[choice.head].baseline
     ]
+
+
+def _apart(trials: list[Trial], material: Material) -> list[Trial]:
+    """Leave out heads by view where there is one view, which would be runs of their common head; not the only ones."""
+    if len(material.views) > 1:
+        return trials
+    return [trial for trial in trials if not HEADS[trial.head].by_view] or trials
 
 
 def _chosen(store: Store, wanted: Sequence[str]) -> tuple[str, ...]:

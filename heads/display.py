@@ -46,6 +46,11 @@ def show_board(board: Leaderboard, out: Path, *, refit: bool) -> None:
     for use, entry in ((f"Best {chosen}", board.overall), ("Start for finetune run", board.finetune)):
         if entry is not None:
             shell.say(f"{use}: {entry.trial.name}, S {entry.value(board.deciding):.4f}")
+    if board.overall is not None and board.n_tied > 1:
+        shell.say(
+            f"{board.n_tied} runs tie for the best {chosen}; {board.overall.trial.name} is the simplest of them: "
+            "fewest networks, then fewest features, then by name."
+        )
     there = [name for name in (SPLIT, *FILES) if (out / name).is_file()]
     runs = [] if board.overall is None else ["a folder per run"]
     shell.say(f"{out}: {', '.join([*runs, *there])}")

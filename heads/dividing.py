@@ -10,9 +10,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from evaluation.cells import write_csv
+from featstore.catalog import SPLITS
 from featstore.errors import SplitError, counted, listed
 from featstore.groups import Leak, Links, find_crossings, find_leaks
-from featstore.splits import Split, make_split, read_rows, sides_of, write_split
+from featstore.splits import SPARE, Split, added_rows, make_split, read_rows, sides_of, write_rows, write_split
 
 LEAKS = "leaks.csv"
 """Every leak for which a comparison was refused: image_id, partner, reason."""
@@ -37,23 +38,53 @@ class LeakError(SplitError):
         return SplitError(self.expected, self.got, f"{self.remedy} All of them are in {path}.")
 
 
-def divide(papers: pd.DataFrame, seed: int, path: Path, links: Links = (), *, like_test: bool = False) -> Split:
+def divide(
+    papers: pd.DataFrame, seed: int, path: Path, links: Links = (), *, like_test: bool = False
+) -> tuple[Split, list[str]]:
     """Give the split in the file `path`; if there is none, draw it and write it there.
+
+    Photographs that the file lacks are added to it by `added_rows`; the second that is given says so.
 
     Raises
     ------
     LeakError
         If test shows a photograph or a plant that is learnt from, or the file's split divides a plant.
     SplitError
-        If the file's split lacks a photograph of `papers` or trains on test.
+        If the file's split trains on test, or nothing can be divided.
     """
     require_no_leaks(papers, links)
     if not path.exists():
         split = make_split(papers, seed, links=links, like_test=like_test)
         write_split(split, path)
-        return split
+        return split, []
     remedy = f"Delete {path} to draw a new split, or choose another --out."
-    return fitting(papers, read_rows(path), path, links, remedy)
+    rows = read_rows(path)
+    added = added_rows(rows, papers, seed, links)
+    known = pd.concat([rows, added], ignore_index=True)
+    split = fitting(papers, known, path, links, remedy)
+    if added.empty:
+        return split, []
+    write_rows(known, path)
+    return split, [_added(added, rows, path)]
+
+
+def _added(added: pd.DataFrame, rows: pd.DataFrame, path: Path) -> str:
+    """Say what a split was completed by."""
+    of_known = added["observation_id"].isin(rows["observation_id"])
+    told = [
+        f"{counted(int(some.sum()), 'photograph')} of {counted(plants, *what)} ({_by_side(added[some])})"
+        for some, what in (
+            (of_known, ("plant that it knew", "plants that it knew")),
+            (~of_known, ("new plant", "new plants")),
+        )
+        if (plants := added.loc[some, "observation_id"].nunique())
+    ]
+    return f"{path.name} was completed by {' and '.join(told)}; nothing that it had was moved"
+
+
+def _by_side(rows: pd.DataFrame) -> str:
+    count = rows["split"].value_counts()
+    return ", ".join(f"{count[side]} {side}" for side in (*SPLITS, SPARE) if side in count)
 
 
 def require_no_leaks(papers: pd.DataFrame, links: Links) -> None:

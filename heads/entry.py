@@ -16,6 +16,7 @@ from evaluation.predictions import Predictions
 from evaluation.ranking import rank_predictions
 from evaluation.runs import predictions_path, read_run_card
 from evaluation.scores import METRICS, Score, score_predictions
+from evaluation.simplest import Needs, needs_of
 from evaluation.table import TITLES
 from evaluation.unknown.detection import unknown_auroc
 from featstore.provenance import Json
@@ -61,6 +62,8 @@ class Entry:
         By split, mean and standard deviation of S over seeds, and their number.
     unknown_auroc
         By split, how well the run tells plants of species that were held out; empty where none were.
+    needs
+        What the run asks for: of equals the simplest is the best.
     reused
         Whether an earlier run with the same fingerprint was taken.
     remarks
@@ -79,6 +82,7 @@ class Entry:
     calibrated: Calibrated | None = None
     spread: Mapping[str, tuple[float, float, int]] = field(default_factory=dict)
     unknown_auroc: Mapping[str, float] = field(default_factory=dict)
+    needs: Needs = field(default_factory=Needs)
     reused: bool = False
     remarks: tuple[str, ...] = ()
     error: str = ""
@@ -173,7 +177,8 @@ def read_entry(trial: Trial, folder: Path, *, reused: bool) -> Entry:
     PredictionsError
         If a file is missing or damaged.
     """
-    details = read_run_card(folder).details
+    card = read_run_card(folder)
+    details = card.details
     remarks = details.get("remarks")
     variants = (OUT_OF_FOLD if trial.protocol.n_folds else "none", "", "")
     paths = [predictions_path(folder, split, variant) for split, variant in zip(SPLITS, variants, strict=True)]
@@ -192,6 +197,7 @@ def read_entry(trial: Trial, folder: Path, *, reused: bool) -> Entry:
         calibrated=read_calibrated(folder),
         spread={split: found for split, found in spread.items() if found is not None},
         unknown_auroc={split: found for split, found in rejecting.items() if found is not None},
+        needs=needs_of(trial.name, [(card, False)]),
         reused=reused,
         remarks=tuple(str(remark) for remark in remarks) if isinstance(remarks, list) else (),
     )

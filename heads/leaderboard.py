@@ -11,6 +11,7 @@ from pathlib import Path
 from evaluation.cells import write_csv
 from evaluation.runs import read_run_card
 from evaluation.scores import METRICS, scores_to_json
+from evaluation.simplest import best_first, n_best
 from featstore.errors import PredictionsError
 from featstore.provenance import Json, write_json
 from heads.entry import DECISIVE, SPLITS, Entry
@@ -48,6 +49,8 @@ CLASS_COLUMNS = ("run", "split", "class_id", "species", "observations", "mrr", "
 class Leaderboard:
     """All runs of a comparison, the highest S on valid - out of fold, where there is that - first, failed ones last.
 
+    Of runs whose S is equal but for rounding the simplest stands first: that of fewest networks, then features.
+
     Attributes
     ----------
     entries
@@ -66,10 +69,10 @@ class Leaderboard:
     species: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        # The sort is stable: of equals, the one that was tried first stands first.
         deciding = self.deciding
-        ordered = sorted(self.entries, key=lambda entry: -(entry.value(deciding) or 0.0) if not entry.error else 1.0)
-        object.__setattr__(self, "entries", tuple(ordered))
+        sound = sorted((entry for entry in self.entries if not entry.error), key=lambda entry: entry.needs)
+        ordered = best_first(sound, lambda entry: entry.value(deciding) or 0.0)
+        object.__setattr__(self, "entries", (*ordered, *self.failed))
 
     @property
     def deciding(self) -> str:
@@ -86,6 +89,12 @@ class Leaderboard:
     def overall(self) -> Entry | None:
         """The best of all; None if every run failed."""
         return _first(self.entries)
+
+    @property
+    def n_tied(self) -> int:
+        """How many runs are as good as the best of all, itself included; 0 if every run failed."""
+        values = [entry.value(self.deciding) or 0.0 for entry in self.entries if not entry.error]
+        return n_best(values)
 
     @property
     def finetune(self) -> Entry | None:

@@ -25,7 +25,7 @@ from featstore.exclusions import (
 )
 from featstore.groups import find_leaks
 from featstore.provenance import replacing
-from featstore.splits import Split, read_rows, sides_of, write_split
+from featstore.splits import Split, added_rows, read_rows, sides_of, write_split
 from featstore.store import Store
 from heads.dividing import LEAKS, fitting, leaks_within, require_no_leaks
 from heads.material import photographs_read
@@ -82,7 +82,11 @@ class Lists:
         leaks = find_leaks(papers, links)
         if self.split or split.exists():
             papers = papers[~papers["image_id"].isin({leak.image_id for leak in leaks})].reset_index(drop=True)
-            sides = sides_of(read_rows(split), papers, f"Add them to {split}, or use another split.")
+            rows = read_rows(split)
+            if self.split is None:
+                # Of photographs that the split lacks: those that are drawn leak nowhere, whatever the seed.
+                rows = pd.concat([rows, added_rows(rows, papers, 0, links)], ignore_index=True)
+            sides = sides_of(rows, papers, f"Add them to {split}, or use another split.")
             leaks += leaks_within(papers, sides, links)
         if leaks:
             write_exclusions([*before, *(Exclusion(leak.image_id, f"leak: {leak}") for leak in leaks)], path)

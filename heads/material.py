@@ -142,6 +142,11 @@ class Material:
         return tuple(name for name, kind in kinds.items() if kind is not None and kind.baseline)
 
     @property
+    def views(self) -> tuple[str, ...]:
+        """Views of the photographs that heads learn and choose from, sorted."""
+        return tuple(np.unique(self.table.papers.loc[np.isin(self.split, ("train", "valid", SPARE)), "view"]).tolist())
+
+    @property
     def state(self) -> str:
         """One digest of all of `digests`."""
         return hashlib.sha256(repr(sorted(self.digests.items())).encode()).hexdigest()
@@ -186,8 +191,8 @@ def load_material(
 ) -> Material:
     """Load the photographs that have features of all `backbones`, divided as `split_path` says.
 
-    A split that is not there is drawn and written, over the photographs that are not `excluded`; copies by `links`
-    stay together.
+    A split that is not there is drawn and written, over the photographs that are not `excluded`; one that is there is
+    completed by those that it lacks. Copies by `links` stay together.
 
     Parameters
     ----------
@@ -211,10 +216,17 @@ def load_material(
     ends = np.cumsum([store.column(backbone).dimension for backbone in backbones]).tolist()
     columns = {backbone: slice(start, end) for backbone, start, end in zip(backbones, [0, *ends], ends, strict=False)}
     read = photographs_read(store, excluded)
-    split = divide(read, seed, split_path, links, like_test=like_test).of(table.papers)
+    divided, completed = divide(read, seed, split_path, links, like_test=like_test)
+    split = divided.of(table.papers)
     number = counted(int(left_out.sum()), "photograph is", "photographs are")
     told = f"{number} left out by the exclusion list ({len(excluded)} in it)"
-    warnings = [*([told] if excluded else []), *_incomplete(read, table, backbones), *_untrained(table.papers, split)]
+    warnings = [
+        *([told] if excluded else []),
+        *completed,
+        *_incomplete(read, table, backbones),
+        *_untrained(table.papers, split),
+        *_unjudged(table.papers, split),
+    ]
     if n_held_out:
         split, named = _held_out(table.papers, split, n_held_out, seed)
         told = counted(
@@ -272,6 +284,19 @@ def _untrained(papers: pd.DataFrame, split: NDArray[np.str_]) -> list[str]:
     return told
 
 
+def _unjudged(papers: pd.DataFrame, split: NDArray[np.str_]) -> list[str]:
+    """Warn of classes that are learnt and about which no figure says anything, by name."""
+    shown = set(papers.loc[np.isin(split, ("valid", "test")), "class_id"])
+    lost = papers[(papers["class_id"] != "") & ~papers["class_id"].isin(shown)]
+    if lost.empty:
+        return []
+    plants = lost.groupby("class_id", sort=False)["observation_id"].nunique()
+    each = [f"{name} ({counted(n, 'plant')})" for name, n in zip(class_names(lost), plants, strict=True)]
+    which = counted(len(each), "class is", "classes are")
+    return [f"{which} learnt and never judged, for valid and test show no plant of them: {listed(each, 10)}"]
+
+
 def class_names(papers: pd.DataFrame) -> list[str]:
-    """Each class of some photographs with its species, in the order of the photographs."""
-    return [f"{row.class_id} {row.species}".strip() for row in papers.drop_duplicates("class_id").itertuples()]
+    """Id and species of every class, in the order of the photographs; one of them where they are the same."""
+    rows = papers.drop_duplicates("class_id").itertuples()
+    return [" ".join(dict.fromkeys(filter(None, (str(row.class_id), str(row.species))))) for row in rows]

@@ -49,7 +49,11 @@ def draw_comparison(entries: Sequence[Entry], best: Entry | None, species: Mappi
     return [
         save(out / "leaderboard.png", (9, height), lambda figure: _intervals(figure, shown, best)),
         save(out / "speed.png", (9, 5), lambda figure: _speed(figure, shown)),
-        save(out / "views.png", (9, height), lambda figure: _views(figure, shown)),
+        *(
+            [save(out / "views.png", (9, height), lambda figure: _views(figure, shown))]
+            if len(_views_of(shown)) > 1
+            else []
+        ),
         *draw_classes(shown, species, out),
         *draw_reliability(shown, out),
     ]
@@ -130,11 +134,22 @@ def _speed(figure: Figure, entries: Sequence[Entry]) -> None:
     figure.legend(loc="outside right upper", frameon=False, fontsize=8)
 
 
+def _split_of_views(entries: Sequence[Entry]) -> str:
+    return "test" if any(score.split == "test" for score in entries[0].scores) else "valid"
+
+
+def _views_of(entries: Sequence[Entry]) -> list[str]:
+    """Views with a figure of their own; with one of them alone it is that of all views."""
+    split = _split_of_views(entries)
+    scores = [score for entry in entries for score in entry.scores if (score.split, score.metric) == (split, DECISIVE)]
+    return sorted({score.view for score in scores} - {ALL_VIEWS})
+
+
 def _views(figure: Figure, entries: Sequence[Entry]) -> None:
     """S on test (valid where there is none) of each view as a table in shades."""
-    split = "test" if any(score.split == "test" for score in entries[0].scores) else "valid"
+    split = _split_of_views(entries)
     of = [{s.view: s for s in entry.scores if (s.split, s.metric) == (split, DECISIVE)} for entry in entries]
-    views = [ALL_VIEWS, *sorted({view for found in of for view in found} - {ALL_VIEWS})]
+    views = [ALL_VIEWS, *_views_of(entries)]
     values = [[found[view].value if view in found else math.nan for view in views] for found in of]
     axes = figure.subplots()
     axes.imshow(values, aspect="auto", cmap="Blues", vmin=0, vmax=1.15)

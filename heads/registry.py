@@ -31,6 +31,8 @@ class HeadSpec:
         Whether it looks at nothing: what every other head has to beat.
     random
         Whether another seed gives another fit.
+    by_view
+        Whether it is no other than its common head where photographs show one view alone.
     costly
         Whether it takes so long with many classes that it is compared only when it is named.
     """
@@ -41,6 +43,7 @@ class HeadSpec:
     needs_engine: bool = False
     random: bool = False
     baseline: bool = False
+    by_view: bool = False
     costly: bool = False
 
     def load(self) -> type[Head]:
@@ -62,7 +65,9 @@ HEADS: Mapping[str, HeadSpec] = MappingProxyType(
         "svm": HeadSpec("heads.margin", "SvmHead", "linear support vectors, at a chosen temperature", costly=True),
         "knn": HeadSpec("heads.similarity", "KnnHead", "the nearest photographs by angle, nearer ones count more"),
         "prototype": HeadSpec("heads.similarity", "PrototypeHead", "the nearest class mean by angle"),
-        "view_experts": HeadSpec("heads.experts", "ViewExpertsHead", "any head per view, backed by a common one"),
+        "view_experts": HeadSpec(
+            "heads.experts", "ViewExpertsHead", "any head per view, backed by a common one", by_view=True
+        ),
         "dummy": HeadSpec("heads.baseline", "DummyHead", "how frequent each class is; looks at nothing", baseline=True),
     }
 )

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from evaluation.identify.contract import OPEN_VIEW
 from evaluation.intervals import few_remarks
 from featstore.errors import counted, listed
 from featstore.provenance import Json, provenance
 from featstore.splits import SPARE
 from featstore.store import Store
+from heads.choice import parse_choices
 from heads.entry import Entry
 from heads.leaderboard import FINE_TUNED_HEAD
 from heads.lists import SPLIT
@@ -69,6 +71,11 @@ def _without_effect(material: Material, settings: CompareSettings, entries: Sequ
     found = []
     if settings.like_test and not (material.split == SPARE).any():
         found.append(f"--valid-like-test changed nothing: {SPLIT} was there already, or no valid plant has a spare one")
+    compared = {entry.trial.choice.label for entry in entries}
+    idle = [choice.label for choice in parse_choices(settings.heads) if choice.label not in compared]
+    if idle:
+        which = "no photograph tells its view" if material.views == (OPEN_VIEW,) else f"all are {material.views[0]}"
+        found.append(f"{listed(idle)} left out: with one view ({which}) it is what its common head is")
     tried = [entry for entry in entries if not entry.error]
     if tried and settings.protocol.n_seeds > 1 and not any(entry.spread for entry in entries):
         found.append("--seeds changed nothing: none of these heads is random")

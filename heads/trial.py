@@ -28,6 +28,7 @@ from heads.learnt import write_learnt
 from heads.luck import write_seeds
 from heads.material import LEARNT, Material, examples_of
 from heads.protocol import Protocol
+from heads.registry import HEADS
 from heads.tuning import Tuning, tune
 
 KIND = "head"
@@ -191,6 +192,7 @@ def _card(trial: Trial, material: Material, fits: _Fits, fingerprint: dict[str, 
     remarks = [*(tuned.remarks if tuned else ()), *fits.head.remarks_]
     remarks += fits.refitted.remarks_ if fits.refitted is not None else ()
     classes = set(fits.head.classes_.tolist())
+    own = {backbone: material.columns[backbone] for backbone in trial.backbones}
     return RunCard(
         model=trial.name,
         kind=KIND,
@@ -206,6 +208,8 @@ def _card(trial: Trial, material: Material, fits: _Fits, fingerprint: dict[str, 
             "chosen": dict(fits.head.chosen_),
             "remarks": list(remarks),
             "weights": {backbone: material.identities[backbone].weights for backbone in trial.backbones},
+            "baseline": HEADS[trial.head].baseline,
+            "features": {name: columns.stop - columns.start for name, columns in own.items()},
             **fits.seconds,
         },
     )

@@ -93,8 +93,8 @@ def _fuse(runs: Sequence[Path], settings: FuseSettings, out: Path, *, as_json: b
         return
     title = f"Scores on {report.split}, all views together"
     shown = shell.print_table(title, report.columns, report.cells(), secondary=SECONDARY)
-    if report.note:
-        shell.say(report.note)
+    for text in filter(None, (report.note, report.verdict)):
+        shell.say(text)
     if SPEED in shown:
         shell.say(SPEED_NOTE)
     for folder in report.folders:
@@ -116,7 +116,7 @@ def _compare(runs: Sequence[Path], settings: FuseSettings, out: Path, *, as_json
         return
     title = "Rules, the best first; n.d.: not distinguishable"
     shell.print_table(title, table.columns, table.cells(), secondary=table.secondary)
-    for text in table.verdict():
+    for text in filter(None, (*table.verdict(), report.verdict)):
         shell.say(text)
     shell.say(f"{table.out}: the table as rules.csv and rules.json")
     for folder in report.folders:

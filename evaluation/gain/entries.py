@@ -8,9 +8,10 @@ from pathlib import Path
 
 from evaluation.gain.contest import Contest, contest_of
 from evaluation.gain.models import greedy_order, greedy_scores
-from evaluation.members import AUGMENTED, Member, Members, load_members
+from evaluation.members import AUGMENTED, Member, Members, load_members, needs_of_members
 from evaluation.recipes import require_fixed
 from evaluation.runs import expand, find_predictions, split_and_variant, splits_of
+from evaluation.simplest import best_first
 
 LEARNED_ON = "valid"
 
@@ -27,6 +28,8 @@ class Entries:
         Positions of the files to be fused, one per run.
     augmented
         Position in `fused` of a plain file -> position of the same run's augmented one, where it has one.
+    simplest_first
+        The positions of `fused`, what asks for the least first: of equals the first of these is the best.
     order
         The positions of `fused`, best first as valid says, or as named.
     chosen_on
@@ -40,6 +43,7 @@ class Entries:
     contest: Contest
     fused: tuple[int, ...]
     augmented: dict[int, int]
+    simplest_first: tuple[int, ...]
     order: tuple[int, ...]
     chosen_on: str
     n_worth: int
@@ -80,6 +84,7 @@ def read_entries(
         contest=contest,
         fused=fused,
         augmented=_augmented(members, place),
+        simplest_first=tuple(fused[number] for number in _simplest_first(members.fused)),
         order=order,
         chosen_on=chosen_on,
         n_worth=n_worth,
@@ -100,13 +105,18 @@ def _learned(
     copies = augmented and _any_augmented(runs)
     valid = load_members(runs, LEARNED_ON, augmented=copies).fused
     contest = _contest(valid)
-    order = greedy_order(contest, range(len(valid)), rule)
+    order = greedy_order(contest, _simplest_first(valid), rule)
     scores = greedy_scores(contest, order, rule)
     doubt = f"The order of the models was learned on {LEARNED_ON}, which is also what is reported: S is too high."
     warnings = [doubt] if split == LEARNED_ON else []
     if augmented and not copies:
         warnings.append(f"No augmented {LEARNED_ON} predictions: the order was learned on the plain ones.")
-    return tuple(fused[number] for number in order), scores.index(max(scores)) + 1, LEARNED_ON, warnings
+    n_worth = best_first(range(1, len(scores) + 1), lambda n_models: scores[n_models - 1])[0]
+    return tuple(fused[number] for number in order), n_worth, LEARNED_ON, warnings
+
+
+def _simplest_first(members: Sequence[Member]) -> list[int]:
+    return sorted(range(len(members)), key=lambda number: needs_of_members(members[number].run, [members[number]]))
 
 
 def _contest(members: Sequence[Member]) -> Contest:
@@ -124,6 +134,6 @@ def _augmented(members: Members, place: dict[Path, int]) -> dict[int, int]:
     found: dict[int, int] = {}
     plain = {member.path.parent: place[member.path] for member in members.listed if not member.variant}
     for member in members.listed:
-        if member.variant.startswith(AUGMENTED) and member.path.parent in plain:
+        if member.augmented and member.path.parent in plain:
             found.setdefault(plain[member.path.parent], place[member.path])
     return found

@@ -22,6 +22,7 @@ from evaluation.gain.plan import GainPlan
 from evaluation.intervals import Difference, difference
 from evaluation.metrics import observation_score, reciprocal_rank, top_k_score
 from evaluation.per_author import PerAuthor
+from evaluation.simplest import EQUAL, best_first
 from featstore.provenance import Json
 
 
@@ -129,13 +130,14 @@ class ModelGain:
 def greedy_order(contest: Contest, candidates: Sequence[int], rule: str = "mean") -> tuple[int, ...]:
     """Order models by what each adds to S: the best one first, then the one that helps it most, to the last.
 
-    Of equals the first named is taken. The order is a choice: learn it on valid.
+    Of equals the first of `candidates` is taken. The order is a choice: learn it on valid.
     """
     order: list[int] = []
     left = list(candidates)
     while left:
-        scores = [_score(contest, [*order, number], rule).value for number in left]
-        order.append(left.pop(int(np.argmax(scores))))
+        scores = {number: _score(contest, [*order, number], rule).value for number in left}
+        order.append(best_first(left, scores.__getitem__)[0])
+        left.remove(order[-1])
     return tuple(order)
 
 
@@ -191,7 +193,8 @@ def pareto_front(seconds: Sequence[float], score: Sequence[float]) -> list[bool]
     """Say of each whether none is better without costing more, or cheaper without being worse; equals stay together."""
     known = [pair for pair in zip(seconds, score, strict=True) if not math.isnan(pair[0])]
     return [
-        not math.isnan(cost) and not any((c <= cost and s > own) or (c < cost and s >= own) for c, s in known)
+        not math.isnan(cost)
+        and not any((c <= cost and s > own + EQUAL) or (c < cost and s >= own - EQUAL) for c, s in known)
         for cost, own in zip(seconds, score, strict=True)
     ]
 

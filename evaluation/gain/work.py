@@ -15,6 +15,7 @@ from evaluation.gain.figures import SCHEMA, row_of
 from evaluation.gain.images import image_gain
 from evaluation.gain.models import ModelGain, greedy_scores, model_gain
 from evaluation.gain.plan import GainPlan
+from evaluation.simplest import best_first
 from featstore import shell
 from featstore.provenance import Json, provenance, write_json, write_text
 
@@ -100,7 +101,7 @@ def article_of(entries: Entries, rule: str = "mean") -> tuple[ArticleTable, tupl
     chosen_on = entries.chosen_on
     if not chosen_on and len(entries.fused) > 1:
         chosen_on = contest.split
-        best = max(entries.fused, key=lambda number: _value(contest, number, rule))
+        best = best_first(entries.simplest_first, lambda number: _value(contest, number, rule))[0]
         warnings.append(f"The best single was chosen on {contest.split} itself: gains over it are too small.")
     rows = entrants(contest, entries.fused, entries.augmented, entries.order[: entries.n_worth])
     table = article_table(contest, rows, best, chosen_on, rule)

@@ -14,6 +14,7 @@ from evaluation.report.grid import NOTHING, Cell, Column, count_cell, figure_cel
 from evaluation.report.markup import Markup, element, joined
 from evaluation.report.material import Material
 from evaluation.report.mistakes import Case, Confusion, mistakes
+from featstore.errors import counted, listed
 
 N_TOP = 5
 N_EXAMPLES = 3
@@ -26,9 +27,12 @@ def species_table(material: Material) -> Markup:
     for case in mistakes(material.answers):
         wrong.setdefault(case.true_class, Counter())[case.answer] += 1
     taught = Counter(material.herbarium.teaching["class_id"]) if material.herbarium else None
+    classes = material.answers.fused.classes.tolist()
+    # A data set may know its classes by their names alone.
+    named = [material.name_of(name) for name in classes] != classes
     columns = [
         Column("Species"),
-        Column("Class"),
+        *([Column("Class")] if named else []),
         *([Column("Training photographs", numeric=True)] if taught is not None else []),
         Column("Observations", numeric=True),
         Column("Top-1", numeric=True),
@@ -41,7 +45,7 @@ def species_table(material: Material) -> Markup:
         rows.append(
             [
                 Cell(material.name_of(class_id)),
-                Cell(class_id),
+                *([Cell(class_id)] if named else []),
                 *([count_cell(taught[class_id])] if taught is not None else []),
                 count_cell(int(scores.n_observations[number])),
                 figure_cell(float(scores.top_1[number])),
@@ -51,7 +55,11 @@ def species_table(material: Material) -> Markup:
         )
     rows.sort(key=lambda row: (row[-2].value or 0, str(row[0].content)))
     caption = f"{material.best.run}, by species, the hardest first"
-    return table(caption, columns, rows, filtered="species")
+    missing = [material.name_of(name) for name in classes if name not in scores.class_id]
+    of_all = f"{len(missing)} of the {counted(len(classes), 'class', 'classes')}"
+    told = f"Not judged, for no observation of them is scored: {of_all} ({listed(missing, 20)})."
+    note = element("p", told, class_="note") if missing else None
+    return joined([table(caption, columns, rows, filtered="species"), note])
 
 
 def confusion_list(material: Material, album: Album) -> Markup:

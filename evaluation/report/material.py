@@ -22,6 +22,7 @@ from evaluation.report.neighbours import nearest_neighbours
 from evaluation.report.questions import Question, is_fusion, questions, stored_fusions
 from evaluation.report.results import Answers, Result, answers, judge, lead, ordered
 from evaluation.runs import expand
+from evaluation.simplest import n_best
 from featstore import shell
 from featstore.errors import PredictionsError, SettingsError, listed
 
@@ -113,6 +114,13 @@ class Material:
     def chosen_on(self) -> str:
         """Split on which the first result was found to be the best: ``"valid"``, or the reported one."""
         return LEARNED_ON if math.isfinite(self.best.on_valid) else self.answers.fused.split
+
+    @property
+    def n_tied(self) -> int:
+        """How many results are as good as the first where it was chosen, itself included."""
+        if math.isfinite(self.best.on_valid):
+            return n_best([result.on_valid for result in self.results if math.isfinite(result.on_valid)])
+        return n_best([result.s.value for result in self.results])
 
     def name_of(self, class_id: str) -> str:
         """Species name, or the class id where there is none."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 
@@ -22,7 +22,7 @@ from evaluation.report.material import Material
 from evaluation.report.mistakes import image_rows
 from evaluation.report.neighbours import image_ids_of
 from evaluation.report.origins import origins
-from evaluation.report.standings import footing, headline, leaderboard, view_tables
+from evaluation.report.standings import footing, headline, leaderboard, view_tables, views_of
 from evaluation.scores import scores_to_json
 from featstore.errors import counted
 from featstore.provenance import Json
@@ -38,12 +38,15 @@ class Section:
     short: str
     title: str
     write: Callable[[Material, Album], Markup]
+    has_something: Callable[[Material], bool] = lambda _: True
 
 
 SECTIONS = (
     Section("leaderboard", "Leaderboard", "Leaderboard", lambda material, _: leaderboard(material)),
     Section("merged", "Merged", "Single, augmented, merged", lambda material, _: article_section(material.growth)),
-    Section("views", "Views", "Views", lambda material, _: view_tables(material)),
+    Section(
+        "views", "Views", "Views", lambda material, _: view_tables(material), lambda it: len(views_of(it.best)) > 1
+    ),
     Section("species", "Species", "Species", lambda material, _: species_table(material)),
     Section("confusions", "Confusions", "Confused species", confusion_list),
     Section("worst", "Worst", "Worst observations", worst_list),
@@ -80,14 +83,15 @@ def write_page(material: Material, album: Album) -> str:
         element("title", f"phytobench report: {title}"),
         element("style", Markup(style)),
     )
+    shown = [part for part in SECTIONS if part.has_something(material)]
     sections = [
-        element("section", element("h2", part.title), part.write(material, album), id=part.name) for part in SECTIONS
+        element("section", element("h2", part.title), part.write(material, album), id=part.name) for part in shown
     ]
     body = element(
         "body",
         element("a", "Skip to the results", href="#main", class_="skip"),
         _header(material, album),
-        element("nav", element("ul", *_links()), aria_label="Sections"),
+        element("nav", element("ul", *_links(shown)), aria_label="Sections"),
         element("main", *sections, id="main"),
         element("script", embedded_json(_figures(material)), type="application/json", id="figures"),
         element("script", Markup(script)),
@@ -114,8 +118,8 @@ def _header(material: Material, album: Album) -> Markup:
     )
 
 
-def _links() -> list[Markup]:
-    return [element("li", element("a", part.short, href=f"#{part.name}")) for part in SECTIONS]
+def _links(shown: Sequence[Section]) -> list[Markup]:
+    return [element("li", element("a", part.short, href=f"#{part.name}")) for part in shown]
 
 
 def _figures(material: Material) -> dict[str, Json]:

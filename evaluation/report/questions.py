@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -11,12 +11,13 @@ import numpy as np
 from evaluation.again import find_answers, member_files
 from evaluation.alignment import Aligned
 from evaluation.gain.entries import LEARNED_ON
-from evaluation.members import AUGMENTED, Member
+from evaluation.members import Member, needs_of_files, needs_of_members
 from evaluation.predictions import Predictions
 from evaluation.recipes import Recipe
 from evaluation.rows import Matrix
 from evaluation.rules.fitted import FittedRule
 from evaluation.runs import CARD, predictions_path, read_run_card, run_folders, split_and_variant
+from evaluation.simplest import Needs
 from featstore.errors import PhytobenchError
 
 
@@ -41,6 +42,8 @@ class Question:
     valid
         The members' files of valid, from which S there is known; none where one of them has none, and none for a rule
         that learnt: valid is what it learns from.
+    needs
+        What it asks for: of equals the simplest is the best.
     """
 
     run: str
@@ -50,6 +53,7 @@ class Question:
     recipe: Recipe
     fitted: FittedRule | None = None
     valid: tuple[Path, ...] = ()
+    needs: Needs = field(default_factory=Needs)
 
     @property
     def models(self) -> str:
@@ -134,7 +138,8 @@ def stored_fusions(named: Sequence[Path], aligned: Aligned[Matrix], align_by: st
         members = tuple(member.sharing(first) for member in answers.aligned.members)
         valid = () if answers.recipe.needs_learning else _on_valid(files)
         augmented = card.model.endswith("+ TTA")
-        found.append(Question(folder.name, "fusion", augmented, members, answers.recipe, answers.fitted, valid))
+        needs = needs_of_files(folder.name, files)
+        found.append(Question(folder.name, "fusion", augmented, members, answers.recipe, answers.fitted, valid, needs))
     return found, warnings
 
 
@@ -171,22 +176,19 @@ def _identity(question: Question) -> tuple[frozenset[str], bool, Recipe]:
 
 def _alone(member: Member) -> Question:
     kind = member.card.kind if member.card else "file"
-    augmented = member.variant.startswith(AUGMENTED)
     valid = _on_valid([member.path])
-    return Question(member.run, kind, augmented, (member.predictions,), Recipe("mean"), valid=valid)
+    needs = needs_of_members(member.run, [member])
+    return Question(member.run, kind, member.augmented, (member.predictions,), Recipe("mean"), valid=valid, needs=needs)
 
 
 def _together(run: str, members: Sequence[Member], rule: str, *, augmented: bool) -> Question:
     valid = _on_valid([member.path for member in members])
     predictions = tuple(member.predictions for member in members)
-    return Question(run, "fusion", augmented, predictions, Recipe(rule), valid=valid)
+    needs = needs_of_members(run, members)
+    return Question(run, "fusion", augmented, predictions, Recipe(rule), valid=valid, needs=needs)
 
 
 def _augmented(member: Member, listed: Sequence[Member]) -> Member:
     """Its run's augmented predictions, or the member itself where there are none."""
-    of_run = (
-        other
-        for other in listed
-        if other.path.parent == member.path.parent and other.variant.startswith(AUGMENTED) and member.card
-    )
+    of_run = (other for other in listed if other.path.parent == member.path.parent and other.augmented and member.card)
     return next(of_run, member)

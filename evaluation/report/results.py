@@ -23,6 +23,7 @@ from evaluation.report.questions import Question
 from evaluation.rows import Matrix
 from evaluation.rules.fitted import FittedRule
 from evaluation.scores import Score, score_fused
+from evaluation.simplest import best_first
 from evaluation.slices import of_view
 
 
@@ -144,8 +145,17 @@ def answers(question: Question, align_by: str) -> Answers:
 
 
 def ordered(results: Sequence[Result]) -> list[Result]:
-    """Highest S on valid first, where choices are made; those that valid does not know follow, highest S first."""
-    return sorted(results, key=lambda result: (-np.nan_to_num(result.on_valid, nan=-1.0), -result.s.value))
+    """Highest S on valid first, where choices are made; those that valid does not know follow, highest S first.
+
+    Of equals the simplest comes first.
+    """
+    simplest_first = sorted(results, key=lambda result: result.question.needs)
+    known = [result for result in simplest_first if math.isfinite(result.on_valid)]
+    others = [result for result in simplest_first if not math.isfinite(result.on_valid)]
+    return [
+        *best_first(known, lambda result: result.on_valid),
+        *best_first(others, lambda result: result.s.value),
+    ]
 
 
 def lead(results: Sequence[Result]) -> Difference | None:

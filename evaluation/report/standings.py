@@ -21,11 +21,13 @@ ORGANS = "all views"
 def headline(material: Material) -> str:
     """Say in one sentence which result is best, how sure that is, and whether it stands clear of the next."""
     best, split, chosen_on = material.best, material.answers.fused.split, material.chosen_on
-    elsewhere = chosen_on != split
-    told = (
-        f"{best.run}, the best on {chosen_on}, has S {best.s.value:.3f}" if elsewhere else f"{best.run} scores highest"
-    )
-    told += f" on {split}" if elsewhere else f" on {split}, S {best.s.value:.3f}"
+    if material.n_tied > 1:
+        tied = f"the simplest of {material.n_tied} that score highest on {chosen_on}"
+        told = f"{best.run}, {tied}, has S {best.s.value:.3f} on {split}"
+    elif chosen_on != split:
+        told = f"{best.run}, the best on {chosen_on}, has S {best.s.value:.3f} on {split}"
+    else:
+        told = f"{best.run} scores highest on {split}, S {best.s.value:.3f}"
     if math.isfinite(best.s.low):
         told += f" ({best.s.low:.3f} to {best.s.high:.3f})"
     return f"{told}{_beside_the_next(material)}."
@@ -122,10 +124,15 @@ def _standing(result: Result, axis: Axis, *, with_valid: bool) -> list[Cell]:
     ]
 
 
+def views_of(result: Result) -> list[str]:
+    """Views that have a figure of their own; with one of them alone it is that of all views."""
+    return [score.view for score in result.scores if score.metric == "S" and score.view != ALL_VIEWS]
+
+
 def view_tables(material: Material) -> Markup:
     """The best result view by view, and S of every result in every view."""
     best = material.best
-    views = [score.view for score in best.scores if score.metric == "S" and score.view != ALL_VIEWS]
+    views = views_of(best)
     return joined([_views_of_best(best, views), _views_of_all(material.results, views)])
 
 

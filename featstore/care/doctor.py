@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from featstore import shell
 from featstore.care.likeness import likeness
 from featstore.care.neighbours import Neighbours, find_neighbours
-from featstore.errors import SettingsError
+from featstore.errors import SettingsError, counted
 from featstore.exclusions import Exclusion
 from featstore.table import FeatureTable
 
@@ -245,7 +245,7 @@ def _small(papers: pd.DataFrame, settings: DoctorSettings) -> list[_Row]:
         n_plants = learning["observation_id"].nunique()
         if n_plants >= settings.min_observations:
             continue
-        detail = f"class {label} has {n_plants} observations to learn from"
+        detail = f"class {label} has {counted(n_plants, 'observation')} to learn from"
         detail += f", and {len(of_class) - len(learning)} photographs in test" if not n_plants else ""
         found.append(("small_class", str(of_class["image_id"].iloc[0]), "", float(-n_plants), "review", detail))
     return found

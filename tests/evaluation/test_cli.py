@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from evaluation.cli import main
 from evaluation.fusion import RULES, SETS
 from evaluation.predictions import Predictions
 from evaluation.rules.learned import LEARNED
-from evaluation.runs import RunCard, predictions_path, write_run_card
+from evaluation.runs import RunCard, predictions_path, read_run_card, write_run_card
 from evaluation.scores import METRICS
 
 CLASSES = ("55", "7", "8", "9")
@@ -203,6 +204,39 @@ def test_unknown_and_foreign_classes_are_told(tmp_path: Path, capsys: pytest.Cap
     assert answers[2]["rank"] == "inf"
 
 
+def test_a_fusion_that_does_not_help_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """One run knows every plant, the other is sure of what is wrong."""
+    runs = [write_run(tmp_path / name) for name in ("sure", "wrong", "also")]
+    for run in runs:
+        path = predictions_path(run, "test")
+        found = Predictions.read(path)
+        right = (found.true_class[:, None] == found.classes).astype(np.float32)
+        wrong = np.roll(right, 1, axis=1) * 0.9 + 0.025
+        replace(found, probability=(wrong if run.name == "wrong" else right).astype(np.float32)).write(path)
+
+    def told(*named: Path) -> str:
+        evaluate(["fuse", *named, "--rule", "mean", "--rule", "max", "--out", tmp_path])
+        return capsys.readouterr().err
+
+    assert "Fusing did not help on test: sure alone has S 1.0000, fusion:mean 1.0000." in told(*runs[:2])
+    assert "Fusing did not help on test: also alone has S 1.0000, fusion:mean 1.0000." in told(runs[0], runs[2])
+    assert "Fusing" not in told(runs[1])
+
+
+def test_baselines_are_judged_and_not_fused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    runs = [write_run(tmp_path / "runs" / name, seed=seed) for seed, name in enumerate(("one", "two", "dummy", "none"))]
+    for run in runs[2:]:
+        write_run_card(run, replace(read_run_card(run), details={"baseline": True}))
+    document = fuse_json(capsys, tmp_path / "runs", "--out", tmp_path)
+    assert {line["run"] for line in document["runs"]} == {"one", "two", "dummy", "none", "fusion:mean"}
+    told = read_run_card(tmp_path / "fusion-mean").details["members"]
+    assert [member["run"] for member in told] == ["one", "two"]
+    assert "dummy, none look at nothing and are left out of fusions." in document["warnings"]
+    # Alone they are what is asked about.
+    document = fuse_json(capsys, *runs[2:], "--out", tmp_path)
+    assert not any("left out of fusions" in text for text in document["warnings"])
+
+
 def test_the_split_is_test_unless_asked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = write_run(write_run(tmp_path / "one"), split="valid", seed=4)
     assert fuse_json(capsys, run, "--out", tmp_path)["split"] == "test"
@@ -210,7 +244,7 @@ def test_the_split_is_test_unless_asked(tmp_path: Path, capsys: pytest.CaptureFi
     assert document["split"] == "valid"
     few, warning = document["warnings"]
     assert few == "Only 5 observations of valid are scored: " + LITTLE
-    assert "held a fusion of other files (test); it was replaced" in str(warning)
+    assert "held a fusion of other files (test); it was replaced. Another --out keeps both." in str(warning)
     assert fuse_json(capsys, run, "--split", "valid", "--out", tmp_path)["warnings"] == [few]
     (tmp_path / "fusion-mean" / "run.json").write_text("{}")
     _, warning = fuse_json(capsys, run, "--out", tmp_path)["warnings"]

@@ -149,13 +149,15 @@ def test_small_classes(sound: FeatureTable) -> None:
     of_class = papers["class_id"] == "c2"
     papers.loc[of_class & ~papers["observation_id"].isin(["o2", "o6", "o10"]), "split"] = "test"
     papers.loc[papers["class_id"] == "c3", "split"] = "test"
+    papers.loc[(papers["class_id"] == "c1") & (papers["observation_id"] != "o5"), "split"] = "test"
     findings = examine(FeatureTable(papers, sound.features, sound.backbones), SETTINGS, picture)
-    assert [str(kind) for kind in findings["kind"]] == ["small_class"] * 2
+    assert [str(kind) for kind in findings["kind"]] == ["small_class"] * 3
     assert findings["detail"].tolist() == [
         "class c3 has 0 observations to learn from, and 24 photographs in test",
+        "class c1 has 1 observation to learn from",
         "class c2 has 2 observations to learn from",
     ]
-    assert counts(findings)["small_class"] == 2
+    assert counts(findings)["small_class"] == 3
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import pytest
 
 from featstore.errors import SplitError
 from featstore.groups import Leak, find_leaks, groups_of
-from featstore.splits import make_split, read_split, write_split
+from featstore.splits import SPARE, added_rows, make_split, read_split, write_split
 
 
 def papers(n_classes: int = 10, n_observations: int = 12, n_images: int = 3) -> pd.DataFrame:
@@ -29,6 +29,92 @@ def test_three_to_one_by_observation_in_every_class() -> None:
     per_class = plants[plants["split"] == "valid"]["observation_id"].str.split("-").str[0].value_counts()
     assert per_class.to_dict() == {str(c): 3 for c in range(10)}
     assert split["fold"].nunique() == 4
+
+
+def with_test(frame: pd.DataFrame) -> pd.DataFrame:
+    """The last plant of every class is test; photographs differ in view."""
+    last = frame["observation_id"].str.endswith("-11")
+    return frame.assign(split=np.where(last, "test", "train"), view=["Leaf", "Flower", "Leaf"] * (len(frame) // 3))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_photographs_that_come_later_move_no_others(seed: int) -> None:
+    """Of a random part the split is drawn; the rest joins its plants and copies, or is drawn by the seed."""
+    every, rng = with_test(papers()), np.random.default_rng(seed)
+    plants = every["observation_id"].unique()
+    new = np.isin(every["observation_id"], rng.choice(plants, 25, replace=False))
+    late = new | (rng.random(len(every)) < 0.1)
+    # A new plant that shows a file of a known one, and one that is listed as its copy.
+    ids = every["image_id"].to_numpy()
+    learnt = np.flatnonzero((every["split"] == "train").to_numpy() & new)
+    anchor = np.flatnonzero((every["split"] == "train").to_numpy() & ~late)
+    every.loc[learnt[0], "sha256"] = every.loc[anchor[0], "sha256"]
+    links = [(ids[learnt[-1]], ids[anchor[-1]])]
+    old = make_split(every[~late], seed, links=links).frame
+    added = added_rows(old, every, seed, links)
+    assert sorted([*old["image_id"], *added["image_id"]]) == sorted(ids)
+    assert list(added.columns) == list(old.columns)
+    whole = pd.concat([old, added]).set_index("image_id").loc[ids].reset_index()
+    assert (whole["split"] == "test").equals(every["split"] == "test")
+    learn = every[every["split"] != "test"].reset_index(drop=True)
+    sides = whole[every["split"] != "test"].reset_index(drop=True)
+    assert sides.groupby(groups_of(learn, links))["fold"].nunique().max() == 1
+    assert ((sides["fold"] == 0) == (sides["split"] == "valid")).all()
+    assert (sides.groupby(learn["class_id"])["split"].nunique() == 2).all()
+    assert added.equals(added_rows(old.sample(frac=1, random_state=seed), every, seed, links))
+    assert not added.equals(added_rows(old, every, seed + 1, links))
+    assert added_rows(pd.concat([old, added]), every, seed, links).empty
+
+
+def test_what_is_left_out_now_still_says_where_its_plant_is() -> None:
+    every = with_test(papers())
+    old = make_split(every, 0).frame
+    for side in ("train", "valid"):
+        own = old.index[old["split"] == side][:3]
+        now = every.drop(index=own[:2])
+        added = added_rows(old.drop(index=own[2]), now, 3)
+        assert added.to_dict("records") == old.loc[[own[2]]].to_dict("records")
+
+
+def test_a_class_that_comes_later_with_one_plant_trains() -> None:
+    every = papers(n_classes=5)
+    new = every["class_id"].eq("4") & every["observation_id"].ne("4-0")
+    every = every[~new].reset_index(drop=True)
+    old = make_split(every[every["class_id"] != "4"], 0).frame
+    assert all(added_rows(old, every, seed)["split"].eq("train").all() for seed in range(8))
+    # Nor does one judge that comes later while the only plant that taught its class is left out.
+    two = every[every["observation_id"].isin(["3-0", "3-1"]) | every["class_id"].ne("3")]
+    old = make_split(two, 0).frame
+    plant = old["observation_id"]
+    old.loc[plant.isin(["3-0", "3-1"]), ["split", "fold"]] = ["train", 1]
+    old.loc[plant == "3-1", ["split", "fold"]] = ["valid", 0]
+    now = every[every["observation_id"].isin(["3-1", "3-2"]) | every["class_id"].ne("3")]
+    assert all(added_rows(old, now, seed)["split"].eq("train").all() for seed in range(8))
+
+
+def test_a_data_set_that_divides_itself_says_where_later_photographs_go() -> None:
+    every = with_test(papers(n_classes=2))
+    every.loc[every["observation_id"].str.endswith(("-0", "-1")), "split"] = "valid"
+    late = every["observation_id"].isin(["0-0", "0-5", "1-11"])
+    old = make_split(every[~late], 0).frame
+    added = added_rows(old, every, 0)
+    assert dict(zip(added["observation_id"], added["split"], strict=True)) == {
+        "0-0": "valid", "0-5": "train", "1-11": "test",
+    }  # fmt: skip
+
+
+def test_a_split_like_test_stays_so() -> None:
+    every = with_test(papers(n_classes=6))
+    # Test shows one photograph of a plant.
+    every = every[(every["split"] != "test") | every["image_id"].str.endswith("-0")].reset_index(drop=True)
+    late = every["observation_id"].str.endswith(("-0", "-1", "-2")) | (np.arange(len(every)) % 7 == 0)
+    old = make_split(every[~late], 0, like_test=True).frame
+    added = added_rows(old, every, 0)
+    judged = pd.concat([old, added]).query("split == 'valid'")["observation_id"].value_counts()
+    assert judged.max() == 1
+    known = added["observation_id"].isin(old["observation_id"])
+    assert {"valid", SPARE} <= set(added[~known]["split"])
+    assert {"train", SPARE} == set(added[known]["split"]) - {"test"}
 
 
 def test_the_seed_decides() -> None:

@@ -88,7 +88,10 @@ def test_figures_are_those_of_the_files(whole: tuple[Store, Path, Leaderboard]) 
             for metric, value in entry.figures(split).items():
                 assert value == scores["all", metric]
         chance = entry.trial.head == "dummy"
+        assert read_run_card(out / entry.trial.name).is_baseline is chance
         assert ((entry.value("valid") or 0) > 0.65) != chance, "chance is 0.61: the mean of 1, 1/2 and 1/3"
+        n_networks = len(entry.trial.backbones)
+        assert (entry.needs.networks, entry.needs.features) == (n_networks, 12 * n_networks)
         assert entry.fit_seconds
         assert entry.refit_seconds
         assert entry.images_per_second
@@ -406,6 +409,32 @@ def test_a_concatenation_has_one_name_however_it_is_asked_for(make_store: MakeSt
     settings = CompareSettings(backbones=("net_b", "net_a", "net_b"), heads=("logistic", "logistic"))
     board = compare_heads(make_store(), settings, tmp_path)
     assert sorted(e.trial.name for e in board.entries) == ["net_a+net_b-logistic", "net_a-logistic", "net_b-logistic"]
+
+
+def test_experts_of_views_are_left_out_where_there_is_one_view(make_store: MakeStore, tmp_path: Path) -> None:
+    """There they are their common head, which the comparison has: the same figures twice."""
+
+    def seen_as(view: str) -> Callable[[pd.DataFrame], None]:
+        def change(frame: pd.DataFrame) -> None:
+            frame["view"] = view
+
+        return change
+
+    both = replace(LOGISTIC, heads=("logistic", "view_experts", "other=view_experts:of=lda"), backbones=("net_b",))
+    for view, why in (("Unknown", "no photograph tells its view"), ("Leaf", "all are Leaf")):
+        store, out = make_store(seen_as(view), name=f"{view}.zarr"), tmp_path / view
+        board = compare_heads(store, both, out)
+        assert [entry.trial.name for entry in board.entries] == ["net_b-logistic"]
+        assert not (out / "net_b-view_experts").exists()
+        told = f"view_experts, other left out: with one view ({why}) it is what its common head is"
+        assert told in board.warnings
+    alone = compare_heads(store, replace(both, heads=("view_experts",)), out)
+    assert [entry.trial.name for entry in alone.entries] == ["net_b-view_experts"], "who names nothing else gets it"
+    assert alone.overall.value("valid") == board.overall.value("valid")
+    assert not any("left out" in text for text in alone.warnings)
+    several = compare_heads(make_store(), both, tmp_path / "several")
+    assert len(several.entries) == 3
+    assert not any("left out" in text for text in several.warnings)
 
 
 def test_one_network_is_not_concatenated() -> None:

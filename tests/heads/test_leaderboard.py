@@ -3,17 +3,23 @@ from __future__ import annotations
 import csv
 import json
 import math
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from PIL import Image
 
+from evaluation.classes import ClassScores
 from evaluation.intervals import intervals
 from evaluation.per_author import PerAuthor
 from evaluation.scores import Score
+from evaluation.simplest import Needs
+from heads import class_picture
 from heads.choice import HeadChoice
+from heads.display import show_board
 from heads.entry import COLUMNS, Entry
 from heads.leaderboard import Leaderboard
 from heads.trial import Trial
@@ -47,8 +53,18 @@ def test_valid_decides_and_test_does_not() -> None:
     }
 
 
-def test_of_equals_the_first_tried_is_best() -> None:
-    assert board(entry("b", "mlp", 0.8), entry("a", "mlp", 0.8)).best()["finetune"]["run"] == "b-mlp"
+def test_of_equals_the_simplest_is_best_whatever_rounding_says(capsys: pytest.CaptureFixture[str]) -> None:
+    needs = {"a+b": Needs(2, features=20), "c": Needs(1, features=30), "b": Needs(1, features=20), "d": Needs(1)}
+    values = {"a+b": 0.8 + 3e-16, "c": 0.8 + 2e-16, "b": 0.8, "d": 0.8 - 1e-6}
+    runs = [replace(entry(net, "mlp", value), needs=needs[net]) for net, value in values.items()]
+    found = board(*runs)
+    assert [e.trial.name for e in found.entries] == ["b-mlp", "c-mlp", "a+b-mlp", "d-mlp"]
+    assert found.best()["overall"]["run"] == found.best()["finetune"]["run"] == "b-mlp"
+    assert found.n_tied == 3
+    show_board(found, Path("runs"), refit=True)
+    assert "3 runs tie for the best on valid; b-mlp is the simplest of them" in capsys.readouterr().err
+    show_board(board(runs[2], runs[3]), Path("runs"), refit=True)
+    assert "tie" not in capsys.readouterr().err
 
 
 def test_only_a_single_networks_mlp_can_be_fine_tuned() -> None:
@@ -125,9 +141,30 @@ def test_a_split_without_figures_has_none(split: str) -> None:
     assert FAILED.value(split) is None
 
 
+def test_the_picture_of_classes_counts_those_without_a_plant(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    figure = Figure()
+
+    def keep(path: Path, _: object, draw: Callable[[Figure], None]) -> Path:
+        draw(figure)
+        return path
+
+    monkeypatch.setattr(class_picture, "save", keep)
+    scores = ClassScores(np.array(["a", "b"]), np.array([2, 3]), np.array([0.5, 1.0]), np.array([0.0, 1.0]))
+    shown = replace(entry("a", "mlp", 0.8), by_class={"test": scores})
+    class_picture.draw_classes([shown], {"a": "", "b": "", "c": ""}, tmp_path)
+    assert figure.axes[0].get_xlabel().endswith("1 hardest of 2 classes (plants); 1 more without a plant there")
+
+
 def test_pictures_show_the_runs_that_did_not_fail(painted: None, tmp_path: Path) -> None:
     runs = [with_authors(entry("a", "mlp", 0.8), [0.7, 0.9]), with_authors(entry("b", "knn", 0.7), [0.6, 0.8])]
     board(*runs, FAILED).write(tmp_path)
+    # One view alone has no other figures than all together.
+    assert {path.name for path in tmp_path.glob("*.png")} == {"leaderboard.png", "speed.png"}
+    both = [
+        replace(run, scores=(*run.scores, *(replace(s, view="Stem") for s in run.scores if s.view == "Leaf")))
+        for run in runs
+    ]
+    board(*both, FAILED).write(tmp_path)
     drawn = {path.name: np.asarray(Image.open(path)) for path in tmp_path.glob("*.png")}
     assert set(drawn) == {"leaderboard.png", "speed.png", "views.png"}
     assert all(len(np.unique(pixels.reshape(-1, pixels.shape[2]), axis=0)) > 20 for pixels in drawn.values())

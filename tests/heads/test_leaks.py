@@ -195,6 +195,27 @@ def test_a_full_split_over_a_plant_in_train_and_test_serves_once_its_leaks_are_d
     assert "i310" not in side
 
 
+def test_a_later_photograph_that_joins_both_sides_is_a_leak_that_can_be_dropped(
+    make_store: MakeStore, tmp_path: Path
+) -> None:
+    out, one = tmp_path / "runs", make_store()
+    compare_heads(one, KNN, out)
+    rows = read_split(out / "split.csv").frame
+    train, valid = (rows.loc[rows["split"] == side, "image_id"].iloc[0] for side in ("train", "valid"))
+    partner = rows.loc[(rows["split"] == "train") & (rows["image_id"].str[:3] != train[:3]), "image_id"].iloc[0]
+    # i090 comes later, as a copy of two photographs.
+    rows[rows["observation_id"] != "o09"].to_csv(out / "split.csv", index=False)
+    assert {train[:3], valid[:3], partner[:3]}.isdisjoint({"i09"})
+    copies = tmp_path / "copies.csv"
+    copies.write_text(f"image_id,partner\ni090,{train}\ni090,{valid}\n")
+    with pytest.raises(SplitError, match=r"a split in .* between plants, got 4 photographs of train .*--drop-leaks"):
+        compare_heads(one, KNN, out, Lists(copies=copies))
+    board = compare_heads(one, KNN, out, Lists(copies=copies, drop_leaks=True))
+    assert not board.failed
+    left = set(pd.read_csv(out / "exclusions.csv", dtype=str)["image_id"])
+    assert left == {"i090", "i091", train, f"{train[:3]}{1 - int(train[3])}"}
+
+
 def test_a_split_that_trains_on_test_is_refused_whatever_is_dropped(make_store: MakeStore, tmp_path: Path) -> None:
     store, own, out = make_store(), tmp_path / "own.csv", tmp_path / "runs"
     own_split(store, own)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import pandas as pd
 import pytest
 
 from featstore.errors import PhytobenchError, SplitError, StoreError, TrainingError
-from featstore.splits import read_split
+from featstore.splits import read_rows, read_split
 from featstore.store import Store
 from featstore.table import load_table
 from heads.material import examples_of, load_material
@@ -26,6 +27,34 @@ def test_the_split_is_drawn_once_and_kept(make_store: MakeStore, tmp_path: Path)
     np.testing.assert_array_equal(first.split, again.split)
     other = load_material(store, BOTH, 1, tmp_path / "other" / "split.csv")
     assert (first.split != other.split).any(), "another seed draws another split"
+
+
+def test_a_grown_store_completes_the_split_and_moves_nothing(make_store: MakeStore, tmp_path: Path) -> None:
+    """Photographs that were repaired join their plants, new plants are drawn, and the file is whole again."""
+    store, path = make_store(), tmp_path / "split.csv"
+    whole = load_material(store, BOTH, 0, path)
+    rows = read_rows(path)
+    lacking = rows["image_id"].isin(["i000", "i011", "i400"]) | rows["observation_id"].isin(["o05", "o06", "o41"])
+    rows[~lacking].to_csv(path, index=False)
+    material = load_material(store, BOTH, 0, path)
+    found = read_rows(path)
+    pd.testing.assert_frame_equal(
+        found.iloc[: len(rows) - 9].reset_index(drop=True), rows[~lacking].reset_index(drop=True)
+    )
+    assert sorted(found["image_id"]) == sorted(rows["image_id"])
+    side, before = (frame.set_index("image_id")["split"] for frame in (found, rows))
+    assert [side[name] for name in ("i000", "i011", "i400")] == [before[name] for name in ("i000", "i011", "i400")]
+    assert {side["i410"], side["i411"]} == {"test"}
+    np.testing.assert_array_equal(material.split, side.loc[material.table.papers["image_id"]])
+    (told,) = set(material.warnings) - set(whole.warnings)
+    assert re.fullmatch(
+        r"split.csv was completed by 3 photographs of 3 plants that it knew \(.*, 1 test\) and 6 photographs of "
+        r"3 new plants \(.*, 2 test\); nothing that it had was moved",
+        told,
+    )
+    written = path.read_bytes()
+    assert told not in load_material(store, BOTH, 0, path).warnings
+    assert path.read_bytes() == written
 
 
 def test_no_plant_is_on_two_sides(make_store: MakeStore, tmp_path: Path) -> None:
@@ -70,6 +99,15 @@ def test_classes_without_training_photographs_are_named(make_store: MakeStore, t
     }
 
 
+def test_classes_that_nothing_judges_are_named(make_store: MakeStore, tmp_path: Path) -> None:
+    def one_plant_of_its_own(frame: pd.DataFrame) -> None:
+        frame.loc[frame["observation_id"] == "o00", ["class_id", "species"]] = ["Meloe", "Meloe"]
+
+    material = load_material(make_store(one_plant_of_its_own), BOTH, 0, tmp_path / "split.csv")
+    told = "1 class is learnt and never judged, for valid and test show no plant of them: Meloe (1 plant)"
+    assert told in material.warnings
+
+
 def test_photographs_without_all_features_are_left_out_for_everyone(make_store: MakeStore, tmp_path: Path) -> None:
     material = load_material(make_store(lacking=("i000", "i051")), BOTH, 0, tmp_path / "split.csv")
     assert len(material.table) == 94
@@ -80,10 +118,6 @@ def test_photographs_without_all_features_are_left_out_for_everyone(make_store: 
 def test_a_network_that_is_not_there_is_named(make_store: MakeStore, tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="net_c"):
         load_material(make_store(), ("net_c",), 0, tmp_path / "split.csv")
-
-
-def drop_a_row(frame: pd.DataFrame) -> pd.DataFrame:
-    return frame.iloc[1:]
 
 
 def train_on_test(frame: pd.DataFrame) -> pd.DataFrame:
@@ -97,7 +131,6 @@ def nothing_valid(frame: pd.DataFrame) -> pd.DataFrame:
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (drop_a_row, "every image of the store in the split.*i000"),
         (train_on_test, "own test photographs as test.*2 photographs.*i400, i401"),
         (nothing_valid, "valid photographs of the classes in train"),
     ],

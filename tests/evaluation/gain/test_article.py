@@ -93,6 +93,16 @@ def test_rows_stand_in_the_layout_of_the_article(runs: Path, tmp_path: Path) -> 
     }
 
 
+@pytest.mark.parametrize("splits", [("valid", "test"), ("test",)])
+def test_of_equal_runs_the_simplest_is_the_best_single(tmp_path: Path, splits: tuple[str, ...]) -> None:
+    """Runs of one skill answer alike, whatever their name and the networks behind them."""
+    for name, networks in (("large", ("net", "other")), ("simple", ("net",))):
+        write_run(tmp_path / name, 1.5, splits)
+        write_run_card(tmp_path / name, RunCard(name, "head", networks, "mlp", dict.fromkeys(CLASSES, "")))
+    evaluate(["article", tmp_path / "large", tmp_path / "simple", "--out", tmp_path / "out"])
+    assert json.loads((tmp_path / "out" / "article" / "article.json").read_text())["best_single"] == "simple"
+
+
 @pytest.mark.parametrize(("width", "n_names"), [(80, 4), (60, 0)])
 def test_names_and_figures_stay_whole_in_a_narrow_terminal(
     runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],

@@ -18,6 +18,7 @@ from evaluation.report.results import answers, judge, lead, ordered
 from evaluation.rows import same_rows
 from evaluation.rules import Block
 from evaluation.scores import score_fused, score_predictions
+from evaluation.simplest import Needs
 
 
 @pytest.fixture(scope="module")
@@ -88,6 +89,18 @@ def test_images_are_fused_over_the_members_that_saw_them(members, rule: str) -> 
         expected = RULES[rule](Block(np.concatenate(rows).astype(float), np.array([0])))[0]
         np.testing.assert_allclose(found.images.probability[row], expected, rtol=1e-5)
         assert found.fused.observation_id[found.plant[row]] == found.images.observation_id[row]
+
+
+def test_of_equals_on_valid_the_simplest_comes_first_whatever_test_says(members) -> None:
+    result = judge(questions(members.listed, members.fused, "mean")[0], "image")
+    better = tuple(replace(score, value=0.99) if score.metric == "S" else score for score in result.scores)
+    needs = {"large": Needs(2), "simple": Needs(1), "unknown": Needs(0)}
+    large, simple, unknown = (replace(result, question=replace(result.question, needs=need)) for need in needs.values())
+    large = replace(large, scores=better, on_valid=0.8 + 1e-16)
+    simple, unknown = replace(simple, on_valid=0.8), replace(unknown, on_valid=math.nan)
+    assert ordered([large, unknown, simple]) == [simple, large, unknown]
+    without = [replace(one, on_valid=math.nan, scores=result.scores) for one in (large, simple)]
+    assert ordered(without) == without[::-1]
 
 
 def test_the_best_comes_first_and_its_lead_is_paired(members) -> None:

@@ -42,6 +42,7 @@ def test_the_figures_are_those_of_evaluate_fuse_ordered_by_valid(scene, page: Pa
         expected = {names.get(line.run, line.run): f"{line.figures['S']:.4f}" for line in report.lines}
         assert {row[0]: row[column] for row in rows}.items() >= expected.items()
     assert [float(row[1]) for row in rows] == sorted((float(row[1]) for row in rows), reverse=True)
+    assert f"<h1>{rows[0][0]}, the best on valid, has S " in page.read_text()
 
 
 def test_a_winner_on_test_is_not_the_best_unless_valid_says_so(scene, tmp_path: Path) -> None:
@@ -63,15 +64,66 @@ def test_a_winner_on_test_is_not_the_best_unless_valid_says_so(scene, tmp_path: 
     places = {row[0]: place for place, row in enumerate(rows)}
     assert places["steady"] < places["lucky"]
     assert float(rows[places["lucky"]][2]) == 1.0 > float(rows[places["steady"]][2])
-    assert written.headline.startswith(f"{rows[0][0]}, the best on valid, has S ")
+    # Its fusion with the lucky one is as good on valid, and asks for two models.
+    assert written.headline.startswith("steady, the simplest of 2 that score highest on valid, has S ")
     # Without valid the figures themselves give the order, and the page says what that is worth.
     for run in (lucky, steady):
         (run / "valid.predictions.h5").unlink()
     written = type(scene)(scene.photos, scene.store, (steady, lucky), scene.features, scene.papers).report(
         tmp_path / "b.html"
     )
-    assert written.headline.startswith("lucky scores highest on test, S 1.000")
+    assert written.headline.startswith("lucky, the simplest of 2 that score highest on test, has S 1.000 on test")
     assert "which flatters the first" in (tmp_path / "b.html").read_text()
+
+
+def test_the_headline_says_how_many_tie(scene, tmp_path: Path) -> None:
+    """Two runs that say the same, and their fusion: of one network each, so that fewest models and the name decide."""
+    for name in ("b", "a"):
+        shutil.copytree(scene.runs[0], tmp_path / name)
+        for file in (tmp_path / name).glob("*.predictions.h5"):
+            replace(Predictions.read(file), model=name).write(file)
+        write_run_card(tmp_path / name, replace(read_run_card(scene.runs[0]), model=name, kind="head"))
+    alike = replace(scene, runs=(tmp_path / "b", tmp_path / "a"))
+    written = alike.report(tmp_path / "a.html", n_worst=0)
+    assert written.headline.startswith("a, the simplest of 3 that score highest on valid, has S ")
+
+
+def test_classes_without_an_observation_are_named(scene, page: Path, tmp_path: Path) -> None:
+    run = tmp_path / "net-a"
+    shutil.copytree(scene.runs[0], run)
+    path = run / "test.predictions.h5"
+    found = Predictions.read(path)
+    found.select(~np.isin(found.true_class, ["10", "9"])).write(path)
+    replace(scene, runs=(run,)).report(tmp_path / "a.html", n_worst=0)
+    told = "Not judged, for no observation of them is scored: 2 of the 4 classes (Acer campestre, Daucus carota)."
+    assert told in (tmp_path / "a.html").read_text()
+    assert "Not judged" not in page.read_text()
+
+
+def test_what_says_nothing_is_left_out(scene, page: Path, tmp_path: Path) -> None:
+    """No view is known, classes have no other name than their id, and one run looks at nothing."""
+    runs = []
+    for name, source in zip(("net-a", "net-b", "net-a-dummy"), (*scene.runs, scene.runs[0]), strict=True):
+        runs.append(tmp_path / "runs" / name)
+        runs[-1].mkdir(parents=True)
+        for file in source.glob("????*.predictions.h5"):
+            if "tta" not in file.name:
+                found = Predictions.read(file)
+                replace(found, model=name, view=np.full(len(found.view), "Unknown")).write(runs[-1] / file.name)
+        card = read_run_card(source)
+        details = {"baseline": name.endswith("dummy")}
+        write_run_card(runs[-1], replace(card, model=name, classes={i: i for i in card.classes}, details=details))
+    alike = replace(scene, runs=(tmp_path / "runs",))
+    alike.report(tmp_path / "a.html", n_worst=0, store=None)
+    text, usual = (tmp_path / "a.html").read_text(), page.read_text()
+    for there in ('id="views"', 'href="#views"', ">Class</"):
+        assert there in usual
+        assert there not in text
+    assert [len(row) for row in cells(text, "species")] == [5] * 4
+    names = {row[0] for row in cells(text, "leaderboard")}
+    assert {"net-a-dummy", "fusion:mean of all 2"} <= names
+    assert not any("all 3" in name for name in names)
+    assert "net-a-dummy looks at nothing and is left out of fusions." in text
 
 
 def test_stored_fusions_stand_under_their_own_names(scene, tmp_path: Path) -> None:
