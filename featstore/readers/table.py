@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import difflib
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from featstore.catalog import COLUMNS, NUMBER_COLUMNS, SPLITS, Catalog, make_catalog, number_of, view_of
 from featstore.errors import DatasetError, listed
+from featstore.readers.columns import means, renamings, require_columns, spelt
 from featstore.readers.reader import Reader, numbers_warning, plants_warning, views_warning
 
 if TYPE_CHECKING:
@@ -18,10 +18,6 @@ if TYPE_CHECKING:
 
 SUFFIXES = (".csv", ".tsv", ".parquet")
 REQUIRED = ("path", "class_id")
-OTHER_NAMES = {
-    "path": {"file", "filename", "file_name", "filepath", "image", "image_path", "photo"},
-    "class_id": {"label", "class", "target", "species", "category"},
-}
 DEFAULT_NAMES = ("catalog", "metadata", "images")
 _NAMED = {",": "a comma", ";": "a semicolon", "\t": "a tab", "|": "a bar"}
 """What may separate the cells of a text: programs write semicolons where the decimal sign is a comma."""
@@ -61,7 +57,7 @@ def _read(root: Path, *, new: bool = False) -> Catalog:
     if path is None:
         raise DatasetError("a .csv, .tsv or .parquet table", f"none in {root}", "Name the table itself.")
     frame = _load(path, required)
-    _check_columns(frame, path, required)
+    require_columns([str(name) for name in frame.columns], required, path)
     records = []
     given = []
     for number, row in enumerate(frame.to_dict(orient="records"), start=2):
@@ -70,8 +66,7 @@ def _read(root: Path, *, new: bool = False) -> Catalog:
             raise DatasetError(f"a path in every row of {path.name}", f"none in line {number}", "Fill it in.")
         records.append(_entry({**texts, "split": texts.get("split") or split}, path, number))
         given.append((str(records[-1]["image_id"]), texts))
-    ignored = [name for name in frame.columns if name not in COLUMNS]
-    warnings = [f"{path.name}: unknown columns are not kept: {listed(ignored)}"] if ignored else []
+    warnings = _ignored_warning([str(name) for name in frame.columns], path)
     warnings += views_warning((image_id, texts["view"]) for image_id, texts in given if texts.get("view"))
     warnings += numbers_warning(given)
     if not new:
@@ -88,7 +83,7 @@ def _load(path: Path, required: Sequence[str]) -> pd.DataFrame:
         if path.suffix.casefold() == ".parquet":
             # Whole numbers that an empty cell has turned into floats become whole again: class 1, not 1.0.
             frame = pd.read_parquet(path).convert_dtypes()
-            frame.columns = pd.Index(_spelt(list(frame.columns), path))
+            frame.columns = pd.Index(spelt(list(frame.columns), path))
             return frame.astype("object").where(frame.notna(), "")
         return pd.DataFrame.from_records(_lines(path, required))
     except (ValueError, OSError, csv.Error) as error:
@@ -113,7 +108,7 @@ def _lines(path: Path, required: Sequence[str]) -> list[dict[str, str]]:
         separator = _separator(file.readline(), usual, required)
         file.seek(0)
         reader = csv.reader(file, delimiter=separator, strict=True)
-        header = _spelt(next(reader, []), path)
+        header = spelt(next(reader, []), path)
         rows = []
         for row in reader:
             # A separator at the end of a line is no column.
@@ -141,39 +136,6 @@ def _separator(header: str, usual: str, required: Sequence[str]) -> str:
     return max([usual, *_NAMED], key=found)
 
 
-def _spelt(header: Sequence[str], path: Path) -> list[str]:
-    """Names of columns as the catalogue spells those that it knows, whatever their case; each may stand there once."""
-    given = [str(name).strip() for name in header]
-    names = [name.casefold() if name.casefold() in COLUMNS else name for name in given]
-    twice = next((name for name in names if name in COLUMNS and names.count(name) > 1), None)
-    if twice is not None:
-        both = " and ".join(repr(one) for one, name in zip(given, names, strict=True) if name == twice)
-        remedy = f"Only one can be {twice}: rename or remove the others."
-        raise DatasetError(f"each column once in {path.name}", both, remedy)
-    return names
-
-
-def _check_columns(frame: pd.DataFrame, path: Path, required: Sequence[str]) -> None:
-    columns = [str(name) for name in frame.columns]
-    missing = [name for name in required if name not in columns]
-    if not missing:
-        return
-    near = {name: _probable(name, columns) for name in missing}
-    hints = [f"rename {found!r} to {name!r}" for name, found in near.items() if found]
-    raise DatasetError(
-        f"the columns {', '.join(required)} in {path.name}",
-        f"{', '.join(columns)} (missing: {', '.join(missing)})",
-        f"Perhaps {' and '.join(hints)}." if hints else "Add them (docs/datasets.md), or choose another --reader.",
-    )
-
-
-def _probable(name: str, columns: list[str]) -> str:
-    """The column that probably holds what `name` should, "" if none looks like it."""
-    other_names = [column for column in columns if column.casefold() in OTHER_NAMES[name]]
-    free = [column for column in columns if column not in COLUMNS]
-    return next(iter(other_names or difflib.get_close_matches(name, free, n=1, cutoff=0.5)), "")
-
-
 def _entry(texts: dict[str, str], path: Path, line: int) -> dict[str, object]:
     split = texts["split"].casefold()
     split = _SPLIT_OF.get(split, split)
@@ -199,6 +161,17 @@ def _entry(texts: dict[str, str], path: Path, line: int) -> dict[str, object]:
     }
 
 
+def _ignored_warning(columns: list[str], path: Path) -> list[str]:
+    """Say which columns are not kept, and which of them would be under another name."""
+    if not (ignored := [name for name in columns if name not in COLUMNS]):
+        return []
+    hints = renamings(columns)
+    return [
+        f"{path.name}: unknown columns are not kept: {listed(ignored)}"
+        + (f"; perhaps rename {listed(hints)}" if hints else "")
+    ]
+
+
 def _table_in(root: Path) -> Path | None:
     tables = sorted(path for path in root.iterdir() if path.suffix.casefold() in SUFFIXES)
     named = [path for path in tables if path.stem.casefold() in DEFAULT_NAMES]
@@ -216,7 +189,7 @@ def _recognises(root: Path) -> bool:
         return found is not None
     with found.open(encoding="utf-8-sig", errors="replace") as file:
         columns = re.split("[,;|\t]", file.readline().casefold().replace('"', ""))
-    return bool({"path", *OTHER_NAMES["path"]} & {name.strip() for name in columns})
+    return any(name.strip() == "path" or means(name, "path") for name in columns)
 
 
 READER = Reader("table", "a CSV, TSV or Parquet table with the columns path and class_id", _recognises, read, read_new)

@@ -276,7 +276,7 @@ def test_a_table_by_semicolons_keeps_decimal_commas_and_hints(tmp_path: Path, wr
     path.write_text("path;class_id;latitude;longitude\n1.jpg;rosa;43,6;-3,25\n")
     assert read_dataset(path).frame.loc[0, ["latitude", "longitude"]].tolist() == [43.6, -3.25]
     path.write_text("file;label;latitude\n1.jpg;rosa;43,6\n")
-    with pytest.raises(DatasetError, match=r"file, label, latitude .*rename 'file' to 'path' and rename 'label' to"):
+    with pytest.raises(DatasetError, match=r"file, label, latitude .*rename 'file' to 'path' and 'label' to"):
         read_dataset(path)
     path.write_text("path;class_id\n1.jpg;a;b\n")
     with pytest.raises(DatasetError, match=r"3 in line 2. Put quotes around cells that hold a semicolon, which"):
@@ -291,8 +291,36 @@ def test_a_missing_column_is_named_with_the_nearest(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=r"missing: path\). Perhaps rename 'paths' to 'path'"):
         read_dataset(path)
     path = table(tmp_path / "t.csv", file=["a"], label=[1])
-    with pytest.raises(DatasetError, match=r"rename 'file' to 'path' and rename 'label' to 'class_id'"):
+    with pytest.raises(DatasetError, match=r"rename 'file' to 'path' and 'label' to 'class_id'"):
         read_dataset(path)
+
+
+def test_columns_under_other_names_are_named_for_what_they_mean(tmp_path: Path) -> None:
+    """Letters alone would make `side` the class: a model would have learnt dorsal and ventral."""
+    path = table(tmp_path / "t.csv", file=["a"], taxon=[1], Specimen_ID=[1], photographer=["Ada"], side=["dorsal"])
+    with pytest.raises(DatasetError) as caught:
+        read_dataset(path)
+    assert caught.value.remedy.startswith(
+        "Perhaps rename 'file' to 'path' and 'taxon' to 'class_id'. Perhaps also rename 'side' to 'view', "
+        "'Specimen_ID' to 'observation_id' and 'photographer' to 'author', which are optional."
+    )
+    path = table(tmp_path / "t.csv", path=["a"], side=["dorsal"])
+    with pytest.raises(DatasetError) as caught:
+        read_dataset(path)
+    assert "'class_id'" not in caught.value.remedy
+    assert "Perhaps also rename 'side' to 'view', which is optional." in caught.value.remedy
+    path = table(tmp_path / "t.csv", path=["a"], label=[1], taxon=[1])
+    with pytest.raises(DatasetError, match=r"Perhaps rename 'label' or 'taxon' to 'class_id'\."):
+        read_dataset(path)
+
+
+def test_columns_that_are_not_kept_are_told_with_the_names_that_would_keep_them(tmp_path: Path) -> None:
+    path = table(tmp_path / "t.csv", path=["a"], class_id=[1], colour=["red"], specimen=["o"], auther=["Ada"])
+    (warning, *_) = read_dataset(path).warnings
+    assert warning == (
+        "t.csv: unknown columns are not kept: colour, specimen, auther; "
+        "perhaps rename 'specimen' to 'observation_id', 'auther' to 'author'"
+    )
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".tsv", ".parquet"])
