@@ -77,8 +77,8 @@ def make_catalog(
 ) -> Catalog:
     """Build a catalogue from one mapping per photograph; absent columns are unknown.
 
-    Adds warnings for observations with two authors or days, training images without a class, classes that appear in
-    test alone, dates that tell no month and places that are none; these are kept as unknown.
+    Adds warnings for observations with two authors or days, training images without a class or a data set without any,
+    classes that appear in test alone, dates that tell no month and places that are none; these are kept as unknown.
     """
     import pandas as pd
 
@@ -238,7 +238,9 @@ def _class_warnings(frame: pd.DataFrame) -> list[str]:
     nameless = train.loc[(train["class_id"] == "") & (train["problem"] == ""), "image_id"]
     untrained = sorted(set(test["class_id"]) - set(train["class_id"]) - {""})
     warnings = []
-    if len(nameless):
+    if len(nameless) and not frame["class_id"].any():
+        warnings.append("no photograph has a class: a model can answer for them, and none can learn from them")
+    elif len(nameless):
         told = counted(len(nameless), "training image has no class", "training images have no class")
         warnings.append(f"{told} and cannot train: {', '.join(nameless)}")
     if untrained and len(train):

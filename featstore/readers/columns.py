@@ -59,6 +59,8 @@ def require_columns(columns: Sequence[str], required: Sequence[str], path: Path)
     needed = renamings(columns, missing)
     helpful = [hint for hint in renamings(columns) if hint not in needed]
     advice = [f"Perhaps rename {_joined(needed)}."] if needed else [_ADD]
+    if "class_id" in missing:
+        advice += ["For photographs that nobody has named yet, add class_id as an empty column."]
     if helpful:
         advice += [f"Perhaps also rename {_joined(helpful)}, which {'is' if len(helpful) == 1 else 'are'} optional."]
     raise DatasetError(

@@ -70,6 +70,12 @@ def test_classes_without_training_images_are_told() -> None:
     assert any("1 training image has no class and cannot train" in text and text.endswith(": 3") for text in warnings)
 
 
+def test_photographs_that_nobody_has_named_are_told_together() -> None:
+    records = [record(str(n), class_id="") for n in range(47)]
+    (warning,) = make_catalog(records, Path(), "set").warnings
+    assert warning == "no photograph has a class: a model can answer for them, and none can learn from them"
+
+
 def test_places_that_are_none_are_kept_as_unknown_and_told() -> None:
     places = [(43.6, 3.25), (999, 180), (-90.5, -180.01), (90, float("nan"))]
     records = [record(str(n), latitude=north, longitude=east) for n, (north, east) in enumerate(places)]

@@ -300,17 +300,18 @@ def test_columns_under_other_names_are_named_for_what_they_mean(tmp_path: Path) 
     path = table(tmp_path / "t.csv", file=["a"], taxon=[1], Specimen_ID=[1], photographer=["Ada"], side=["dorsal"])
     with pytest.raises(DatasetError) as caught:
         read_dataset(path)
-    assert caught.value.remedy.startswith(
-        "Perhaps rename 'file' to 'path' and 'taxon' to 'class_id'. Perhaps also rename 'side' to 'view', "
+    assert caught.value.remedy == (
+        "Perhaps rename 'file' to 'path' and 'taxon' to 'class_id'. For photographs that nobody has named yet, add "
+        "class_id as an empty column. Perhaps also rename 'side' to 'view', "
         "'Specimen_ID' to 'observation_id' and 'photographer' to 'author', which are optional."
     )
     path = table(tmp_path / "t.csv", path=["a"], side=["dorsal"])
     with pytest.raises(DatasetError) as caught:
         read_dataset(path)
-    assert "'class_id'" not in caught.value.remedy
+    assert "to 'class_id'" not in caught.value.remedy
     assert "Perhaps also rename 'side' to 'view', which is optional." in caught.value.remedy
     path = table(tmp_path / "t.csv", path=["a"], label=[1], taxon=[1])
-    with pytest.raises(DatasetError, match=r"Perhaps rename 'label' or 'taxon' to 'class_id'\."):
+    with pytest.raises(DatasetError, match=r"Perhaps rename 'label' or 'taxon' to 'class_id'\. "):
         read_dataset(path)
 
 
@@ -367,7 +368,7 @@ def test_a_table_of_new_photographs_needs_no_classes(
 ) -> None:
     write_photo(tmp_path / "1.jpg")
     path = table(tmp_path / f"new{suffix}", path=["1.jpg", "2.jpg"], observation_id=["o", "o"])
-    with pytest.raises(DatasetError, match="missing: class_id"):
+    with pytest.raises(DatasetError, match=r"missing: class_id\)\. .*nobody has named yet, add class_id as an empty"):
         read_dataset(path)
     for catalog in (
         read_dataset(path, new=True),
@@ -420,6 +421,14 @@ def test_a_table_without_permission_is_named_once(tmp_path: Path, monkeypatch: p
 def test_class_folders_are_no_file(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=r"got a file: .*t\.csv\. Name the folder"):
         read_dataset(table(tmp_path / "t.csv", path=["a"], class_id=[1]), "folders")
+
+
+def test_a_folder_of_loose_photographs_is_told_how_to_come_without_names(
+    tmp_path: Path, write_photo: Callable[..., Path]
+) -> None:
+    write_photo(tmp_path / "1.jpg")
+    with pytest.raises(DatasetError, match=r"nobody has named yet, write a table with an empty column class_id\.$"):
+        read_dataset(tmp_path)
 
 
 def test_a_broken_table(tmp_path: Path) -> None:
