@@ -26,6 +26,9 @@ TEXT_COLUMNS = (
 NUMBER_COLUMNS = ("vote", "latitude", "longitude")
 COLUMNS = (*TEXT_COLUMNS, *NUMBER_COLUMNS)
 
+NOT_THERE = "no photograph there"
+"""Problem of a photograph whose file is not where the papers say."""
+
 _FURTHEST = {"latitude": 90, "longitude": 180}
 _DATE = re.compile(
     r"(?:(?P<year>\d{4})([-/.:])(?P<month>\d{1,2})(?:\2(?P<day>\d{1,2}))?"
@@ -70,6 +73,18 @@ class Catalog:
             raise DatasetError("photographs", f"none in {self.root}", "Name the folder or table that lists them.")
         _refuse_shared_ids(self.frame)
         _refuse_two_classes(self.frame)
+
+    @property
+    def lost(self) -> list[tuple[str, str]]:
+        """image_id and reason of every photograph that cannot be used; one that is not there has its full path.
+
+        `problem` has it from `root` on: wherever the parts of a build run, their papers are alike.
+        """
+        found = self.frame.loc[self.frame["problem"] != "", ["image_id", "path", "problem"]]
+        return [
+            (image_id, f"no photograph at {(self.root / path).absolute()}" if why.startswith(NOT_THERE) else why)
+            for image_id, path, why in found.itertuples(index=False)
+        ]
 
 
 def make_catalog(

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from featstore.catalog import COLUMNS, NUMBER_COLUMNS, SPLITS, Catalog, make_catalog, number_of, view_of
+from featstore.catalog import COLUMNS, NOT_THERE, NUMBER_COLUMNS, SPLITS, Catalog, make_catalog, number_of, view_of
 from featstore.errors import DatasetError, listed
 from featstore.readers.columns import means, renamings, require_columns, spelt
 from featstore.readers.reader import Reader, numbers_warning, plants_warning, views_warning
@@ -155,9 +155,7 @@ def _entry(texts: dict[str, str], path: Path, line: int) -> dict[str, object]:
         "species": texts.get("species") or texts.get("class_id", ""),
         "split": split,
         # The image_id stands before it, which often is the path.
-        "problem": ""
-        if file.is_file()
-        else f"no photograph {'there' if image_id == texts['path'] else 'at ' + texts['path']}",
+        "problem": "" if file.is_file() else NOT_THERE + ("" if image_id == texts["path"] else f": {texts['path']}"),
     }
 
 

@@ -423,6 +423,14 @@ def test_class_folders_are_no_file(tmp_path: Path) -> None:
         read_dataset(table(tmp_path / "t.csv", path=["a"], class_id=[1]), "folders")
 
 
+def test_photographs_of_phones_are_found_by_their_names(tmp_path: Path, write_photo: Callable[..., Path]) -> None:
+    """None can be opened; passed over, they would be lost with a warning of other files."""
+    write_photo(tmp_path / "rosa" / "1.jpg")
+    for name in ("2.HEIC", "3.heif", "4.avif"):
+        (tmp_path / "rosa" / name).write_bytes(b"\x00\x00\x00\x18ftypheic")
+    assert len(read_dataset(tmp_path).frame) == 4
+
+
 def test_a_folder_of_loose_photographs_is_told_how_to_come_without_names(
     tmp_path: Path, write_photo: Callable[..., Path]
 ) -> None:

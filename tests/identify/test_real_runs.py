@@ -294,9 +294,7 @@ def test_what_cannot_be_answered_is_refused_before_a_model_is_opened(
     model = ("--model", house.runs / "small-logistic")
     assert call(damaged, tmp_path / "absent.jpg", *model) == 1
     told = " ".join(capsys.readouterr().err.split())
-    assert (
-        "none of 2 (a file that is no image: damaged.jpg, No such file or directory: absent.jpg). Name others." in told
-    )
+    assert "none of 2 (a text file: damaged.jpg, No such file or directory: absent.jpg). Name others." in told
     assert call(tmp_path / "absent.jpg", *model) == 1
     told = " ".join(capsys.readouterr().err.split())
     assert "none of 1 (No such file or directory: absent.jpg). Correct the path, or restore the file." in told
@@ -332,7 +330,7 @@ def test_the_command(house: House, tmp_path: Path, capsys: pytest.CaptureFixture
     damaged.write_bytes(b"no photograph")
     assert call(*words, damaged) == 3
     captured = capsys.readouterr()
-    assert f"1 photograph is left out: {damaged}: a file that is no image; remove or replace it" in captured.err
+    assert f"1 photograph is left out: {damaged}: a text file; remove or replace it" in captured.err
     assert told["ranking"][0]["species"] in captured.out
     assert call(damaged, tmp_path / "absent.jpg", "--model", house.runs / "small-logistic") == 1
     assert "none of 2" in capsys.readouterr().err
