@@ -223,18 +223,18 @@ def _refuse_shared_ids(frame: pd.DataFrame) -> None:
 
 def _refuse_two_classes(frame: pd.DataFrame) -> None:
     known = frame[(frame["class_id"] != "") & (frame["observation_id"] != "")]
-    pairs = known[["observation_id", "class_id"]].drop_duplicates()
-    torn = pairs[pairs["observation_id"].duplicated(keep=False)]
+    torn = known[known.groupby("observation_id")["class_id"].transform("nunique") > 1]
     if torn.empty:
         return
     cases = [
-        f"{observation}: {', '.join(sorted(found))}"
-        for observation, found in torn.groupby("observation_id", sort=False)["class_id"]
+        f"{observation}: "
+        + ", ".join(f"{name} ({listed(list(ids), 3)})" for name, ids in found.groupby("class_id")["image_id"])
+        for observation, found in torn.groupby("observation_id", sort=False)
     ]
     raise DatasetError(
         "one class per observation (an observation is one plant)",
         f"{len(cases)} with several ({listed(cases)})",
-        "Correct class_id or observation_id of these images; nothing was written.",
+        "Correct class_id or observation_id of the images in brackets; nothing was written.",
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -60,12 +60,13 @@ def _read(root: Path, *, new: bool = False) -> Catalog:
     require_columns([str(name) for name in frame.columns], required, path)
     records = []
     given = []
-    for number, row in enumerate(frame.to_dict(orient="records"), start=2):
+    for number, row in zip(frame.index, frame.to_dict(orient="records"), strict=True):
         texts = {str(name): str(value).strip() for name, value in row.items()}
         if not texts["path"]:
             raise DatasetError(f"a path in every row of {path.name}", f"none in line {number}", "Fill it in.")
         records.append(_entry({**texts, "split": texts.get("split") or split}, path, number))
         given.append((str(records[-1]["image_id"]), texts))
+    _refuse_twice(given, frame.index, path)
     warnings = _ignored_warning([str(name) for name in frame.columns], path)
     warnings += views_warning((image_id, texts["view"]) for image_id, texts in given if texts.get("view"))
     warnings += numbers_warning(given)
@@ -76,7 +77,24 @@ def _read(root: Path, *, new: bool = False) -> Catalog:
     return make_catalog(records, path.parent, path.resolve().stem, warnings)
 
 
+def _refuse_twice(given: Sequence[tuple[str, Mapping[str, str]]], lines: Iterable[int], path: Path) -> None:
+    """Refuse a table that lists a photograph twice, naming its lines and what they say of it."""
+    found: dict[str, list[str]] = {}
+    for line, (image_id, texts) in zip(lines, given, strict=True):
+        said = [texts["path"]] if texts["path"] != image_id else []
+        said += [f"observation {texts['observation_id']}"] if texts.get("observation_id") else []
+        found.setdefault(image_id, []).append(f"{line} ({', '.join(said)})" if said else f"{line}")
+    twice = [f"{image_id} in the lines {' and '.join(told)}" for image_id, told in found.items() if len(told) > 1]
+    if twice:
+        by_id = any(texts.get("image_id") for _, texts in given)
+        remedy = (
+            "Leave one line of each, or give them an image_id of their own." if by_id else "Leave one line of each."
+        )
+        raise DatasetError(f"every photograph once in {path.name}", listed(twice), f"{remedy} Nothing was written.")
+
+
 def _load(path: Path, required: Sequence[str]) -> pd.DataFrame:
+    """Read the cells; the index is the line of each row, the header's being 1."""
     import pandas as pd
 
     try:
@@ -84,8 +102,10 @@ def _load(path: Path, required: Sequence[str]) -> pd.DataFrame:
             # Whole numbers that an empty cell has turned into floats become whole again: class 1, not 1.0.
             frame = pd.read_parquet(path).convert_dtypes()
             frame.columns = pd.Index(spelt(list(frame.columns), path))
+            frame.index = pd.RangeIndex(2, len(frame) + 2)
             return frame.astype("object").where(frame.notna(), "")
-        return pd.DataFrame.from_records(_lines(path, required))
+        lines, rows = zip(*_lines(path, required), strict=True)
+        return pd.DataFrame.from_records(rows, index=lines)
     except (ValueError, OSError, csv.Error) as error:
         raise DatasetError(f"a readable table in {path}", *_fault_of(error)) from error
 
@@ -101,8 +121,8 @@ def _fault_of(error: ValueError | OSError | csv.Error) -> tuple[str, str]:
     return str(error), "Save it again as UTF-8 CSV or Parquet."
 
 
-def _lines(path: Path, required: Sequence[str]) -> list[dict[str, str]]:
-    """Rows of a CSV or TSV file by column name; a row of another length is refused with its line."""
+def _lines(path: Path, required: Sequence[str]) -> list[tuple[int, dict[str, str]]]:
+    """Line and cells by column name of each row of a CSV or TSV file; one of another length is refused."""
     with path.open(newline="", encoding="utf-8-sig") as file:
         usual = "\t" if path.suffix.casefold() == ".tsv" else ","
         separator = _separator(file.readline(), usual, required)
@@ -119,7 +139,7 @@ def _lines(path: Path, required: Sequence[str]) -> list[dict[str, str]]:
                     f"{len(cells)} in line {reader.line_num}",
                     f"Put quotes around cells that hold {_NAMED[separator]}, which separates the cells here.",
                 )
-            rows += [dict(zip(header, cells, strict=True))] if cells else []
+            rows += [(reader.line_num, dict(zip(header, cells, strict=True)))] if cells else []
     if not rows:
         remedy = f"Write {', '.join(required)} into the first line, and a photograph into each below."
         raise DatasetError(f"rows in {path.name}", "none", remedy)

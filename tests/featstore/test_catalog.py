@@ -34,8 +34,9 @@ def test_shared_ids_name_both_files() -> None:
 
 
 def test_an_observation_with_two_classes_is_refused() -> None:
-    records = [record("1", observation_id="o"), record("2", observation_id="o", class_id="8")]
-    with pytest.raises(DatasetError, match=r"o: 7, 8"):
+    records = [record(name, observation_id="o", class_id="8" if name == "2" else "7") for name in "12345"]
+    records += [record("6")]
+    with pytest.raises(DatasetError, match=r"got 1 with several \(o: 7 \(1, 3, 4 and 1 more\), 8 \(2\)\)\."):
         make_catalog(records, Path(), "set")
 
 

@@ -362,6 +362,20 @@ def test_bad_rows_name_their_line(tmp_path: Path, columns: dict[str, list[object
         read_dataset(table(tmp_path / "t.csv", **columns))
 
 
+def test_a_photograph_listed_twice_is_refused_with_its_lines(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text("path,class_id,observation_id\n\na.jpg,7,o1\nb.jpg,7,o1\na.jpg,7,o2\nc.jpg,7,\nc.jpg,7,\n")
+    with pytest.raises(DatasetError) as caught:
+        read_dataset(path)
+    assert str(caught.value) == (
+        "Expected every photograph once in t.csv, got a.jpg in the lines 3 (observation o1) and 5 (observation o2), "
+        "c.jpg in the lines 6 and 7. Leave one line of each. Nothing was written."
+    )
+    path = table(tmp_path / "t.parquet", image_id=["1", "2", "1"], path=["a", "b", "c"], class_id=[7, 7, 7])
+    with pytest.raises(DatasetError, match=r"got 1 in the lines 2 \(a\) and 4 \(c\)\. .* image_id of their own"):
+        read_dataset(path)
+
+
 @pytest.mark.parametrize("suffix", [".csv", ".parquet"])
 def test_a_table_of_new_photographs_needs_no_classes(
     tmp_path: Path, write_photo: Callable[..., Path], suffix: str
