@@ -40,6 +40,7 @@ from finetune.cli import main
 from finetune.earlier import finished_card
 from finetune.folder import InterruptedTrainingError
 from finetune.forecast import foresee
+from finetune.model_card import write_model_card
 from finetune.report import Report, base_of, fused_rows
 from finetune.run import finetune, finetune_all
 from finetune.saved import load_network
@@ -901,6 +902,13 @@ def test_the_model_card_says_what_a_stranger_needs(finished: House) -> None:
     assert "`rate=0.0001`" in text
     assert "keras 3." in text
     assert str(finished.photos.parent) not in text, "no path of this machine"
+
+
+def test_the_model_card_names_a_class_once(finished: House, tmp_path: Path) -> None:
+    card = read_run_card(finished.runs / f"{BACKBONE}-finetuned")
+    names = {"7": "Rosa canina", "8": "", "Meloe": "Meloe"}
+    write_model_card(tmp_path, replace(card, classes=names), [])
+    assert "of 3 classes: 7 Rosa canina, 8, Meloe. It" in (tmp_path / "README.md").read_text()
 
 
 def test_a_damaged_card_is_refused(finished: House, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from PIL import Image
 
 from evaluation.intervals import intervals
@@ -16,6 +17,7 @@ from evaluation.scores import Score
 from heads.choice import HeadChoice
 from heads.entry import COLUMNS, Entry
 from heads.leaderboard import Leaderboard
+from heads.pictures import _intervals
 from heads.trial import Trial
 
 
@@ -123,6 +125,16 @@ def test_files_hold_every_run_and_the_reason_of_failure(tmp_path: Path) -> None:
 @pytest.mark.parametrize("split", ["valid", "test"])
 def test_a_split_without_figures_has_none(split: str) -> None:
     assert FAILED.value(split) is None
+
+
+def test_the_legend_names_the_splits_that_are_drawn() -> None:
+    runs = [with_authors(entry("a", "mlp", 0.8), [0.7, 0.9]), with_authors(entry("b", "knn", 0.7), [0.6, 0.8])]
+    alone = [replace(run, scores=tuple(one for one in run.scores if one.split == "valid")) for run in runs]
+    for shown, splits in ((runs, ["valid", "test"]), (alone, ["valid"])):
+        figure = Figure()
+        _intervals(figure, shown, shown[0])
+        told = [text.get_text() for text in figure.legends[0].get_texts()]
+        assert told == [*splits, "not distinguishable from a-mlp"]
 
 
 def test_pictures_show_the_runs_that_did_not_fail(painted: None, tmp_path: Path) -> None:
