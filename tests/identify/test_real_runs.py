@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -289,19 +290,19 @@ def test_what_cannot_be_answered_is_refused_before_a_model_is_opened(
 ) -> None:
     opened: list[object] = []
     monkeypatch.setattr("evaluation.identify.opening.opener_of", opened.append)
-    damaged, good = tmp_path / "damaged.jpg", house.plant(1)[0].path
+    damaged, absent, good = tmp_path / "damaged.jpg", tmp_path / "absent.jpg", house.plant(1)[0].path
     damaged.write_bytes(b"no photograph")
     model = ("--model", house.runs / "small-logistic")
-    assert call(damaged, tmp_path / "absent.jpg", *model) == 1
+    assert call(damaged, absent, *model) == 1
     told = " ".join(capsys.readouterr().err.split())
-    assert "none of 2 (a text file: damaged.jpg, No such file or directory: absent.jpg). Name others." in told
-    assert call(tmp_path / "absent.jpg", *model) == 1
+    assert f"none of 2 ({damaged}: a text file, {absent}: No such file or directory). Name others." in told
+    assert call(absent, *model) == 1
     told = " ".join(capsys.readouterr().err.split())
-    assert "none of 1 (No such file or directory: absent.jpg). Correct the path, or restore the file." in told
+    assert f"none of 1 ({absent}: No such file or directory). Correct the path, or restore the file." in told
     assert call(good, good, *model) == 1
     assert call(good, *model, "--threshold", "7") == 1
-    with pytest.raises(ImageError, match=r"none of 1 \(No such file or directory: absent.jpg"):
-        identify_plant(tmp_path / "absent.jpg", house.runs / "small-logistic")
+    with pytest.raises(ImageError, match=re.escape(f"none of 1 ({absent}: No such file or directory)")):
+        identify_plant(absent, house.runs / "small-logistic")
     assert opened == []
 
 

@@ -20,7 +20,7 @@ from evaluation.identify.contract import Identifier, Neighbour, Photograph
 from evaluation.identify.display import show
 from evaluation.identify.doubting import Threshold, named_threshold, threshold_of
 from evaluation.identify.fusing import Fusing, as_predictions
-from evaluation.identify.identify import NONE_ALIKE, UnreadableError, identify
+from evaluation.identify.identify import NONE_ALIKE, UnreadableError, identify, require_photographs
 from evaluation.identify.names import Names
 from evaluation.recipes import FIXED
 from evaluation.taxonomy.taxa import HIGHER, Taxonomy
@@ -143,6 +143,20 @@ def test_papers_tell_taxa_and_the_species_that_models_lack(tmp_path: Path) -> No
     assert names.species["9"] == "Salix alba"
     assert names.taxonomy.taxon["family"] == {"9": "Salicaceae"}
     assert names.taxonomy.taxon["genus"] == {"9": "Salix"}
+
+
+@pytest.mark.parametrize(("name", "kind"), [("new", "folder"), ("new.csv", "table")])
+def test_many_plants_are_sent_where_they_are_answered(tmp_path: Path, name: str, kind: str) -> None:
+    many = tmp_path / name
+    if kind == "folder":
+        many.mkdir()
+    else:
+        many.write_text("path\na.jpg\n")
+    with pytest.raises(SettingsError) as caught:
+        require_photographs([Photograph(name, many)])
+    assert caught.value.got == f"a {kind}: {many}"
+    assert f"`finetune predict RUN {many}`" in caught.value.remedy
+    assert "`heads predict`" in caught.value.remedy
 
 
 def test_doubt_is_that_of_evaluate_unknown() -> None:
