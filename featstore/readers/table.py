@@ -137,7 +137,9 @@ def _lines(path: Path, required: Sequence[str]) -> list[tuple[int, dict[str, str
                 raise DatasetError(
                     f"{len(header)} cells in every row of {path.name}",
                     f"{len(cells)} in line {reader.line_num}",
-                    f"Put quotes around cells that hold {_NAMED[separator]}, which separates the cells here.",
+                    f"Put quotes around cells that hold {_NAMED[separator]}, which separates the cells here."
+                    if len(cells) > len(header)
+                    else f"Add what is missing; an empty cell, too, has {_NAMED[separator]} before the next.",
                 )
             rows += [(reader.line_num, dict(zip(header, cells, strict=True)))] if cells else []
     if not rows:

@@ -281,6 +281,11 @@ def test_a_table_by_semicolons_keeps_decimal_commas_and_hints(tmp_path: Path, wr
     path.write_text("path;class_id\n1.jpg;a;b\n")
     with pytest.raises(DatasetError, match=r"3 in line 2. Put quotes around cells that hold a semicolon, which"):
         read_dataset(path)
+    path.write_text("path;class_id;view\n1.jpg;rosa\n")
+    with pytest.raises(
+        DatasetError, match=r"3 cells .* 2 in line 2\. Add what is missing; an empty cell, too, has a semicolon"
+    ):
+        read_dataset(path)
     path.write_text("path,class_id,latitude\n1.jpg,rosa,43,6\n")
     with pytest.raises(DatasetError, match=r"4 in line 2\. Put quotes around cells that hold a comma"):
         read_dataset(path)

@@ -46,6 +46,7 @@ from finetune.run import finetune, finetune_all
 from finetune.saved import load_network
 from finetune.settings import TrainSettings
 from finetune.start import Request, open_start, require_trainable
+from finetune.starting import starting_run
 from finetune.train import CHECKPOINT, LOG, WEIGHTS, Training
 from finetune.variant_study import study
 from heads.compare import CompareSettings, compare_heads
@@ -887,6 +888,18 @@ def test_several_networks_share_their_photographs_and_are_fused(
     np.testing.assert_allclose(
         fused.predictions.probability, (members[0].probability + members[1].probability) / 2, atol=1e-6
     )
+
+
+def test_a_backbone_that_is_not_built_or_not_compared_is_told_what_comes_first(finished: House, tmp_path: Path) -> None:
+    store = Store.open(finished.store)
+    with pytest.raises(TrainingError) as caught:
+        starting_run(store, finished.runs, "resnet50")
+    assert caught.value.remedy.startswith(
+        f"Run `featstore build PHOTOS --store {store.location} --backbone resnet50` and then "
+        f"`heads compare {store.location} --backbone resnet50 --head mlp --out {finished.runs}` first"
+    )
+    with pytest.raises(TrainingError, match=rf"got none\. Run `heads compare .* --backbone {BACKBONE} --head mlp"):
+        starting_run(store, tmp_path, BACKBONE)
 
 
 def test_the_model_card_says_what_a_stranger_needs(finished: House) -> None:
