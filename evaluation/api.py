@@ -108,7 +108,7 @@ def identify_plant(
     Parameters
     ----------
     photographs
-        Of one plant: files, or file -> view (``"Flower"``, ``"Leaf"``, ...).
+        Of one plant: files, or file -> view (``"Flower"``, ``"Leaf"``, ...; ``""`` for an open one).
     models
         Run folder of `heads.compare_heads` or `finetune.fine_tune`; several are fused.
     rule

@@ -27,6 +27,9 @@ TEXT_COLUMNS = (
 NUMBER_COLUMNS = ("vote", "latitude", "longitude")
 COLUMNS = (*TEXT_COLUMNS, *NUMBER_COLUMNS)
 
+NOT_THERE = "no photograph there"
+"""Problem of a photograph whose file is not where the papers say."""
+
 _FURTHEST = {"latitude": 90, "longitude": 180}
 _DATE = re.compile(
     r"(?:(?P<year>\d{4})([-/.:])(?P<month>\d{1,2})(?:\2(?P<day>\d{1,2}))?"
@@ -72,14 +75,26 @@ class Catalog:
         _refuse_shared_ids(self.frame)
         _refuse_two_classes(self.frame)
 
+    @property
+    def lost(self) -> list[tuple[str, str]]:
+        """image_id and reason of every photograph that cannot be used; one that is not there has its full path.
+
+        `problem` has it from `root` on: wherever the parts of a build run, their papers are alike.
+        """
+        found = self.frame.loc[self.frame["problem"] != "", ["image_id", "path", "problem"]]
+        return [
+            (image_id, f"no photograph at {(self.root / path).absolute()}" if why.startswith(NOT_THERE) else why)
+            for image_id, path, why in found.itertuples(index=False)
+        ]
+
 
 def make_catalog(
     records: Sequence[Mapping[str, object]], root: Path, name: str, warnings: Iterable[str] = ()
 ) -> Catalog:
     """Build a catalogue from one mapping per photograph; absent columns are unknown.
 
-    Adds warnings for observations with two authors or days, training images without a class, classes that appear in
-    test alone, dates that tell no month and places that are none; these are kept as unknown.
+    Adds warnings for observations with two authors or days, training images without a class or a data set without any,
+    classes that appear in test alone, dates that tell no month and places that are none; these are kept as unknown.
     """
     import pandas as pd
 
@@ -214,18 +229,18 @@ def _refuse_shared_ids(frame: pd.DataFrame) -> None:
 
 def _refuse_two_classes(frame: pd.DataFrame) -> None:
     known = frame[(frame["class_id"] != "") & (frame["observation_id"] != "")]
-    pairs = known[["observation_id", "class_id"]].drop_duplicates()
-    torn = pairs[pairs["observation_id"].duplicated(keep=False)]
+    torn = known[known.groupby("observation_id")["class_id"].transform("nunique") > 1]
     if torn.empty:
         return
     cases = [
-        f"{observation}: {', '.join(sorted(found))}"
-        for observation, found in torn.groupby("observation_id", sort=False)["class_id"]
+        f"{observation}: "
+        + ", ".join(f"{name} ({listed(list(ids), 3)})" for name, ids in found.groupby("class_id")["image_id"])
+        for observation, found in torn.groupby("observation_id", sort=False)
     ]
     raise DatasetError(
         "one class per observation (an observation is one plant)",
         f"{len(cases)} with several ({listed(cases)})",
-        "Correct class_id or observation_id of these images; nothing was written.",
+        "Correct class_id or observation_id of the images in brackets; nothing was written.",
     )
 
 
@@ -244,7 +259,9 @@ def _class_warnings(frame: pd.DataFrame) -> list[str]:
     nameless = train.loc[(train["class_id"] == "") & (train["problem"] == ""), "image_id"]
     untrained = sorted(set(test["class_id"]) - set(train["class_id"]) - {""})
     warnings = []
-    if len(nameless):
+    if len(nameless) and not frame["class_id"].any():
+        warnings.append("no photograph has a class: a model can answer for them, and none can learn from them")
+    elif len(nameless):
         told = counted(len(nameless), "training image has no class", "training images have no class")
         warnings.append(f"{told} and cannot train: {', '.join(nameless)}")
     if untrained and len(train):

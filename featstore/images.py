@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
+from featstore.content import kind_of, remedy_for
 from featstore.errors import ImageError
 from featstore.provenance import open_at_once
 from featstore.roi import Box, ViewRecipe, cut
@@ -95,7 +96,8 @@ def decode(data: bytes, name: str) -> Photograph:
         with warnings.catch_warnings(action="ignore"), Image.open(io.BytesIO(data)) as image:
             return _decode(image, name)
     except UnidentifiedImageError as error:
-        raise ImageError("a photograph", "a file that is no image", "Remove or replace it.", name) from error
+        kind = kind_of(data)
+        raise ImageError("a photograph", kind, remedy_for(kind), name) from error
     except (ImageError, MemoryError):
         raise
     except Exception as error:
@@ -107,7 +109,7 @@ def _decode(image: Image.Image, name: str) -> Photograph:
     width, height = image.size
     if image.format not in _STILL_FORMATS:
         known = ", ".join(sorted(_STILL_FORMATS))
-        raise ImageError(f"one of {known}", str(image.format), "Convert it to JPEG.", name)
+        raise ImageError(f"one of {known}", str(image.format), "Save it as JPEG.", name)
     if width * height > MAX_PIXELS:
         size = f"{width} x {height} px"
         raise ImageError(f"at most {MAX_PIXELS / 1e6:.0f} megapixels", size, "Save it smaller; 1024 px suffice.", name)

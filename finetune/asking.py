@@ -21,7 +21,7 @@ from evaluation.runs import RunCard, read_run_card
 from featstore import shell
 from featstore.backbones import preprocess
 from featstore.catalog import Catalog, make_catalog
-from featstore.errors import PredictionsError, StoreError, TrainingError, counted, listed
+from featstore.errors import StoreError, TrainingError, counted, listed
 from featstore.provenance import provenance, sha256_of_file
 from featstore.readers import folders, read_dataset, reader_of
 from featstore.readers.reader import is_photograph
@@ -32,7 +32,7 @@ from finetune.card import NetworkRecipe, seed_of
 from finetune.crops import Crops, cut_photographs
 from finetune.predict import Viewing, predict, with_log_sum_exp
 from finetune.saved import load_network
-from heads.asking import SPLIT, Asked, answered, require_no_run
+from heads.asking import SPLIT, Asked, answered, require_kind, require_no_run
 from heads.learnt import is_learnt, views_learnt
 
 
@@ -101,8 +101,7 @@ def card_to_ask(run: Path, out: Path) -> RunCard:
     """The card of a run whose network can be asked; answers into the folder of a run are refused."""
     card = read_run_card(run)
     require_no_run(out)
-    if card.kind != "finetuned":
-        raise PredictionsError("a run of `finetune run`", f"{card.kind} in {run}", "`evaluate identify` asks any run.")
+    require_kind(card, run, "finetuned")
     return card
 
 

@@ -31,7 +31,8 @@ def write_model_card(folder: Path, card: RunCard, rows: Sequence[Judged]) -> Non
     details = card.details
     recipe, photographs = _table(details, "recipe"), _table(details, "photographs")
     weights = str(details.get("weights"))
-    species = [f"{key} {name}".strip() for key, name in card.classes.items()]
+    # Where nothing else names a class, its key does.
+    species = [f"{key} {name}" if name not in {"", key} else key for key, name in card.classes.items()]
     more = f", and {len(species) - _SHOWN} more (see `run.json`)" if len(species) > _SHOWN else ""
     warning = (
         ["**The backbone's weights were random: this network shows that everything runs and knows nothing of plants.**"]

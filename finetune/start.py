@@ -167,7 +167,7 @@ def open_start(request: Request) -> Start:
         If there is nothing to train on, nothing to validate on, or only one class.
     """
     store = Store.open(request.store)
-    run = starting_run(request.runs, request.backbone)
+    run = starting_run(store, request.runs, request.backbone)
     card = read_run_card(run)
     head = load_head(run / "fitted")
     if not isinstance(head, MlpHead) or len(card.backbones) != 1:

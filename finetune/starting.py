@@ -16,11 +16,13 @@ BEST = "best.json"
 BEST_SCHEMA = "best/1"
 
 
-def starting_run(runs: Path, backbone: str | None) -> Path:
+def starting_run(store: Store, runs: Path, backbone: str | None) -> Path:
     """Folder of the head to start from: the named backbone's mlp, or what `best.json` says.
 
     Parameters
     ----------
+    store
+        What the heads were fitted on; if it lacks the backbone, the error says to build it first.
     runs
         Folder that `heads compare` wrote.
 
@@ -34,11 +36,16 @@ def starting_run(runs: Path, backbone: str | None) -> Path:
     if backbone is not None:
         run = runs / f"{backbone}-mlp"
         if not run.is_dir():
+            built = backbone in store.backbones
+            first = (
+                "" if built else f"`featstore build PHOTOS --store {store.location} --backbone {backbone}` and then "
+            )
             there = sorted(path.name.removesuffix("-mlp") for path in runs.glob("*-mlp") if "+" not in path.name)
             raise TrainingError(
                 f"the mlp head of {backbone} in {runs}",
                 f"those of {listed(there)}" if there else "none",
-                f"Run `heads compare STORE --backbone {backbone} --head mlp` first, or name another --backbone.",
+                f"Run {first}`heads compare {store.location} --backbone {backbone} --head mlp --out {runs}` first, "
+                "or name another --backbone.",
             )
         return run
     chosen = _chosen(runs / BEST)
@@ -56,11 +63,11 @@ def require_there(store: str | Path, runs: Path, backbones: Collection[str], pho
     PhytobenchError
         If there is no such store, no such folder of photographs, or no head to start the only run from.
     """
-    Store.open(store)
+    opened = Store.open(store)
     if photos is not None:
         require_path(photos)
     if len(set(backbones)) < 2:
-        read_run_card(starting_run(runs, next(iter(backbones), None)))
+        read_run_card(starting_run(opened, runs, next(iter(backbones), None)))
 
 
 def _chosen(path: Path) -> Mapping[str, Json] | None:

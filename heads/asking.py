@@ -6,7 +6,7 @@ import time
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import Literal, cast
 
 import numpy as np
 import pandas as pd
@@ -88,8 +88,7 @@ def ask(run: Path, store: Store, out: Path, *, unseen: bool = False, image_ids: 
     """
     card = read_run_card(run)
     require_no_run(out)
-    if card.kind != "head":
-        raise PredictionsError("a run of `heads compare`", f"{card.kind} in {run}", "`evaluate identify` asks any run.")
+    require_kind(card, run, "head")
     require_same_features(card, store)
     if image_ids is not None:
         _require_known(store, image_ids)
@@ -152,6 +151,20 @@ def answered(card: RunCard, predictions: Predictions, out: Path) -> Asked:
     write_observations(fused, card.classes, files[1])
     known = bool((predictions.true_class != "").any())
     return Asked(card, predictions, fused, tuple(score_predictions(predictions)) if known else (), files)
+
+
+def require_kind(card: RunCard, run: Path, kind: Literal["head", "finetuned"]) -> None:
+    """Refuse a run of another kind, saying what asks it."""
+    if card.kind == kind:
+        return
+    expected = {"head": "a run of `heads compare`", "finetuned": "a run of `finetune run`"}[kind]
+    remedy = {
+        "head": "`heads predict` asks it.",
+        "finetuned": "`finetune predict` asks it.",
+        "fusion": "Let each of its members answer into a folder of its own (`heads predict`, `finetune predict`) and "
+        "`evaluate fuse` these folders; for one plant alone, `evaluate identify` asks the fusion.",
+    }.get(card.kind, "`evaluate identify` asks any run.")
+    raise PredictionsError(expected, f"{card.kind} in {run}", remedy)
 
 
 def require_no_run(out: Path) -> None:

@@ -229,11 +229,8 @@ def load_material(
     ]
     if n_held_out:
         split, named = _held_out(table.papers, split, n_held_out, seed)
-        told = counted(
-            n_held_out,
-            "species is held out, stands for unknown ones and counts as missed",
-            "species are held out, stand for unknown ones and count as missed",
-        )
+        told = counted(n_held_out, "species is held out", "species are held out")
+        told += ", in place of unknown ones, and counted as missed"
         warnings.append(f"{told}: {listed(named, n_held_out)}")
     return Material(table, split, identities, essences, columns, links, tuple(warnings))
 

@@ -87,7 +87,8 @@ def _intervals(figure: Figure, entries: Sequence[Entry], best: Entry) -> None:
                 [value], [row + shift], "o", color=colour, markerfacecolor="white" if same else colour, markersize=6
             )
     for split, colour in (("valid", _VALID), ("test", _TEST)):
-        axes.plot([], [], "o-", color=colour, label=split)
+        if any(entry.value(split) is not None for entry in entries):
+            axes.plot([], [], "o-", color=colour, label=split)
     axes.plot([], [], "o", color=_GREY, markerfacecolor="white", label=f"not distinguishable from {best.trial.name}")
     axes.set_xlabel("S (contest's observation score), 95 % interval over authors")
     figure.legend(loc="outside upper left", ncols=3, frameon=False, fontsize=9)

@@ -20,6 +20,7 @@ from evaluation.identify.names import Names
 from evaluation.taxonomy.taxa import HIGHER, roll_up
 from featstore.errors import ImageError, SettingsError, listed
 from featstore.images import load_photograph
+from featstore.readers.table import SUFFIXES
 
 N_ALONE = 3
 """Species that are told of each photograph alone."""
@@ -121,7 +122,9 @@ class _Told:
 
 
 def require_photographs(photographs: Sequence[Photograph]) -> None:
-    """Refuse what cannot be answered before any model is loaded: no photograph, one named twice, none that can be read.
+    """Refuse what cannot be answered before any model is loaded.
+
+    That is no photograph, one named twice, a folder or a table, and none that can be read.
 
     Raises
     ------
@@ -129,16 +132,31 @@ def require_photographs(photographs: Sequence[Photograph]) -> None:
         As `identify` does.
     """
     _require_once(photographs)
-    errors: list[ImageError] = []
+    _require_files(photographs)
+    errors: dict[str, ImageError] = {}
     for one in photographs:
         try:
             load_photograph(one.path)
         except ImageError as error:
-            errors.append(error)
+            errors[one.image_id] = error
         else:
             return
-    remedies = {error.remedy for error in errors}
-    raise _unreadable([error.got for error in errors], remedies.pop() if len(remedies) == 1 else "Name others.")
+    remedies = {error.remedy for error in errors.values()}
+    told = [f"{image_id}: {error.problem}" for image_id, error in errors.items()]
+    raise _unreadable(told, remedies.pop() if len(remedies) == 1 else "Name others.")
+
+
+def _require_files(photographs: Sequence[Photograph]) -> None:
+    """Refuse folders and tables, which name photographs of many plants."""
+    for one in photographs:
+        is_folder = one.path.is_dir()
+        if is_folder or one.path.suffix.casefold() in SUFFIXES:
+            raise SettingsError(
+                "photographs of one plant, file by file",
+                f"a {'folder' if is_folder else 'table'}: {one.path}",
+                f"For many plants, let `finetune predict RUN {one.path}` answer, or `featstore build` and "
+                "`heads predict` (docs/how-to/own-photographs.md).",
+            )
 
 
 def _require(photographs: Sequence[Photograph], identifiers: Sequence[Identifier]) -> None:

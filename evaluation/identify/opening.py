@@ -170,7 +170,7 @@ def _names(identifiers: Sequence[Identifier], papers: str | None, store: str | N
     try:
         return Names.of(identifiers, store), []
     except PhytobenchError as error:
-        return Names.of(identifiers), [f"Families are unknown: {error.in_short}."]
+        return Names.of(identifiers), [f"Genus and family are unknown: {error.in_short}."]
 
 
 def _members(runs: Sequence[Path], rule: str | None) -> tuple[list[Path], Fusing, list[str]]:

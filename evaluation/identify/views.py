@@ -10,7 +10,7 @@ from featstore.errors import SettingsError
 
 
 def view_named(text: str, owner: str = "") -> str:
-    """The view of a name in any case, or of one of the words that data sets use for it.
+    """The view of a name in any case, or of one of the words that data sets use for it; without one it is open.
 
     Parameters
     ----------
@@ -22,13 +22,13 @@ def view_named(text: str, owner: str = "") -> str:
     SettingsError
         If it names none.
 
-    >>> view_named("flower"), view_named("bark")
-    ('Flower', 'Stem')
+    >>> view_named("flower"), view_named("bark"), view_named("")
+    ('Flower', 'Stem', 'Unknown')
     """
     found = view_of(text)
-    if found == OPEN_VIEW and text.strip().casefold() != OPEN_VIEW.casefold():
+    if found == OPEN_VIEW and text.strip().casefold() not in {"", OPEN_VIEW.casefold()}:
         got = f"{text!r} for {owner}" if owner else repr(text)
-        raise SettingsError(f"a view out of {', '.join(VIEWS)}", got, "Correct it, or leave it out.")
+        raise SettingsError(f"a view out of {', '.join(VIEWS)}", got, "Correct it, or leave it empty.")
     return found
 
 

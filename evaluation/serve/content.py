@@ -1,4 +1,4 @@
-"""Content: what an uploaded file really is, told by its first bytes and never by its name."""
+"""Content: an uploaded file that is no photograph by its first bytes is refused, whatever its name."""
 
 from __future__ import annotations
 
@@ -10,18 +10,10 @@ from PIL import Image, UnidentifiedImageError
 
 from evaluation.serve.limits import MB
 from evaluation.serve.refusal import RefusedError
+from featstore.content import FIRST_BYTES, kind_of
 
 FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF")
 """What is opened; Pillow knows forty more, and each reader is one more door."""
-
-_TELLING = {
-    b"%PDF": "a PDF document",
-    b"PK\x03\x04": "a ZIP archive or an office document",
-    b"<svg": "an SVG drawing",
-    b"<?xml": "an XML document",
-    b"<!DO": "a web page",
-    b"<htm": "a web page",
-}
 
 
 def check_content(path: Path, position: int, max_pixels: int) -> None:
@@ -66,21 +58,5 @@ def check_content(path: Path, position: int, max_pixels: int) -> None:
 
 
 def _kind(path: Path) -> str:
-    """Say what a file is instead, as far as its first bytes tell."""
     with path.open("rb") as file:
-        first = file.read(512)
-    if first[4:8] == b"ftyp" and first[8:12] in {b"heic", b"heix", b"mif1", b"hevc", b"msf1", b"avif"}:
-        return "a HEIC or AVIF picture"
-    for start, kind in _TELLING.items():
-        if first.lstrip().startswith(start):
-            return kind
-    return "text" if _is_text(first) else "a file that is no photograph"
-
-
-def _is_text(data: bytes) -> bool:
-    try:
-        # A character may be cut in half at the end.
-        text = data[:-3].decode("utf-8") if len(data) == 512 else data.decode("utf-8")
-    except UnicodeDecodeError:
-        return False
-    return text.isprintable() or not any(ord(sign) < 32 and sign not in "\t\n\r\f" for sign in text)
+        return kind_of(file.read(FIRST_BYTES))

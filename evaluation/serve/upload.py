@@ -200,7 +200,7 @@ class _Form:
             return
         text = self._text.decode("utf-8", "replace").strip()
         try:
-            self._views.append(view_named(text) if text else OPEN_VIEW)
+            self._views.append(view_named(text))
         except SettingsError as error:
             raise self._no_view(error.got) from error
 

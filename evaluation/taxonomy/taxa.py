@@ -41,11 +41,22 @@ class Taxonomy:
         DatasetError
             If no class has a genus or family, or one has two.
         """
-        taxon = {rank: _by_class(papers, rank) for rank in HIGHER}
-        if not all(taxon.values()):
-            lacking = " and ".join(rank for rank in HIGHER if not taxon[rank])
+        found = cls.as_told(papers)
+        if not all(found.taxon.values()):
+            lacking = " and ".join(rank for rank in HIGHER if not found.taxon[rank])
             raise DatasetError("papers that name genus and family", f"no {lacking} of any class", _REMEDY)
-        return cls(taxon)
+        return found
+
+    @classmethod
+    def as_told(cls, papers: pd.DataFrame) -> Taxonomy:
+        """As `from_papers`, of papers that may tell the one, or neither.
+
+        Raises
+        ------
+        DatasetError
+            If a class has two.
+        """
+        return cls({rank: _by_class(papers, rank) for rank in HIGHER})
 
     def of(self, class_id: NDArray[np.str_], rank: str) -> NDArray[np.str_]:
         """(n,) name of each class at a rank, ``""`` where it is unknown; a species is named by its class id."""

@@ -77,8 +77,7 @@ def summarise(
     """Count what the store holds of a catalogue."""
     import pandas as pd
 
-    unusable = catalog.frame[catalog.frame["problem"] != ""]
-    failures = list(zip(unusable["image_id"], unusable["problem"], strict=True))
+    failures = catalog.lost
     n_done = fallbacks = n_tiny = 0
     for view, of_view in catalog.frame[catalog.frame["problem"] == ""].groupby("view", sort=True):
         ledger = store.ledger(str(view))

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,7 +28,7 @@ Counts: TypeAlias = dict[str, NDArray[np.int64]]
 
 
 def draw_census(papers: pd.DataFrame, out: Path) -> list[Path]:
-    """Draw one picture with six panels into a folder.
+    """Draw one picture of up to six panels into a folder; what is unknown of every photograph is named instead.
 
     Parameters
     ----------
@@ -40,10 +41,16 @@ def draw_census(papers: pd.DataFrame, out: Path) -> list[Path]:
     -------
     The files written.
     """
+    path = out / "census.png"
+    with replacing(path) as temporary:
+        _figure(papers[papers["status"] != "failed"]).savefig(temporary)
+    return [path]
+
+
+def _figure(usable: pd.DataFrame) -> Figure:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    usable = papers[papers["status"] != "failed"]
     splits = [split for split in SPLITS if (usable["split"] == split).any()]
     figure = Figure(figsize=(13, 8.5), dpi=110, layout="constrained")
     FigureCanvasAgg(figure)
@@ -51,10 +58,7 @@ def draw_census(papers: pd.DataFrame, out: Path) -> list[Path]:
     figure.suptitle(title or "No usable photographs", fontsize=12)
     if splits:
         _draw(figure, usable, splits)
-    path = out / "census.png"
-    with replacing(path) as temporary:
-        figure.savefig(temporary)
-    return [path]
+    return figure
 
 
 def _told(papers: pd.DataFrame, split: str) -> str:
@@ -64,13 +68,24 @@ def _told(papers: pd.DataFrame, split: str) -> str:
 
 
 def _draw(figure: Figure, papers: pd.DataFrame, splits: Sequence[str]) -> None:
-    axes = figure.subplots(2, 3)
-    panels: tuple[Callable[[Axes, pd.DataFrame, Sequence[str]], None], ...] = (
-        _classes, _views, _observations, _votes, _authors, _plants,
-    )  # fmt: skip
-    for axis, panel in zip(axes.ravel(), panels, strict=True):
+    named = papers["class_id"] != ""
+    panels: tuple[tuple[str, bool, Callable[[Axes, pd.DataFrame, Sequence[str]], None]], ...] = (
+        ("classes", bool(named.any()), _classes),
+        ("views", bool((papers["view"] != "Unknown").any()), _views),
+        ("observations", True, _observations),
+        ("votes", bool(papers["vote"].notna().any()), _votes),
+        ("authors", bool((papers["author"] != "").any()), _authors),
+        ("classes in train", bool((named & (papers["split"] != "test")).any()), _plants),
+    )
+    drawn = [panel for _, is_known, panel in panels if is_known]
+    axes = figure.subplots(min(2, len(drawn)), math.ceil(len(drawn) / 2), squeeze=False).ravel()
+    for axis, panel in zip(axes, drawn, strict=False):
         panel(axis, papers, splits)
         axis.spines[["top", "right"]].set_visible(False)
+    for axis in axes[len(drawn) :]:
+        axis.remove()
+    if unknown := [name for name, is_known, _ in panels if not is_known]:
+        figure.supxlabel(f"unknown of every photograph: {', '.join(unknown)}", fontsize=10, color="0.35")
 
 
 def _classes(axes: Axes, papers: pd.DataFrame, splits: Sequence[str]) -> None:
@@ -85,13 +100,10 @@ def _ranked(
     axes: Axes, papers: pd.DataFrame, splits: Sequence[str], column: str, words: tuple[str, str], title: str
 ) -> None:
     """Sizes in descending order: a long tail shows as a long foot."""
-    from matplotlib.ticker import NullFormatter
+    from matplotlib.ticker import MaxNLocator
 
     axes.set_title(title, loc="left", fontsize=11)
-    if papers.empty:
-        _say(axes, f"no {words[1]} are known")
-        return
-    largest = 1
+    largest, smallest = 1, papers[[column, "split"]].value_counts().min()
     for split in splits:
         sizes = np.sort(papers.loc[papers["split"] == split, column].value_counts().to_numpy())[::-1]
         if not len(sizes):
@@ -101,16 +113,27 @@ def _ranked(
         line.set_linestyle("--" if split == "test" else "-")
         line.set_label(f"{split}: {len(sizes):,} {words[len(sizes) != 1]}, median {np.median(sizes):g}")
     axes.set(xlabel=f"{words[1]}, largest first", ylabel="photographs")
-    if largest > 50:
-        axes.set_yscale("log")
-        axes.yaxis.set_major_formatter("{x:,.0f}")
-        axes.yaxis.set_minor_formatter(NullFormatter())
+    if largest > max(50, 10 * smallest):
+        _logarithmic(axes, "y")
     else:
         axes.set_ylim(bottom=0)
+        axes.yaxis.set_major_locator(MaxNLocator(integer=True))
     if papers[column].nunique() > 300:
-        axes.set_xscale("log")
-        axes.xaxis.set_major_formatter("{x:,.0f}")
+        _logarithmic(axes, "x")
+    else:
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axes.legend(frameon=False, fontsize=9)
+
+
+def _logarithmic(axes: Axes, which: Literal["x", "y"]) -> None:
+    """A scale of counts with labels at 1, 2 and 5 of each power of ten; there may be one power alone, or none."""
+    from matplotlib.ticker import LogLocator, NullFormatter
+
+    (axes.set_xscale if which == "x" else axes.set_yscale)("log")
+    axis = axes.xaxis if which == "x" else axes.yaxis
+    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axis.set_major_formatter("{x:,.0f}")
+    axis.set_minor_formatter(NullFormatter())
 
 
 def _views(axes: Axes, papers: pd.DataFrame, splits: Sequence[str]) -> None:
@@ -143,9 +166,6 @@ def _observations(axes: Axes, papers: pd.DataFrame, splits: Sequence[str]) -> No
 def _votes(axes: Axes, papers: pd.DataFrame, splits: Sequence[str]) -> None:
     known = papers[papers["vote"].notna()]
     axes.set_title(f"Quality votes (unknown: {len(papers) - len(known):,})", loc="left", fontsize=11)
-    if known.empty:
-        _say(axes, "no photograph has a vote")
-        return
     edges = np.arange(np.floor(2 * known["vote"].min()) / 2 - 0.25, np.ceil(known["vote"].max()) + 0.75, 0.5)
     counts = {
         split: np.histogram(known.loc[known["split"] == split, "vote"], edges)[0]
@@ -163,9 +183,6 @@ def _plants(axes: Axes, papers: pd.DataFrame, splits: Sequence[str]) -> None:
     train = papers[(papers["split"] != "test") & (papers["class_id"] != "")]
     plants = train.groupby("class_id")["observation_id"].nunique().to_numpy()
     axes.set_title("Plants per class to learn from", loc="left", fontsize=11)
-    if not len(plants):
-        _say(axes, "no class is known in train")
-        return
     limits = [1, 2, 3, 4, 8, 16, 32, 64, 128, int(max(129, plants.max() + 1))]
     labels = ["1", "2", "3", "4-7", "8-15", "16-31", "32-63", "64-127", "128+"]
     counts = np.histogram(plants, limits)[0]
@@ -183,6 +200,8 @@ def _plants(axes: Axes, papers: pd.DataFrame, splits: Sequence[str]) -> None:
 
 def _bars(axes: Axes, counts: Counts, labels: Sequence[str]) -> None:
     """Shares within each split, side by side."""
+    from matplotlib.ticker import MaxNLocator
+
     width = 0.8 / len(counts)
     for position, (split, numbers) in enumerate(counts.items()):
         share = numbers / max(1, numbers.sum())
@@ -191,15 +210,11 @@ def _bars(axes: Axes, counts: Counts, labels: Sequence[str]) -> None:
                  hatch=_HATCHES[split], edgecolor="white", linewidth=0.5)  # fmt: skip
     axes.set_xticks(range(len(labels)), labels)
     axes.yaxis.set_major_formatter("{x:.0%}")
-    # Room for the legend above the bars.
-    axes.set_ylim(top=axes.get_ylim()[1] * 1.2)
+    # Room for the legend above the bars; there is no share above the whole.
+    top = axes.get_ylim()[1] * 1.2
+    axes.set_ylim(top=top)
+    axes.set_yticks([tick for tick in MaxNLocator(steps=[1, 2, 5, 10]).tick_values(0, top) if tick <= min(1, top)])
     axes.legend(frameon=False, fontsize=9)
-
-
-def _say(axes: Axes, text: str) -> None:
-    axes.text(0.5, 0.5, text, ha="center", va="center", transform=axes.transAxes, fontsize=12, color="0.35")
-    axes.set_xticks([])
-    axes.set_yticks([])
 
 
 def _note(axes: Axes, text: str) -> None:

@@ -120,7 +120,10 @@ def explain(store: Store, image: str) -> Story:
 
 
 def _named(store: Store, catalog: pd.DataFrame, image: str) -> pd.Series[bool]:
-    """Which photographs a word means: that of the image_id, else of the path, else those whose paths end with it."""
+    """Which photographs a word means: that of the image_id, else of the path, else those whose paths end with it.
+
+    Capitals matter where that decides.
+    """
     ids, paths = catalog["image_id"], catalog["path"]
     # Links in the word's own path are followed, as the root's are; a table may list paths that leave its folder.
     root, here = store.root.resolve(), str(Path(image).resolve())
@@ -131,6 +134,8 @@ def _named(store: Store, catalog: pd.DataFrame, image: str) -> pd.Series[bool]:
         lambda: paths == end[1:],
         lambda: paths.map(lambda path: os.path.normpath(root / path) == here),
         lambda: paths.map(lambda path: f"/{path}".endswith(end)),
+        # Cameras write .JPG, programs that list their files .jpg.
+        lambda: paths.map(lambda path: f"/{path}".casefold().endswith(end.casefold())),
     )
     return next((found for way in ways if (found := way()).any()), ids == image)
 

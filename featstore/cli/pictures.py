@@ -57,10 +57,8 @@ def preview(
     shell.print_table(title, ["view", "photographs", "region", "sheet"], rows)
     for warning in catalog.warnings:
         shell.warn_in_short(warning)
-    lost = catalog.frame[catalog.frame["problem"] != ""]
-    if len(lost):
-        cases = zip(lost["image_id"], lost["problem"], strict=True)
+    if lost := catalog.lost:
         told_lost = counted(len(lost), "photograph") + " cannot be used"
-        shell.warn_of_each(told_lost, cases, "the store that `featstore build` makes lists all")
+        shell.warn_of_each(told_lost, lost, "the store that `featstore build` makes lists all")
     if uncut := uncut_told(catalog, recipe):
         shell.say(uncut)

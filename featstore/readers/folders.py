@@ -49,7 +49,8 @@ def read(root: Path) -> Catalog:
             "photographs in class folders (class/photo.jpg, or train/class/photo.jpg)",
             f"{counted(len(records), 'photograph')} and {counted(len(files) - len(records), 'other file')} in {root}, "
             "none in such a folder",
-            "Put each class's photographs in a folder of its name.",
+            "Put each class's photographs in a folder of its name. For photographs that nobody has named yet, write a "
+            "table with an empty column class_id.",
         )
     warnings = others_warning([path for path in files if not is_photograph(path)])
     warnings += hidden_warning([name for *_, hidden in folders for name in hidden])

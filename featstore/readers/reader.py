@@ -11,7 +11,10 @@ from pathlib import Path
 from featstore.catalog import NUMBER_COLUMNS, VIEWS, Catalog, number_of, view_of
 from featstore.errors import DatasetError, counted, listed
 
-PHOTOGRAPH_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".gif", ".webp"})
+PHOTOGRAPH_SUFFIXES = frozenset(
+    {".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".gif", ".webp", ".heic", ".heif", ".avif"}
+)
+"""What photographs are called. Those of phones (HEIC) cannot be opened: each fails with what to do, and is not lost."""
 
 
 @dataclass(frozen=True)

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import csv
-import difflib
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from featstore.catalog import COLUMNS, NUMBER_COLUMNS, SPLITS, Catalog, make_catalog, number_of, view_of
+from featstore.catalog import COLUMNS, NOT_THERE, NUMBER_COLUMNS, SPLITS, Catalog, make_catalog, number_of, view_of
 from featstore.errors import DatasetError, counted, listed
+from featstore.readers.columns import means, renamings, require_columns, spelt
 from featstore.readers.reader import (
     Reader,
     is_photograph,
@@ -26,10 +26,6 @@ if TYPE_CHECKING:
 
 SUFFIXES = (".csv", ".tsv", ".parquet")
 REQUIRED = ("path", "class_id")
-OTHER_NAMES = {
-    "path": {"file", "filename", "file_name", "filepath", "image", "image_path", "photo"},
-    "class_id": {"label", "class", "target", "species", "category"},
-}
 DEFAULT_NAMES = ("catalog", "metadata", "images")
 _NAMED = {",": "a comma", ";": "a semicolon", "\t": "a tab", "|": "a bar"}
 """What may separate the cells of a text: programs write semicolons where the decimal sign is a comma."""
@@ -69,17 +65,17 @@ def _read(root: Path, *, new: bool = False) -> Catalog:
     if path is None:
         raise DatasetError("a .csv, .tsv or .parquet table", f"none in {root}", "Name the table itself.")
     frame = _load(path, required)
-    _check_columns(frame, path, required)
+    require_columns([str(name) for name in frame.columns], required, path)
     records = []
     given = []
-    for number, row in enumerate(frame.to_dict(orient="records"), start=2):
+    for number, row in zip(frame.index, frame.to_dict(orient="records"), strict=True):
         texts = {str(name): str(value).strip() for name, value in row.items()}
         if not texts["path"]:
             raise DatasetError(f"a path in every row of {path.name}", f"none in line {number}", "Fill it in.")
         records.append(_entry({**texts, "split": texts.get("split") or split}, path, number))
         given.append((str(records[-1]["image_id"]), texts))
-    ignored = [name for name in frame.columns if name not in COLUMNS]
-    warnings = [f"{path.name}: unknown columns are not kept: {listed(ignored)}"] if ignored else []
+    _refuse_twice(given, frame.index, path)
+    warnings = _ignored_warning([str(name) for name in frame.columns], path)
     warnings += views_warning((image_id, texts["view"]) for image_id, texts in given if texts.get("view"))
     warnings += numbers_warning(given)
     warnings += _unlisted_warning(root, path, [str(record["path"]) for record in records])
@@ -101,16 +97,35 @@ def _unlisted_warning(root: Path, table: Path, paths: Sequence[str]) -> list[str
     return [f"{told} not in {table.name}, and passed over: {names}"] if others else []
 
 
+def _refuse_twice(given: Sequence[tuple[str, Mapping[str, str]]], lines: Iterable[int], path: Path) -> None:
+    """Refuse a table that lists a photograph twice, naming its lines and what they say of it."""
+    found: dict[str, list[str]] = {}
+    for line, (image_id, texts) in zip(lines, given, strict=True):
+        said = [texts["path"]] if texts["path"] != image_id else []
+        said += [f"observation {texts['observation_id']}"] if texts.get("observation_id") else []
+        found.setdefault(image_id, []).append(f"{line} ({', '.join(said)})" if said else f"{line}")
+    twice = [f"{image_id} in the lines {' and '.join(told)}" for image_id, told in found.items() if len(told) > 1]
+    if twice:
+        by_id = any(texts.get("image_id") for _, texts in given)
+        remedy = (
+            "Leave one line of each, or give them an image_id of their own." if by_id else "Leave one line of each."
+        )
+        raise DatasetError(f"every photograph once in {path.name}", listed(twice), f"{remedy} Nothing was written.")
+
+
 def _load(path: Path, required: Sequence[str]) -> pd.DataFrame:
+    """Read the cells; the index is the line of each row, the header's being 1."""
     import pandas as pd
 
     try:
         if path.suffix.casefold() == ".parquet":
             # Whole numbers that an empty cell has turned into floats become whole again: class 1, not 1.0.
             frame = pd.read_parquet(path).convert_dtypes()
-            frame.columns = pd.Index(_spelt(list(frame.columns), path))
+            frame.columns = pd.Index(spelt(list(frame.columns), path))
+            frame.index = pd.RangeIndex(2, len(frame) + 2)
             return frame.astype("object").where(frame.notna(), "")
-        return pd.DataFrame.from_records(_lines(path, required))
+        lines, rows = zip(*_lines(path, required), strict=True)
+        return pd.DataFrame.from_records(rows, index=lines)
     except (ValueError, OSError, csv.Error) as error:
         raise DatasetError(f"a readable table in {path}", *_fault_of(error)) from error
 
@@ -126,14 +141,14 @@ def _fault_of(error: ValueError | OSError | csv.Error) -> tuple[str, str]:
     return str(error), "Save it again as UTF-8 CSV or Parquet."
 
 
-def _lines(path: Path, required: Sequence[str]) -> list[dict[str, str]]:
-    """Rows of a CSV or TSV file by column name; a row of another length is refused with its line."""
+def _lines(path: Path, required: Sequence[str]) -> list[tuple[int, dict[str, str]]]:
+    """Line and cells by column name of each row of a CSV or TSV file; one of another length is refused."""
     with path.open(newline="", encoding="utf-8-sig") as file:
         usual = "\t" if path.suffix.casefold() == ".tsv" else ","
         separator = _separator(file.readline(), usual, required)
         file.seek(0)
         reader = csv.reader(file, delimiter=separator, strict=True)
-        header = _spelt(next(reader, []), path)
+        header = spelt(next(reader, []), path)
         rows = []
         for row in reader:
             # A separator at the end of a line is no column.
@@ -142,9 +157,11 @@ def _lines(path: Path, required: Sequence[str]) -> list[dict[str, str]]:
                 raise DatasetError(
                     f"{len(header)} cells in every row of {path.name}",
                     f"{len(cells)} in line {reader.line_num}",
-                    f"Put quotes around cells that hold {_NAMED[separator]}, which separates the cells here.",
+                    f"Put quotes around cells that hold {_NAMED[separator]}, which separates the cells here."
+                    if len(cells) > len(header)
+                    else f"Add what is missing; an empty cell, too, has {_NAMED[separator]} before the next.",
                 )
-            rows += [dict(zip(header, cells, strict=True))] if cells else []
+            rows += [(reader.line_num, dict(zip(header, cells, strict=True)))] if cells else []
     if not rows:
         remedy = f"Write {', '.join(required)} into the first line, and a photograph into each below."
         raise DatasetError(f"rows in {path.name}", "none", remedy)
@@ -159,39 +176,6 @@ def _separator(header: str, usual: str, required: Sequence[str]) -> str:
         return len(set(required) & set(names)), len(names)
 
     return max([usual, *_NAMED], key=found)
-
-
-def _spelt(header: Sequence[str], path: Path) -> list[str]:
-    """Names of columns as the catalogue spells those that it knows, whatever their case; each may stand there once."""
-    given = [str(name).strip() for name in header]
-    names = [name.casefold() if name.casefold() in COLUMNS else name for name in given]
-    twice = next((name for name in names if name in COLUMNS and names.count(name) > 1), None)
-    if twice is not None:
-        both = " and ".join(repr(one) for one, name in zip(given, names, strict=True) if name == twice)
-        remedy = f"Only one can be {twice}: rename or remove the others."
-        raise DatasetError(f"each column once in {path.name}", both, remedy)
-    return names
-
-
-def _check_columns(frame: pd.DataFrame, path: Path, required: Sequence[str]) -> None:
-    columns = [str(name) for name in frame.columns]
-    missing = [name for name in required if name not in columns]
-    if not missing:
-        return
-    near = {name: _probable(name, columns) for name in missing}
-    hints = [f"rename {found!r} to {name!r}" for name, found in near.items() if found]
-    raise DatasetError(
-        f"the columns {', '.join(required)} in {path.name}",
-        f"{', '.join(columns)} (missing: {', '.join(missing)})",
-        f"Perhaps {' and '.join(hints)}." if hints else "Add them (docs/datasets.md), or choose another --reader.",
-    )
-
-
-def _probable(name: str, columns: list[str]) -> str:
-    """The column that probably holds what `name` should, "" if none looks like it."""
-    other_names = [column for column in columns if column.casefold() in OTHER_NAMES[name]]
-    free = [column for column in columns if column not in COLUMNS]
-    return next(iter(other_names or difflib.get_close_matches(name, free, n=1, cutoff=0.5)), "")
 
 
 def _entry(texts: dict[str, str], path: Path, line: int) -> dict[str, object]:
@@ -213,10 +197,19 @@ def _entry(texts: dict[str, str], path: Path, line: int) -> dict[str, object]:
         "species": texts.get("species") or texts.get("class_id", ""),
         "split": split,
         # The image_id stands before it, which often is the path.
-        "problem": ""
-        if file.is_file()
-        else f"no photograph {'there' if image_id == texts['path'] else 'at ' + texts['path']}",
+        "problem": "" if file.is_file() else NOT_THERE + ("" if image_id == texts["path"] else f": {texts['path']}"),
     }
+
+
+def _ignored_warning(columns: list[str], path: Path) -> list[str]:
+    """Say which columns are not kept, and which of them would be under another name."""
+    if not (ignored := [name for name in columns if name not in COLUMNS]):
+        return []
+    hints = renamings(columns)
+    return [
+        f"{path.name}: unknown columns are not kept: {listed(ignored)}"
+        + (f"; perhaps rename {listed(hints)}" if hints else "")
+    ]
 
 
 def _table_in(root: Path) -> Path | None:
@@ -236,7 +229,7 @@ def _recognises(root: Path) -> bool:
         return found is not None
     with found.open(encoding="utf-8-sig", errors="replace") as file:
         columns = re.split("[,;|\t]", file.readline().casefold().replace('"', ""))
-    return bool({"path", *OTHER_NAMES["path"]} & {name.strip() for name in columns})
+    return any(name.strip() == "path" or means(name, "path") for name in columns)
 
 
 READER = Reader("table", "a CSV, TSV or Parquet table with the columns path and class_id", _recognises, read, read_new)

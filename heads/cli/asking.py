@@ -51,7 +51,7 @@ def predict(
 
     For example:
 
-    - `featstore build new-photos/ --store new.zarr --backbone resnet50`
+    - `featstore build new.csv --store new.zarr --backbone resnet50`
 
     - `heads predict runs/resnet50-logistic new.zarr --out answers`
     """

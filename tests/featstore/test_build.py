@@ -275,7 +275,7 @@ def test_many_broken_photographs_are_told_in_a_few_lines(tmp_path: Path, capsys:
     assert command(*words) == 3
     told = capsys.readouterr().err.splitlines()
     start = told.index("warning: 40 photographs cannot be used:")
-    reasons = [f"  rosa/{n:02}.jpg: a file that is no image; remove or replace it" for n in range(5)]
+    reasons = [f"  rosa/{n:02}.jpg: a text file; remove or replace it" for n in range(5)]
     assert told[start + 1 : start + 6] == reasons
     assert told[start + 6] == f"  and 35 more; `featstore info {store} --json` lists all"
     assert command("info", store, "--json") == 0
@@ -296,6 +296,8 @@ def test_a_table_none_of_whose_photographs_is_there_is_refused(
         assert not store.exists()
     write_photo(tmp_path / "away" / "7.jpg")
     assert command(*words) == 3
+    told = capsys.readouterr().err
+    assert f"39 photographs cannot be used:\n  away/0.jpg: no photograph at {tmp_path / 'away' / '0.jpg'}\n" in told
     before = Store.open(store).papers
     # A disk that is not there for once does not undo what was done.
     (tmp_path / "away").rename(tmp_path / "farther")

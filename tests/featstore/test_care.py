@@ -261,7 +261,7 @@ def test_the_story_of_a_failed_and_of_an_unknown_one(finished: Path) -> None:
 def test_a_photograph_is_named_by_id_file_or_path(
     tmp_path: Path, write_photo: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in ("lily/1.jpg", "rose/1.jpg", "rose/11.jpg", "rose/plant/2.jpg", "1.jpg/3.jpg"):
+    for name in ("lily/1.jpg", "rose/1.jpg", "rose/11.jpg", "rose/plant/2.jpg", "1.jpg/3.jpg", "lily/UPPER 4.JPG"):
         write_photo(tmp_path / "photos" / name)
     settings = BuildSettings(("colour",), n_workers=0)
     build_store(tmp_path / "photos", tmp_path / "f.zarr", settings)
@@ -273,6 +273,7 @@ def test_a_photograph_is_named_by_id_file_or_path(
         "rose/1.jpg": ["rose/1.jpg", "1.jpg", "./1.jpg"],  # the one that lies here
         "rose/11.jpg": ["11.jpg"],
         "rose/plant/2.jpg": ["2.jpg", "plant/2.jpg"],
+        "lily/UPPER 4.JPG": ["UPPER 4.JPG", "UPPER 4.jpg", "Lily/upper 4.jpg"],
     }
     for image_id, words in named.items():
         assert {explain(store, str(word)).image_id for word in words} == {image_id}

@@ -34,8 +34,9 @@ def test_shared_ids_name_both_files() -> None:
 
 
 def test_an_observation_with_two_classes_is_refused() -> None:
-    records = [record("1", observation_id="o"), record("2", observation_id="o", class_id="8")]
-    with pytest.raises(DatasetError, match=r"o: 7, 8"):
+    records = [record(name, observation_id="o", class_id="8" if name == "2" else "7") for name in "12345"]
+    records += [record("6")]
+    with pytest.raises(DatasetError, match=r"got 1 with several \(o: 7 \(1, 3, 4 and 1 more\), 8 \(2\)\)\."):
         make_catalog(records, Path(), "set")
 
 
@@ -68,6 +69,12 @@ def test_classes_without_training_images_are_told() -> None:
         "1 test class has no training images and cannot be found" in text and text.endswith(": 9") for text in warnings
     )
     assert any("1 training image has no class and cannot train" in text and text.endswith(": 3") for text in warnings)
+
+
+def test_photographs_that_nobody_has_named_are_told_together() -> None:
+    records = [record(str(n), class_id="") for n in range(47)]
+    (warning,) = make_catalog(records, Path(), "set").warnings
+    assert warning == "no photograph has a class: a model can answer for them, and none can learn from them"
 
 
 def test_places_that_are_none_are_kept_as_unknown_and_told() -> None:

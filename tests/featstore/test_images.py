@@ -118,7 +118,9 @@ def test_second_pages_are_previews_and_ignored() -> None:
     ("data", "message"),
     [
         (b"", "an empty file: broken.jpg"),
-        (b"Thumbs.db is no photograph", "a file that is no image: broken.jpg"),
+        (b"Thumbs.db is no photograph", r"got a text file: broken\.jpg\. Remove or replace it"),
+        (b"\xff\x00" * 99, r"got a file that is no photograph: broken\.jpg\. Remove or replace it"),
+        (b"\x00\x00\x00\x18ftypheic" + bytes(99), r"got a HEIC or AVIF picture: broken\.jpg\. Save it as JPEG"),
         (encoded(half_red(), "JPEG")[:-200], r"a damaged file \(.*\): broken\.jpg"),
         (encoded(half_red(), "PNG")[:60], r"a damaged file \(.*\): broken\.jpg"),
         (encoded(half_red(), "PPM"), "PPM: broken.jpg"),

@@ -70,7 +70,7 @@ def test_every_photograph_says_what_happened_to_it(
     assert (flowers["f0"].kind, flowers["f0"].remark[:6]) == ("found", "box of")
     assert (flowers["f2"].kind, flowers["f2"].remark) == ("fallback", "WHOLE IMAGE: one grey value, no contour")
     assert flowers["f5"].kind == "lost"
-    assert flowers["f5"].remark == "NOT READ: a file that is no image"
+    assert flowers["f5"].remark == "NOT READ: a text file"
     assert "article" in sheets["Flower"].title
     assert sheets["Flower"].subtitle.startswith("1 of 5 (20%) fell back to the whole image; 1 could not be read.")
     (lost,) = sheets["Leaf"].cells
@@ -175,7 +175,7 @@ def test_photographs_that_are_lost_are_told_beside_their_sheet(
     with pytest.raises(SystemExit, match="0"):
         main(["preview", str(tmp_path / "t.csv"), "--out", str(tmp_path / "sheets")])
     told = capsys.readouterr().err
-    assert "9 photographs cannot be used:\n  0.jpg: no photograph there" in told
+    assert f"9 photographs cannot be used:\n  0.jpg: no photograph at {tmp_path / '0.jpg'}\n" in told
     assert "and 4 more; " in told
 
 

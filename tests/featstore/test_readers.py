@@ -288,10 +288,15 @@ def test_a_table_by_semicolons_keeps_decimal_commas_and_hints(tmp_path: Path, wr
     path.write_text("path;class_id;latitude;longitude\n1.jpg;rosa;43,6;-3,25\n")
     assert read_dataset(path).frame.loc[0, ["latitude", "longitude"]].tolist() == [43.6, -3.25]
     path.write_text("file;label;latitude\n1.jpg;rosa;43,6\n")
-    with pytest.raises(DatasetError, match=r"file, label, latitude .*rename 'file' to 'path' and rename 'label' to"):
+    with pytest.raises(DatasetError, match=r"file, label, latitude .*rename 'file' to 'path' and 'label' to"):
         read_dataset(path)
     path.write_text("path;class_id\n1.jpg;a;b\n")
     with pytest.raises(DatasetError, match=r"3 in line 2. Put quotes around cells that hold a semicolon, which"):
+        read_dataset(path)
+    path.write_text("path;class_id;view\n1.jpg;rosa\n")
+    with pytest.raises(
+        DatasetError, match=r"3 cells .* 2 in line 2\. Add what is missing; an empty cell, too, has a semicolon"
+    ):
         read_dataset(path)
     path.write_text("path,class_id,latitude\n1.jpg,rosa,43,6\n")
     with pytest.raises(DatasetError, match=r"4 in line 2\. Put quotes around cells that hold a comma"):
@@ -303,8 +308,37 @@ def test_a_missing_column_is_named_with_the_nearest(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=r"missing: path\). Perhaps rename 'paths' to 'path'"):
         read_dataset(path)
     path = table(tmp_path / "t.csv", file=["a"], label=[1])
-    with pytest.raises(DatasetError, match=r"rename 'file' to 'path' and rename 'label' to 'class_id'"):
+    with pytest.raises(DatasetError, match=r"rename 'file' to 'path' and 'label' to 'class_id'"):
         read_dataset(path)
+
+
+def test_columns_under_other_names_are_named_for_what_they_mean(tmp_path: Path) -> None:
+    """Letters alone would make `side` the class: a model would have learnt dorsal and ventral."""
+    path = table(tmp_path / "t.csv", file=["a"], taxon=[1], Specimen_ID=[1], photographer=["Ada"], side=["dorsal"])
+    with pytest.raises(DatasetError) as caught:
+        read_dataset(path)
+    assert caught.value.remedy == (
+        "Perhaps rename 'file' to 'path' and 'taxon' to 'class_id'. For photographs that nobody has named yet, add "
+        "class_id as an empty column. Perhaps also rename 'side' to 'view', "
+        "'Specimen_ID' to 'observation_id' and 'photographer' to 'author', which are optional."
+    )
+    path = table(tmp_path / "t.csv", path=["a"], side=["dorsal"])
+    with pytest.raises(DatasetError) as caught:
+        read_dataset(path)
+    assert "to 'class_id'" not in caught.value.remedy
+    assert "Perhaps also rename 'side' to 'view', which is optional." in caught.value.remedy
+    path = table(tmp_path / "t.csv", path=["a"], label=[1], taxon=[1])
+    with pytest.raises(DatasetError, match=r"Perhaps rename 'label' or 'taxon' to 'class_id'\. "):
+        read_dataset(path)
+
+
+def test_columns_that_are_not_kept_are_told_with_the_names_that_would_keep_them(tmp_path: Path) -> None:
+    path = table(tmp_path / "t.csv", path=["a"], class_id=[1], colour=["red"], specimen=["o"], auther=["Ada"])
+    (warning, *_) = read_dataset(path).warnings
+    assert warning == (
+        "t.csv: unknown columns are not kept: colour, specimen, auther; "
+        "perhaps rename 'specimen' to 'observation_id', 'auther' to 'author'"
+    )
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".tsv", ".parquet"])
@@ -345,13 +379,27 @@ def test_bad_rows_name_their_line(tmp_path: Path, columns: dict[str, list[object
         read_dataset(table(tmp_path / "t.csv", **columns))
 
 
+def test_a_photograph_listed_twice_is_refused_with_its_lines(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text("path,class_id,observation_id\n\na.jpg,7,o1\nb.jpg,7,o1\na.jpg,7,o2\nc.jpg,7,\nc.jpg,7,\n")
+    with pytest.raises(DatasetError) as caught:
+        read_dataset(path)
+    assert str(caught.value) == (
+        "Expected every photograph once in t.csv, got a.jpg in the lines 3 (observation o1) and 5 (observation o2), "
+        "c.jpg in the lines 6 and 7. Leave one line of each. Nothing was written."
+    )
+    path = table(tmp_path / "t.parquet", image_id=["1", "2", "1"], path=["a", "b", "c"], class_id=[7, 7, 7])
+    with pytest.raises(DatasetError, match=r"got 1 in the lines 2 \(a\) and 4 \(c\)\. .* image_id of their own"):
+        read_dataset(path)
+
+
 @pytest.mark.parametrize("suffix", [".csv", ".parquet"])
 def test_a_table_of_new_photographs_needs_no_classes(
     tmp_path: Path, write_photo: Callable[..., Path], suffix: str
 ) -> None:
     write_photo(tmp_path / "1.jpg")
     path = table(tmp_path / f"new{suffix}", path=["1.jpg", "2.jpg"], observation_id=["o", "o"])
-    with pytest.raises(DatasetError, match="missing: class_id"):
+    with pytest.raises(DatasetError, match=r"missing: class_id\)\. .*nobody has named yet, add class_id as an empty"):
         read_dataset(path)
     for catalog in (
         read_dataset(path, new=True),
@@ -404,6 +452,22 @@ def test_a_table_without_permission_is_named_once(tmp_path: Path, monkeypatch: p
 def test_class_folders_are_no_file(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=r"got a file: .*t\.csv\. Name the folder"):
         read_dataset(table(tmp_path / "t.csv", path=["a"], class_id=[1]), "folders")
+
+
+def test_photographs_of_phones_are_found_by_their_names(tmp_path: Path, write_photo: Callable[..., Path]) -> None:
+    """None can be opened; passed over, they would be lost with a warning of other files."""
+    write_photo(tmp_path / "rosa" / "1.jpg")
+    for name in ("2.HEIC", "3.heif", "4.avif"):
+        (tmp_path / "rosa" / name).write_bytes(b"\x00\x00\x00\x18ftypheic")
+    assert len(read_dataset(tmp_path).frame) == 4
+
+
+def test_a_folder_of_loose_photographs_is_told_how_to_come_without_names(
+    tmp_path: Path, write_photo: Callable[..., Path]
+) -> None:
+    write_photo(tmp_path / "1.jpg")
+    with pytest.raises(DatasetError, match=r"nobody has named yet, write a table with an empty column class_id\.$"):
+        read_dataset(tmp_path)
 
 
 def test_a_broken_table(tmp_path: Path) -> None:

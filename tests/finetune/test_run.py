@@ -40,11 +40,13 @@ from finetune.cli import main
 from finetune.earlier import finished_card
 from finetune.folder import InterruptedTrainingError
 from finetune.forecast import foresee
+from finetune.model_card import write_model_card
 from finetune.report import Report, base_of, fused_rows
 from finetune.run import finetune, finetune_all
 from finetune.saved import load_network
 from finetune.settings import TrainSettings
 from finetune.start import Request, open_start, require_trainable
+from finetune.starting import starting_run
 from finetune.train import CHECKPOINT, LOG, WEIGHTS, Training
 from finetune.variant_study import study
 from heads.compare import CompareSettings, compare_heads
@@ -899,6 +901,18 @@ def test_several_networks_share_their_photographs_and_are_fused(
     )
 
 
+def test_a_backbone_that_is_not_built_or_not_compared_is_told_what_comes_first(finished: House, tmp_path: Path) -> None:
+    store = Store.open(finished.store)
+    with pytest.raises(TrainingError) as caught:
+        starting_run(store, finished.runs, "resnet50")
+    assert caught.value.remedy.startswith(
+        f"Run `featstore build PHOTOS --store {store.location} --backbone resnet50` and then "
+        f"`heads compare {store.location} --backbone resnet50 --head mlp --out {finished.runs}` first"
+    )
+    with pytest.raises(TrainingError, match=rf"got none\. Run `heads compare .* --backbone {BACKBONE} --head mlp"):
+        starting_run(store, tmp_path, BACKBONE)
+
+
 def test_the_model_card_says_what_a_stranger_needs(finished: House) -> None:
     text = (finished.runs / f"{BACKBONE}-finetuned" / "README.md").read_text()
     assert f"# {BACKBONE}-finetuned" in text
@@ -912,6 +926,13 @@ def test_the_model_card_says_what_a_stranger_needs(finished: House) -> None:
     assert "`rate=0.0001`" in text
     assert "keras 3." in text
     assert str(finished.photos.parent) not in text, "no path of this machine"
+
+
+def test_the_model_card_names_a_class_once(finished: House, tmp_path: Path) -> None:
+    card = read_run_card(finished.runs / f"{BACKBONE}-finetuned")
+    names = {"7": "Rosa canina", "8": "", "Meloe": "Meloe"}
+    write_model_card(tmp_path, replace(card, classes=names), [])
+    assert "of 3 classes: 7 Rosa canina, 8, Meloe. It" in (tmp_path / "README.md").read_text()
 
 
 def test_a_damaged_card_is_refused(finished: House, tmp_path: Path) -> None:

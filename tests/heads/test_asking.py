@@ -6,17 +6,18 @@ import csv
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from evaluation.predictions import Predictions
-from evaluation.runs import predictions_path
+from evaluation.runs import RunCard, predictions_path
 from evaluation.scores import score_predictions
 from featstore.errors import PredictionsError, StoreError
 from featstore.store import Store
-from heads.asking import ask, scores_of
+from heads.asking import ask, require_kind, scores_of
 from heads.cli import main
 from heads.compare import CompareSettings, compare_heads
 from heads.protocol import Protocol
@@ -150,8 +151,23 @@ def test_only_runs_of_heads_are_asked(compared: tuple[Store, Path], tmp_path: Pa
         ask(runs, store, tmp_path / "answers")
     card = runs / "net_a-knn" / "run.json"
     card.write_text(card.read_text().replace('"kind": "head"', '"kind": "fusion"'))
-    with pytest.raises(PredictionsError, match="a run of `heads compare`, got fusion"):
+    with pytest.raises(
+        PredictionsError, match=r"a run of `heads compare`, got fusion in .*`evaluate fuse` these folders"
+    ):
         ask(runs / "net_a-knn", store, tmp_path / "answers")
+
+
+@pytest.mark.parametrize(
+    ("wanted", "kind", "asks"),
+    [("finetuned", "head", "`heads predict` asks it"), ("head", "finetuned", "`finetune predict` asks it"),
+     ("finetuned", "fusion", "`evaluate fuse`")],
+)  # fmt: skip
+def test_a_run_of_another_kind_is_sent_to_what_asks_it(
+    wanted: Literal["head", "finetuned"], kind: str, asks: str
+) -> None:
+    card = RunCard("m", kind, (), "", {"7": "Rosa"})
+    with pytest.raises(PredictionsError, match=f"got {kind} in run.*{asks}"):
+        require_kind(card, Path("run"), wanted)
 
 
 def test_on_the_command_line(compared: tuple[Store, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

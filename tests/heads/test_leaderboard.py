@@ -22,6 +22,7 @@ from heads.choice import HeadChoice
 from heads.display import show_board
 from heads.entry import COLUMNS, Entry
 from heads.leaderboard import Leaderboard
+from heads.pictures import _intervals
 from heads.trial import Trial
 
 
@@ -153,6 +154,16 @@ def test_the_picture_of_classes_counts_those_without_a_plant(monkeypatch: pytest
     shown = replace(entry("a", "mlp", 0.8), by_class={"test": scores})
     class_picture.draw_classes([shown], {"a": "", "b": "", "c": ""}, tmp_path)
     assert figure.axes[0].get_xlabel().endswith("1 hardest of 2 classes (plants); 1 more without a plant there")
+
+
+def test_the_legend_names_the_splits_that_are_drawn() -> None:
+    runs = [with_authors(entry("a", "mlp", 0.8), [0.7, 0.9]), with_authors(entry("b", "knn", 0.7), [0.6, 0.8])]
+    alone = [replace(run, scores=tuple(one for one in run.scores if one.split == "valid")) for run in runs]
+    for shown, splits in ((runs, ["valid", "test"]), (alone, ["valid"])):
+        figure = Figure()
+        _intervals(figure, shown, shown[0])
+        told = [text.get_text() for text in figure.legends[0].get_texts()]
+        assert told == [*splits, "not distinguishable from a-mlp"]
 
 
 def test_pictures_show_the_runs_that_did_not_fail(painted: None, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -289,21 +290,19 @@ def test_what_cannot_be_answered_is_refused_before_a_model_is_opened(
 ) -> None:
     opened: list[object] = []
     monkeypatch.setattr("evaluation.identify.opening.opener_of", opened.append)
-    damaged, good = tmp_path / "damaged.jpg", house.plant(1)[0].path
+    damaged, absent, good = tmp_path / "damaged.jpg", tmp_path / "absent.jpg", house.plant(1)[0].path
     damaged.write_bytes(b"no photograph")
     model = ("--model", house.runs / "small-logistic")
-    assert call(damaged, tmp_path / "absent.jpg", *model) == 1
+    assert call(damaged, absent, *model) == 1
     told = " ".join(capsys.readouterr().err.split())
-    assert (
-        "none of 2 (a file that is no image: damaged.jpg, No such file or directory: absent.jpg). Name others." in told
-    )
-    assert call(tmp_path / "absent.jpg", *model) == 1
+    assert f"none of 2 ({damaged}: a text file, {absent}: No such file or directory). Name others." in told
+    assert call(absent, *model) == 1
     told = " ".join(capsys.readouterr().err.split())
-    assert "none of 1 (No such file or directory: absent.jpg). Correct the path, or restore the file." in told
+    assert f"none of 1 ({absent}: No such file or directory). Correct the path, or restore the file." in told
     assert call(good, good, *model) == 1
     assert call(good, *model, "--threshold", "7") == 1
-    with pytest.raises(ImageError, match=r"none of 1 \(No such file or directory: absent.jpg"):
-        identify_plant(tmp_path / "absent.jpg", house.runs / "small-logistic")
+    with pytest.raises(ImageError, match=re.escape(f"none of 1 ({absent}: No such file or directory)")):
+        identify_plant(absent, house.runs / "small-logistic")
     assert opened == []
 
 
@@ -332,7 +331,7 @@ def test_the_command(house: House, tmp_path: Path, capsys: pytest.CaptureFixture
     damaged.write_bytes(b"no photograph")
     assert call(*words, damaged) == 3
     captured = capsys.readouterr()
-    assert f"1 photograph is left out: {damaged}: a file that is no image; remove or replace it" in captured.err
+    assert f"1 photograph is left out: {damaged}: a text file; remove or replace it" in captured.err
     assert told["ranking"][0]["species"] in captured.out
     assert call(damaged, tmp_path / "absent.jpg", "--model", house.runs / "small-logistic") == 1
     assert "none of 2" in capsys.readouterr().err

@@ -72,6 +72,12 @@ def test_a_wrong_view_is_told_with_its_photograph(tmp_path: Path) -> None:
         identify_plant({"flower.jpg": "flower", "leaf.jpg": "a/petal"}, tmp_path)
 
 
+def test_an_empty_view_is_an_open_one(tmp_path: Path) -> None:
+    """As the server says: leave it empty."""
+    with pytest.raises(PredictionsError, match="Correct the path"):
+        identify_plant({"flower.jpg": ""}, tmp_path / "nothing")
+
+
 def test_figures_are_those_of_the_details() -> None:
     table = rounded([{"run": "a", "S": 0.123456}, {"run": "b", "error": "no"}])
     assert table["S"].tolist()[0] == 0.1235

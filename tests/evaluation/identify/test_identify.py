@@ -20,13 +20,13 @@ from evaluation.identify.contract import Identifier, Neighbour, Photograph
 from evaluation.identify.display import show
 from evaluation.identify.doubting import Threshold, named_threshold, threshold_of
 from evaluation.identify.fusing import Fusing, as_predictions
-from evaluation.identify.identify import NONE_ALIKE, UnreadableError, identify
+from evaluation.identify.identify import NONE_ALIKE, UnreadableError, identify, require_photographs
 from evaluation.identify.names import Names
 from evaluation.recipes import FIXED
 from evaluation.taxonomy.taxa import HIGHER, Taxonomy
 from evaluation.unknown.evidence import Evidence, max_probability
 from evaluation.unknown.threshold import Target, Thresholds
-from featstore.errors import PredictionsError, SettingsError
+from featstore.errors import DatasetError, PredictionsError, SettingsError
 from featstore.provenance import sha256_of_file
 
 CLASSES = np.array(["10", "11", "12", "9"])
@@ -119,9 +119,20 @@ def test_genus_and_family_are_sums_over_species() -> None:
     assert by_class["9"] == ("", "")
 
 
-def test_genus_comes_from_the_species_name_where_no_papers_tell() -> None:
-    names = Names.of([MadeUp("m", species={"10": "Acer campestre L.", "11": "\u00d7 Fatshedera lizei", "12": "rose"})])
-    assert names.taxonomy.taxon == {"genus": {"10": "Acer", "11": "Fatshedera"}, "family": {}}
+def test_no_genus_is_read_off_a_name() -> None:
+    """Cetoine doree is no genus, and neither is Roman of a Roman coin."""
+    names = Names.of([MadeUp("m", species={"10": "Acer campestre L.", "11": "Cetoine doree", "12": "Roman coin"})])
+    assert names.taxonomy.taxon == {"genus": {}, "family": {}}
+
+
+@pytest.mark.parametrize("told", ["genus", "family"])
+def test_papers_may_tell_one_of_genus_and_family(tmp_path: Path, told: str) -> None:
+    table = tmp_path / "plants.csv"
+    table.write_text(f"path,class_id,{told}\na.jpg,10,Known\nb.jpg,11,\n")
+    assert Names.of([MadeUp("m")], str(table)).taxonomy.taxon == {"genus": {}, "family": {}, told: {"10": "Known"}}
+    table.write_text(f"path,class_id,{told}\na.jpg,10,One\nb.jpg,10,Other\n")
+    with pytest.raises(DatasetError, match=f"one {told} per class, got several for 10: One, Other"):
+        Names.of([MadeUp("m")], str(table))
 
 
 def test_papers_tell_taxa_and_the_species_that_models_lack(tmp_path: Path) -> None:
@@ -132,7 +143,21 @@ def test_papers_tell_taxa_and_the_species_that_models_lack(tmp_path: Path) -> No
     names = Names.of([MadeUp("m")], str(table))
     assert names.species["9"] == "Salix alba"
     assert names.taxonomy.taxon["family"] == {"9": "Salicaceae"}
-    assert names.taxonomy.taxon["genus"] == {"10": "Acer", "11": "Acer", "12": "Iris", "9": "Salix"}
+    assert names.taxonomy.taxon["genus"] == {"9": "Salix"}
+
+
+@pytest.mark.parametrize(("name", "kind"), [("new", "folder"), ("new.csv", "table")])
+def test_many_plants_are_sent_where_they_are_answered(tmp_path: Path, name: str, kind: str) -> None:
+    many = tmp_path / name
+    if kind == "folder":
+        many.mkdir()
+    else:
+        many.write_text("path\na.jpg\n")
+    with pytest.raises(SettingsError) as caught:
+        require_photographs([Photograph(name, many)])
+    assert caught.value.got == f"a {kind}: {many}"
+    assert f"`finetune predict RUN {many}`" in caught.value.remedy
+    assert "`heads predict`" in caught.value.remedy
 
 
 def test_doubt_is_that_of_evaluate_unknown() -> None:

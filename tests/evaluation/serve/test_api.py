@@ -93,7 +93,7 @@ def test_training_photographs_are_shown_by_their_id_once_an_answer_has_named_the
 
 
 HOSTILE = {
-    "text named .jpg": (("notes.jpg", b"Dear diary, today I saw a daisy.\n" * 40), 415, "text: notes.jpg"),
+    "text named .jpg": (("notes.jpg", b"Dear diary, today I saw a daisy.\n" * 40), 415, "a text file: notes.jpg"),
     "PDF": (("leaf.jpg", b"%PDF-1.7\n\x00\xff"), 415, "a PDF document: leaf.jpg"),
     "HEIC": (
         ("a.jpg", b"\x00\x00\x00\x18ftypheic\x00\x00\x00\x00" + bytes(600)),

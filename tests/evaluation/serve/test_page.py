@@ -134,7 +134,7 @@ def test_errors_are_told_in_their_place_and_the_others_are_answered(browser: Pag
     answered(browser, 2)
     alone = browser.run(TEXTS.format(".cards .alone"))
     assert alone[0].startswith("Alone: Acer campestre")
-    assert "got text: notes.jpg" in alone[1]
+    assert "got a text file: notes.jpg" in alone[1]
     assert "damaged" in alone[2]
     assert alone[3].startswith("Alone: Bellis perennis")
     assert browser.run(TEXTS.format(".cards .bad .name")) == ["notes.jpg", "broken.jpg"]
