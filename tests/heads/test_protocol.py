@@ -218,7 +218,7 @@ def test_species_that_are_held_out_are_not_learnt(make_store: MakeStore, tmp_pat
     card = read_run_card(tmp_path / "net_b-logistic")
     assert len(card.classes) == 2
     (out,) = {"10", "100", "9"} - set(card.classes)
-    assert f"1 species is held out, stands for unknown ones and counts as missed: {out}" in board.warnings
+    assert f"1 species is held out, in place of unknown ones, and counted as missed: {out}" in board.warnings
     missed = board.entries[0].by_class["test"]
     assert missed.mrr[missed.class_id == out] == 0
     assert 0 <= board.entries[0].unknown_auroc["valid"] <= 1
