@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from PIL import Image, ImageDraw
 
-from featstore.care.sheet import PANEL_PX, fitted, font, note, small, wrapped
+from featstore.care.sheet import PANEL_PX, fitted, fitted_name, font, note, small, wrapped
 from featstore.errors import ImageError
 from featstore.images import load_photograph
 from featstore.provenance import replacing
@@ -67,7 +67,7 @@ def _sheet(title: str, shown: pd.DataFrame, paths: Mapping[str, Path], labels: M
     texts = [wrapped(str(detail), 13, width) for *_, detail in lines]
     starts = range(0, len(cells), n_columns)
     heights = [max(panel.height for cell in cells[start : start + n_columns] for panel in cell) for start in starts]
-    below = [(1 + max(map(len, texts[start : start + n_columns]))) * _LINE + 4 for start in starts]
+    below = [(2 + max(map(len, texts[start : start + n_columns]))) * _LINE + 4 for start in starts]
     top = _MARGIN + 44
     size = (max(_MARGIN + n_columns * (width + _MARGIN), 620), top + sum(heights) + sum(below) + len(below) * _MARGIN)
     picture = Image.new("RGB", size, "white")
@@ -79,9 +79,10 @@ def _sheet(title: str, shown: pd.DataFrame, paths: Mapping[str, Path], labels: M
             for place, (panel, key) in enumerate(zip(cells[number], lines[number][:2], strict=False)):
                 left = x + place * (PANEL_PX + _GAP)
                 picture.paste(panel, (left, top + height - panel.height))
-                told = f"{key}  ({labels.get(key) or 'no class'})"
-                pen.text((left, top + height + 4), fitted(told, 13, PANEL_PX), "black", font(13, bold=True))
-            for line, text in enumerate(texts[number], start=1):
+                label = fitted(labels.get(key) or "no class", 13, PANEL_PX, bold=False)
+                pen.text((left, top + height + 4), fitted_name(key, 13, PANEL_PX), "black", font(13, bold=True))
+                pen.text((left, top + height + 4 + _LINE), label, "black", font(13))
+            for line, text in enumerate(texts[number], start=2):
                 pen.text((x, top + height + 4 + line * _LINE), text, "black", font(13))
         top += height + space + _MARGIN
     return picture

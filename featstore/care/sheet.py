@@ -77,7 +77,7 @@ def _draw_cell(picture: Image.Image, pen: ImageDraw.ImageDraw, cell: Cell, corne
         picture.paste(content, (left + (PANEL_PX - content.width) // 2, y + (PANEL_PX - content.height) // 2))
         # Without it the edge of a white picture would not be seen.
         pen.rectangle((left - 1, y - 1, left + PANEL_PX, y + PANEL_PX), outline="#b0b0b0")
-    pen.text((x, y + PANEL_PX + 4), fitted(cell.name, 14, _CELL_WIDTH), "black", font(14, bold=True))
+    pen.text((x, y + PANEL_PX + 4), fitted_name(cell.name, 14, _CELL_WIDTH), "black", font(14, bold=True))
     lines, ink = wrapped(cell.remark, 14, _CELL_WIDTH - 12), "black"
     band = (x, y + PANEL_PX + _LINE + 4, x + _CELL_WIDTH - 1, y + PANEL_PX + (1 + len(lines)) * _LINE + 5)
     if cell.kind != "found":
@@ -152,6 +152,14 @@ def fitted(text: str, size_px: int, width: int, *, bold: bool = True) -> str:
     while kept and letters.getlength(kept + "...") > width:
         kept = kept[:-1]
     return text if letters.getlength(text) <= width else f"{kept}..."
+
+
+def fitted_name(name: str, size_px: int, width: int) -> str:
+    """The name of a photograph in bold, its beginning cut off where it is too long: folders are alike, files differ."""
+    letters, kept = font(size_px, bold=True), name
+    while kept and letters.getlength("..." + kept) > width:
+        kept = kept[1:]
+    return name if letters.getlength(name) <= width else f"...{kept}"
 
 
 def wrapped(text: str, size_px: int, width: int) -> list[str]:

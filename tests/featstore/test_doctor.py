@@ -11,12 +11,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from PIL import Image, ImageOps
+from PIL import Image, ImageDraw, ImageOps
 
 from featstore.care.doctor import COLUMNS, DoctorSettings, counts, examine, exclusions_of
 from featstore.care.gallery import draw_findings
 from featstore.care.likeness import likeness
 from featstore.care.neighbours import find_neighbours
+from featstore.care.sheet import PANEL_PX, fitted_name
 from featstore.cli import main
 from featstore.errors import DatasetError, SettingsError
 from featstore.exclusions import Exclusion, read_copies, read_exclusions, write_copies, write_exclusions
@@ -248,6 +249,22 @@ def test_pictures_of_findings(sound: FeatureTable, tmp_path: Path, write_photo: 
     assert sheet.name == "exact_duplicate.png"
     shown = np.asarray(Image.open(sheet))
     assert len(np.unique(shown.reshape(-1, 3), axis=0)) > 100, "the photograph is in it"
+
+
+def test_names_keep_what_tells_photographs_apart(
+    sound: FeatureTable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Folders are named first, and alike: cut at the end, all photographs of a class would be called the same."""
+    written: list[str] = []
+    monkeypatch.setattr(ImageDraw.ImageDraw, "text", lambda _, place, text, *__, **___: written.append(text))
+    name = "images/Dytiscus marginalis Linnaeus 1758/specimen 0030/0030_ventral.jpg"
+    table = with_row(sound, "5-0", image_id=name, observation_id="another")
+    draw_findings(examine(table, SETTINGS, picture), {}, {name: "Dytiscus marginalis"}, tmp_path, 5)
+    (told,) = (text for text in written if "0030" in text)
+    assert told.startswith("...")
+    assert told.endswith("/0030_ventral.jpg")
+    assert "Dytiscus marginalis" in written
+    assert fitted_name("short.jpg", 13, PANEL_PX) == "short.jpg"
 
 
 def test_doctor_on_the_command_line(finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -22,6 +22,7 @@ NAMES = {
     "PlantCLEF2014": "photos",
     "plants39 --store features.zarr": "photos --store plants39.zarr",
     "photos.csv --store features.zarr": "photos.csv --store from-csv.zarr",
+    "new.csv --store new.zarr": "new.csv --store from-new.zarr",
     "/shared/photos": "photos",
     "/shared/": "shared/",
     "s3://bucket/": "bucket/",
@@ -74,7 +75,7 @@ ONLY_PARSED = {
 """What a command has in it that cannot run here, and why; its options are still looked at."""
 
 ELSEWHERE = {
-    "docs/how-to/own-": "followed by test_own_parts.py",
+    **{f"docs/how-to/own-{part}": "followed by test_own_parts.py" for part in ("backbone", "head", "reader", "rule")},
     "docs/reference/": "made from the help, whose examples run as the help's",
 }
 """Beginnings of pages whose commands are run by other means, and which."""

@@ -70,14 +70,14 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         here("featstore export features.zarr bioclip.parquet --backbone mobilenet")
         (folder / "mine.toml").write_text('[Flower]\nchannel = "a_star"\n')
         (folder / "recipe.toml").write_text("epochs = 1\nbatch_size = 8\n")
-        write_table(folder)
+        write_tables(folder)
         for name, photograph in zip("abc", sorted((folder / "photos").rglob("*.jpg"))[:3], strict=True):
             shutil.copy(photograph, folder / f"{name}.jpg")
         yield folder
     specs._loaded.cache_clear()
 
 
-def write_table(folder: Path) -> None:
+def write_tables(folder: Path) -> None:
     from featstore.store import Store
 
     with (folder / "photos.csv").open("w", newline="") as file:
@@ -85,6 +85,11 @@ def write_table(folder: Path) -> None:
         table.writerow(["image_id", "path", "class_id", "view", "observation_id"])
         for row in Store.open(folder / "features.zarr").papers.itertuples():
             table.writerow([row.image_id, f"photos/{row.path}", row.class_id or "1", row.view, row.observation_id])
+    with (folder / "new.csv").open("w", newline="") as file:
+        table = csv.writer(file)
+        table.writerow(["path", "class_id", "view", "observation_id"])
+        for row in Store.open(folder / "new.zarr").papers.itertuples():
+            table.writerow([f"new-photos/{row.path}", "", row.view, row.observation_id])
 
 
 def here(command: str) -> None:
