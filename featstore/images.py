@@ -30,6 +30,8 @@ Image.MAX_IMAGE_PIXELS = None
 _STILL_FORMATS = {"JPEG", "MPO", "TIFF", "BMP", "PNG", "GIF", "WEBP"}
 # A second picture in these is a preview or a page, not a frame.
 _MULTI_PICTURE_FORMATS = {"MPO", "TIFF"}
+# Numbers in these stand for colours that they do not lie between: Pillow reduces such pictures by leaving pixels out.
+_INDEXED = {"1", "P", "PA"}
 # EXIF's orientation -> what sets the picture upright.
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -121,6 +123,8 @@ def _decode(image: Image.Image, name: str) -> Photograph:
     # JPEG decodes at 1/2, 1/4 or 1/8 for a fraction of the price; the rest is done below.
     image.draft("RGB", (max(1, int(width / scale)), max(1, int(height / scale))))
     upright = image.transpose(turn) if turn else image
+    if upright.mode in _INDEXED:
+        upright = _to_rgb(upright)
     upright.thumbnail((WORKING_SIDE_PX, WORKING_SIDE_PX), Image.Resampling.BICUBIC, reducing_gap=2.0)
     full_size = (width, height) if turn in _SIDEWAYS else (height, width)
     return Photograph(np.asarray(_to_rgb(upright), dtype=np.uint8), full_size)
@@ -152,6 +156,19 @@ def _to_rgb(image: Image.Image) -> Image.Image:
 
 def _unknown_range(kind: str) -> ImageError:
     return ImageError("8 or 16 bits per channel", f"{kind} without a known range", "Save it as JPEG or 16-bit PNG.")
+
+
+def is_indexed_and_reduced(path: Path) -> bool:
+    """Whether a file holds a palette or a black-and-white picture that is reduced; no if it cannot be read."""
+    try:
+        with (
+            open(path, "rb", opener=open_at_once) as file,  # Path.open takes no opener
+            warnings.catch_warnings(action="ignore"),
+            Image.open(file) as image,
+        ):
+            return image.mode in _INDEXED and max(image.size) > WORKING_SIDE_PX
+    except Exception:  # noqa: BLE001  # as in `decode`, which will say what is wrong
+        return False
 
 
 def load_photograph(path: Path) -> Photograph:

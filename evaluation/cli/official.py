@@ -109,7 +109,9 @@ def check_run(
 
 
 def write_run(
-    runs: Annotated[list[Path], typer.Argument(metavar="RUN", help="Run folders or *.predictions.h5 files.")],
+    runs: Annotated[
+        list[Path], typer.Argument(metavar="RUN", help="Run folders, folders of runs, or *.predictions.h5 files.")
+    ],
     out: Annotated[Path, typer.Option("--out", help="The run file; FILE.json beside it says what was fused.")],
     layout: Annotated[str, typer.Option("--layout", help="2014 (also 2015), 2014-image, 2020 or 2022.")] = "2014",
     limit: Annotated[
@@ -128,9 +130,10 @@ def write_run(
     from evaluation.fuse import FuseSettings
     from evaluation.fusion import Recipe
     from evaluation.official.writing import write_run as write
+    from evaluation.runs import expand
 
     settings = FuseSettings((Recipe(rule, image_rule),), align, split, tta)
-    written = write(runs, settings, out, layout, limit)
+    written = write(expand(runs), settings, out, layout, limit)
     for text in written.warnings:
         shell.warn(text)
     if as_json:

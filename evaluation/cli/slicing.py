@@ -13,7 +13,11 @@ from featstore import shell
 
 def slices(
     runs: Annotated[
-        list[Path], typer.Argument(metavar="RUN", help="Run folders, of fusions too, or *.predictions.h5 files.")
+        list[Path],
+        typer.Argument(
+            metavar="RUN",
+            help="Run folders, of fusions too, folders of runs (all but fusions), or *.predictions.h5 files.",
+        ),
     ],
     by: Annotated[
         list[str] | None,
@@ -34,11 +38,12 @@ def slices(
 
     Writes OUT/slices.csv and OUT/slices.json with every metric.
     """
+    from evaluation.runs import expand
     from evaluation.scores import Scoring
     from evaluation.slicing import ON_SCREEN, SliceSettings, slice_runs
 
     settings = SliceSettings(tuple(by or ()), papers, split, Scoring(tuple(top or ()), unknown_author))
-    report = slice_runs(runs, settings, out)
+    report = slice_runs(expand(runs), settings, out)
     for text in report.warnings:
         shell.warn(text)
     if as_json:

@@ -12,7 +12,7 @@ from featstore import shell
 
 
 def unknown(
-    runs: Annotated[list[Path], typer.Argument(metavar="RUN", help="Run folders.")],
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN", help="Run folders, or folders of runs.")],
     score: Annotated[
         list[str] | None,
         typer.Option(
@@ -50,9 +50,11 @@ def unknown(
     --hold-out-species 8` writes runs that meet some. Writes OUT/unknown/ with unknown.csv, unknown.json, curves.csv,
     unknown.png and RUN/threshold.json in it, which `evaluate identify` finds beside its run.
     """
+    from evaluation.runs import expand
     from evaluation.unknown.asking import COLUMNS, GAIN_NOTE, cells, plain_note, settings_of
     from evaluation.unknown.judge import judge_unknown
 
+    runs = expand(runs)
     settings = settings_of(score or (), (coverage, precision), choose_on, split, store)
     with shell.progress(len(runs), "judging", "runs") as bar:
         report = judge_unknown(runs, settings, out := out or runs[0].parent, lambda _: bar.update(1))

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from featstore import shell
+from featstore.build.decoded import withdraw_decoded_otherwise
 from featstore.build.plan import Plan, UnitTask, ViewPlan, plan_digest
 from featstore.build.settings import BuildSettings
 from featstore.build.setup import refuse_other_features, set_up
@@ -92,6 +93,8 @@ def complete(
             refuse_other_shards(store, settings)
             refuse_other_features(store, specs, recipe, views, replacing=settings.replace)
             moves = set_up(store, catalog, specs, recipe, any_version=settings.any_version)
+            if not settings.any_version:
+                withdraw_decoded_otherwise(store, catalog)
         columns = {spec.name: store.column(spec.name) for spec in specs}
         plan = Plan(store.location, specs, recipe, columns, settings.part, settings.n_parts)
         tally, n_changed = _work(store, plan, catalog, settings, lease)

@@ -111,7 +111,8 @@ class _Missing:
 def foresee_build(dataset: Path, location: str, settings: BuildSettings) -> BuildForecast:
     """Tell what `build_store` would do with the same arguments; decodes some photographs and runs the networks on them.
 
-    Photographs that only have another name now count as new. Weights are neither loaded nor downloaded.
+    Photographs that only have another name now count as new, those that an earlier version decoded otherwise as done,
+    until a build has looked at them. Weights are neither loaded nor downloaded.
 
     Raises
     ------

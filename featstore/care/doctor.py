@@ -164,8 +164,9 @@ def _pair(papers: pd.DataFrame, kind: str, one: int, other: int, score: float) -
         kind, detail = "split_leak", f"{detail}, on both sides of {' and '.join(sorted(set(splits)))}"
     if len(set(classes)) > 1:
         detail = f"{detail}, but called {' and '.join(sorted(set(classes)))}"
-    certain = kind == "split_leak" or (kind == "exact_duplicate" and len(set(classes)) == 1)
-    suggestion = "exclude" if certain and not (same_plant and kind == "near_duplicate") else "review"
+    # What the data set marks as test is judged as a whole, with its copies: else figures are about other plants.
+    spare = splits.count("test") < 2 and len(set(classes)) == 1
+    suggestion = "exclude" if kind == "split_leak" or (kind == "exact_duplicate" and spare) else "review"
     if same_plant:
         detail = f"{detail} (of one observation)"
     ids = papers["image_id"]

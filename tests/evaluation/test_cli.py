@@ -118,6 +118,21 @@ def test_a_folder_of_runs_stands_for_its_models(tmp_path: Path, capsys: pytest.C
     assert compared["schema"] == "rules/1"
 
 
+@pytest.mark.parametrize("command", ["slices", "unknown", "write-run"])
+def test_other_commands_take_a_folder_of_runs_alike(
+    painted: None, command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    runs = tmp_path / "runs"
+    models = [write_run(runs / name, seed=seed) for seed, name in enumerate("ab")]
+    evaluate(["fuse", *models, "--out", runs])
+    documents = []
+    for named in (models, [runs]):
+        capsys.readouterr()
+        evaluate([command, *named, "--out", tmp_path / "out", "--json"])
+        documents.append(json.loads(capsys.readouterr().out))
+    assert documents[0] == documents[1]
+
+
 def test_files_and_json_say_the_same(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     runs = [write_run(tmp_path / name, seed=seed) for seed, name in enumerate(("one", "two"))]
     document = fuse_json(capsys, *runs, "--out", tmp_path / "out")

@@ -80,6 +80,15 @@ def test_equal_files_in_one_split(sound: FeatureTable) -> None:
     assert exclusions_of(findings) == (Exclusion("copy", "exact_duplicate: the same bytes as 5-0"),)
 
 
+def test_what_is_marked_as_test_is_never_left_out(sound: FeatureTable) -> None:
+    """Else a comparison with the list would be judged on other plants than one without."""
+    table = with_row(sound, "0-0", image_id="copy", observation_id="another")
+    assert set(table.papers.set_index("image_id").loc[["0-0", "copy"], "split"]) == {"test"}
+    findings = examine(table, SETTINGS, picture)
+    assert found(findings) == [("exact_duplicate", "copy", "0-0", "review")]
+    assert exclusions_of(findings) == ()
+
+
 @pytest.mark.parametrize(("original", "split", "left_out"), [("5-0", "test", "5-0"), ("0-0", "train", "copy")])
 def test_of_a_leak_the_training_photograph_is_left_out(
     sound: FeatureTable, original: str, split: str, left_out: str

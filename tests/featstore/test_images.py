@@ -59,6 +59,20 @@ def test_palette_and_grey_become_rgb() -> None:
     assert grey.shape == (4, 5, 3)
 
 
+@pytest.mark.parametrize("mode", ["P", "1"])
+def test_palettes_and_black_and_white_are_reduced_as_what_they_show(mode: str) -> None:
+    """Fine stripes become grey; with every third column of theirs they would stay stripes."""
+    stripes = np.zeros((30, 3000), dtype=np.uint8)
+    stripes[:, ::2] = 255
+    shown = decode(encoded(Image.fromarray(stripes).convert(mode), "PNG"), mode).pixels
+    np.testing.assert_array_equal(shown, decode(encoded(Image.fromarray(stripes).convert("RGB"), "PNG"), "rgb").pixels)
+    assert shown.std() < 5
+    # Black is transparent, and so white.
+    black = 0 if mode == "1" else Image.fromarray(stripes).convert("P").getpixel((1, 0))
+    clear = encoded(Image.fromarray(stripes).convert(mode), "PNG", transparency=black)
+    assert (decode(clear, "clear").pixels == 255).all()
+
+
 def test_sixteen_bits_are_scaled_not_clipped() -> None:
     ramp = np.linspace(0, 65535, 256).astype(np.uint16)[None, :].repeat(4, axis=0)
     pixels = decode(encoded(Image.fromarray(ramp), "PNG"), "deep").pixels
