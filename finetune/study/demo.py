@@ -19,6 +19,9 @@ PHOTOGRAPH_PX = 160
 VARIATION = 0.08
 """How much drawn plants of a species differ."""
 
+OBSERVATIONS_PER_AUTHOR = 5
+"""Few, so that there are many authors: intervals are over them."""
+
 TRAINING = (
     "--rate", "1e-2", "--batch-norm", "train", "--set", "schedule=cosine", "--set", "clip_norm=1.0", "--set",
     "patience=30", "--set", "augment.probability=0.5",
@@ -84,7 +87,7 @@ class DemoSettings:
         """What is drawn."""
         return SynthSettings(
             n_species=self.n_species, n_observations=self.n_observations, side_px=PHOTOGRAPH_PX, seed=self.seed,
-            variation=VARIATION,
+            variation=VARIATION, n_authors=max(1, self.n_species * self.n_observations // OBSERVATIONS_PER_AUTHOR),
         )  # fmt: skip
 
     @property
@@ -130,7 +133,7 @@ def demo_steps(settings: DemoSettings) -> list[Step]:
     logistic = f"{runs}/{settings.partner}-logistic"
     synth = ["featstore", "synth", photos, "--species", str(settings.n_species)]
     synth += ["--observations", str(settings.n_observations), "--variation", str(VARIATION), "--seed", seed]
-    synth += ["--side", str(PHOTOGRAPH_PX)]
+    synth += ["--side", str(PHOTOGRAPH_PX), "--authors", str(settings.drawn().n_authors)]
     build = ["featstore", "build", photos, "--store", store]
     build += [word for name in settings.backbones for word in ("--backbone", name)]
     build += [word for text in settings.weights for word in ("--weights", text)]
