@@ -17,6 +17,8 @@ from featstore.provenance import Json, provenance, write_json
 SCHEMA = "run/1"
 CARD = "run.json"
 RULE = "rule.json"
+SPLIT_FILE = "split.csv"
+"""Which photographs are train, valid and test; it lies beside the runs."""
 KINDS = ("head", "finetuned", "fusion")
 REBUILD = "Write the run again with `heads compare`, `finetune run` or `evaluate fuse`."
 

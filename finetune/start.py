@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evaluation.predictions import Predictions
-from evaluation.runs import RunCard, predictions_path, read_run_card
+from evaluation.runs import SPLIT_FILE, RunCard, predictions_path, read_run_card
 from featstore import shell
 from featstore.errors import TrainingError, counted, listed
 from featstore.exclusions import excluded_in, read_exclusions
@@ -190,7 +190,7 @@ def open_start(request: Request) -> Start:
     require_same_features(card, store)
     table = load_table(store, [backbone])
     table = _kept(table, request)
-    split_path = request.runs / "split.csv"
+    split_path = request.runs / SPLIT_FILE
     aside = _set_aside(run)
     start = Start(
         run=run,

@@ -17,7 +17,7 @@ from evaluation.answers import N_ANSWERS, write_observations
 from evaluation.fused import FusedPlaces, fuse_places
 from evaluation.fusion import Recipe
 from evaluation.predictions import Predictions
-from evaluation.runs import CARD, RunCard, predictions_path, read_run_card
+from evaluation.runs import CARD, SPLIT_FILE, RunCard, predictions_path, read_run_card
 from evaluation.scores import Score, score_predictions
 from featstore import shell
 from featstore.errors import PredictionsError, StoreError, listed
@@ -33,7 +33,6 @@ from heads.recipe import RECIPE
 from heads.registry import load_head
 from heads.trial import FITTED, REFITTED
 
-SPLIT_FILE = "split.csv"
 SPLIT = "test"
 """What predictions of photographs outside of a comparison are filed under."""
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from evaluation.comparison import less_best_note
-from evaluation.runs import RunCard
+from evaluation.runs import SPLIT_FILE, RunCard
 from evaluation.scores import Score
 from featstore import shell
 from featstore.errors import counted
@@ -14,7 +14,6 @@ from heads.asking import Asked
 from heads.entry import COLUMNS, SECONDARY
 from heads.forecast import GIB, Forecast
 from heads.leaderboard import FILES, Leaderboard
-from heads.lists import SPLIT
 
 
 def show_board(board: Leaderboard, out: Path, *, refit: bool) -> None:
@@ -51,7 +50,7 @@ def show_board(board: Leaderboard, out: Path, *, refit: bool) -> None:
             f"{board.n_tied} runs tie for the best {chosen}; {board.overall.trial.name} is the simplest of them: "
             "fewest networks, then fewest features, then by name."
         )
-    there = [name for name in (SPLIT, *FILES) if (out / name).is_file()]
+    there = [name for name in (SPLIT_FILE, *FILES) if (out / name).is_file()]
     runs = [] if board.overall is None else ["a folder per run"]
     shell.say(f"{out}: {', '.join([*runs, *there])}")
 

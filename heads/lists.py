@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from evaluation.runs import SPLIT_FILE
 from featstore.errors import PhytobenchError, SplitError, listed
 from featstore.exclusions import (
     COPIES,
@@ -30,8 +31,7 @@ from featstore.store import Store
 from heads.dividing import LEAKS, fitting, leaks_within, require_no_leaks
 from heads.material import photographs_read
 
-SPLIT = "split.csv"
-KEPT = (SPLIT, EXCLUSIONS, COPIES)
+KEPT = (SPLIT_FILE, EXCLUSIONS, COPIES)
 """Files in the folder of the runs that hold for all later ones."""
 _BEFORE = "before"
 
@@ -76,7 +76,7 @@ class Lists:
             _enter_split(self.split, store, out)
 
     def _drop_leaks(self, store: Store, out: Path) -> None:
-        path, links, split = out / EXCLUSIONS, copies_in(out), self.split or out / SPLIT
+        path, links, split = out / EXCLUSIONS, copies_in(out), self.split or out / SPLIT_FILE
         before = read_exclusions(path) if path.exists() else ()
         papers = photographs_read(store, [exclusion.image_id for exclusion in before])
         leaks = find_leaks(papers, links)
@@ -93,7 +93,7 @@ class Lists:
 
 
 def _enter_split(given: Path, store: Store, out: Path) -> None:
-    rows, path, excluded, links = read_rows(given), out / SPLIT, excluded_in(out), copies_in(out)
+    rows, path, excluded, links = read_rows(given), out / SPLIT_FILE, excluded_in(out), copies_in(out)
     papers = photographs_read(store, excluded)
     require_no_leaks(papers, links)
     fitting(papers, rows, given, links, f"Correct {given}.")

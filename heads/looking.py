@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from evaluation.identify.contract import Neighbour, Photograph
 from evaluation.identify.opening import store_beside
-from evaluation.runs import RunCard
+from evaluation.runs import SPLIT_FILE, RunCard
 from featstore.backbones import Network, Pooling, check_engine, weights_source
 from featstore.build.prepare import Job, prepare
 from featstore.build.specs import NetworkSpec, load_network
@@ -34,7 +34,6 @@ _N_CROPS = 64
 _N_THREADS = 4
 ONE_AT_A_TIME = threading.Lock()
 """Held while a network computes: it takes all processors, and two at once would only take twice the memory."""
-SPLIT_FILE = "split.csv"
 Look = Callable[[Path, str], NDArray[np.float32]]
 """(file, view) -> (d,) what a network says of it; raises `UnusableError` for a file that cannot be used."""
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from evaluation.identify.contract import OPEN_VIEW
 from evaluation.intervals import few_remarks
+from evaluation.runs import SPLIT_FILE
 from featstore.errors import counted, listed
 from featstore.provenance import Json, provenance
 from featstore.splits import SPARE
@@ -16,7 +17,6 @@ from featstore.store import Store
 from heads.choice import parse_choices
 from heads.entry import Entry
 from heads.leaderboard import FINE_TUNED_HEAD
-from heads.lists import SPLIT
 from heads.material import Material, class_names
 from heads.protocol import Protocol
 from heads.weights import well_voted
@@ -70,7 +70,8 @@ def warnings_about(material: Material, settings: CompareSettings, entries: Seque
 def _without_effect(material: Material, settings: CompareSettings, entries: Sequence[Entry]) -> list[str]:
     found = []
     if settings.like_test and not (material.split == SPARE).any():
-        found.append(f"--valid-like-test changed nothing: {SPLIT} was there already, or no valid plant has a spare one")
+        why = f"{SPLIT_FILE} was there already, or no valid plant has a spare one"
+        found.append(f"--valid-like-test changed nothing: {why}")
     compared = {entry.trial.choice.label for entry in entries}
     idle = [choice.label for choice in parse_choices(settings.heads) if choice.label not in compared]
     if idle:

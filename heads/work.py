@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from evaluation.predictions import Predictions
-from evaluation.runs import predictions_path, read_run_card
+from evaluation.runs import SPLIT_FILE, predictions_path, read_run_card
 from featstore.errors import PredictionsError, StoreError
 from featstore.groups import Links
 from featstore.provenance import Json, provenance
@@ -25,7 +25,6 @@ from heads.calibrating import FILE as CALIBRATION
 from heads.calibrating import calibrate_out_of_fold, read_calibrated
 from heads.folds import FOLDS, Folds, open_folds, predict_held_out
 from heads.head import Tell
-from heads.lists import SPLIT
 from heads.material import LEARNT, Material, load_material
 from heads.recipe import RECIPE
 from heads.trial import FITTED, OUT_OF_FOLD, REFITTED, UNCALIBRATED, Trial, run_trial
@@ -65,7 +64,7 @@ class Source:
             Store.open(self.location),
             self.backbones,
             self.seed,
-            self.out / SPLIT,
+            self.out / SPLIT_FILE,
             self.excluded,
             self.links,
             like_test=self.like_test,

@@ -19,12 +19,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evaluation.predictions import Predictions
+from evaluation.runs import SPLIT_FILE
 from featstore.errors import PredictionsError, listed
 from featstore.store import Store
 from featstore.table import FeatureTable, load_table
 
 N_NEIGHBOURS = 5
-SPLIT = "split.csv"
 _BLOCK = 512
 _CONSTANT = 1e-5
 
@@ -102,7 +102,7 @@ def read_learnt(store: Store, backbones: Sequence[str], run: Path, classes: NDAr
     """
     import pandas as pd
 
-    path = run.parent / SPLIT
+    path = run.parent / SPLIT_FILE
     if not path.is_file():
         remedy = "Name a run folder where `heads compare` or `finetune run` wrote it."
         raise PredictionsError(f"the split that {run} was fitted on", f"no {path}", remedy)

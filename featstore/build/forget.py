@@ -13,7 +13,6 @@ from featstore.provenance import Json
 from featstore.store import Store
 from featstore.store.lease import Claim, hold
 from featstore.store.place import Place
-from featstore.store.records import Record
 
 _N_THREADS = 16
 
@@ -44,7 +43,7 @@ def forget(place: Place, name: str) -> Forgotten:
     with hold(place, Claim(f"forget {name}")):
         store = Store.open(place)
         _require(store, name)
-        n_rows = sum(_withdraw(store, view, name) for view in store.views)
+        n_rows = sum(store.records.withdraw(view, name) for view in store.views)
         if name in store.backbones:
             features = cast("dict[str, Json]", store.attrs["features"])
             store.update_attrs(features={known: column for known, column in features.items() if known != name})
@@ -62,7 +61,7 @@ def foresee_forgetting(place: Place, name: str) -> Forgotten:
     """
     store = Store.open(place)
     _require(store, name)
-    n_rows = sum(_n_vouched(record, name) for view in store.views for _, record in store.records.read_all(view))
+    n_rows = sum(record.n_rows(name) for view in store.views for _, record in store.records.read_all(view))
     n_bytes = sum(sum(_files(place, view, name).values()) for view in store.views)
     return Forgotten(store.location, name, n_rows, n_bytes)
 
@@ -73,20 +72,6 @@ def _require(store: Store, name: str) -> None:
     if not left and name not in store.backbones:
         known = ", ".join(store.backbones) or "none"
         raise StoreError(f"a name of features in {store.location} ({known})", repr(name), "Give one of these.")
-
-
-def _withdraw(store: Store, view: str, name: str) -> int:
-    """Let no record of a view vouch for a name of features any more; how many rows that were."""
-    n_rows = 0
-    for unit, record in list(store.records.read_all(view)):
-        if name in record.features:
-            store.records.write(view, unit, record.without([name]))
-            n_rows += _n_vouched(record, name)
-    return n_rows
-
-
-def _n_vouched(record: Record, name: str) -> int:
-    return sum(number >= 0 for number in record.features[name].identity) if name in record.features else 0
 
 
 def _folders(view: str, name: str) -> tuple[str, str]:

@@ -69,7 +69,7 @@ def set_up(store: Store, catalog: Catalog, specs: Sequence[NetworkSpec], recipe:
         n_rows = len(store.keys(view))
         for spec in specs:
             if store.rows.has(view, spec.name) and store.rows.dimension(view, spec.name) != spec.dimension:
-                _withdraw(store, view, spec.name)
+                store.records.withdraw(view, spec.name)
             store.rows.prepare(view, spec.name, spec.dimension, n_rows)
     root = str(catalog.root.resolve())
     warnings: list[Json] = list(catalog.warnings)
@@ -184,13 +184,6 @@ def _rename(
             ]
             store.records.write(view, unit, Record(facts, record.features))
     return renamed
-
-
-def _withdraw(store: Store, view: str, name: str) -> None:
-    """Let no record of a view vouch for a name of features any more."""
-    for unit, record in list(store.records.read_all(view)):
-        if name in record.features:
-            store.records.write(view, unit, record.without([name]))
 
 
 def _told_apart(ways: Mapping[str, tuple[Identity, Identity]], before: Recipe, now: Recipe) -> tuple[str, str]:

@@ -142,7 +142,7 @@ def _view(store: Store, view: str, keys: Sequence[str], found: _Findings, bar: s
         for name in [name for name in record.features if name in found.columns and name not in unreadable]:
             rows = record.features[name]
             found.n_units += 1
-            found.n_rows += sum(number >= 0 for number in rows.identity)
+            found.n_rows += record.n_rows(name)
             found.n_bytes += len(rows.identity) * found.columns[name].dimension * 4
             found.faults += _unit(store, view, name, unit, record)
         _lacking(view, unit, of_unit, record, found)

@@ -188,8 +188,7 @@ def _enter(store: Store, name: str, foreign: ForeignFeatures, *, replacing: bool
     column = Column(_RECIPE, foreign.features.shape[1], dict.fromkeys(views, number), dict.fromkeys(views, (number,)))
     for view in views:
         if store.rows.has(view, name) and store.rows.dimension(view, name) != column.dimension:
-            for unit, record in list(store.records.read_all(view)):
-                store.records.write(view, unit, record.without([name]))
+            store.records.withdraw(view, name)
         store.rows.prepare(view, name, column.dimension, len(store.keys(view)))
     store.set_column(name, column, table)
     return number

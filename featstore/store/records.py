@@ -80,6 +80,10 @@ class Record:
         """The record with the rows of some feature arrays withdrawn."""
         return Record(self.facts, {name: rows for name, rows in self.features.items() if name not in names})
 
+    def n_rows(self, name: str) -> int:
+        """Rows of a feature array that it vouches for."""
+        return sum(number >= 0 for number in self.features[name].identity) if name in self.features else 0
+
     def counts(self, name: str, place: int, image_id: str, accepted: Collection[int]) -> bool:
         """Whether the row of a photograph counts: made by an accepted identity, of the photograph as it is now."""
         rows, fact = self.features.get(name), self.facts[place] if place < len(self.facts) else None
@@ -166,6 +170,15 @@ class Records:
         """Units of a view that have a record, ascending."""
         names = (key.rpartition("/")[2] for key in self._place.sizes(f"records/{view}"))
         return sorted(int(name.removesuffix(".json")) for name in names if name.removesuffix(".json").isdigit())
+
+    def withdraw(self, view: str, name: str) -> int:
+        """Let no record of a view vouch for a name of features any more; how many rows that were."""
+        n_rows = 0
+        for unit, record in self.read_all(view):
+            if name in record.features:
+                self.write(view, unit, record.without([name]))
+                n_rows += record.n_rows(name)
+        return n_rows
 
     def write(self, view: str, unit: int, record: Record) -> None:
         """Write one record, whole or not at all."""

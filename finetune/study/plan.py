@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from evaluation.runs import CARD
+from evaluation.runs import CARD, SPLIT_FILE
 from featstore.backbones import ARTICLE_BACKBONES, BACKBONES, check_options
 from featstore.errors import SettingsError
 from finetune.settings import TrainSettings
@@ -166,10 +166,10 @@ def _heads(settings: ArticleSettings) -> Iterator[Step]:
         # Fitted on train alone, as the whole networks are, so that both can be compared.
         words += ["--no-concat", "--no-refit", "--seed", str(settings.seed)]
         words += [] if way.min_vote is None else ["--min-vote", str(way.min_vote)]
-        words += [] if way is ARTICLE else ["--split-file", str(settings.runs(ARTICLE) / "split.csv")]
+        words += [] if way is ARTICLE else ["--split-file", str(settings.runs(ARTICLE) / SPLIT_FILE)]
         needs = (features_step(way),) if way is ARTICLE else (features_step(way), heads_step(ARTICLE))
         found = [settings.head_run(way, name, head) / CARD for name in settings.backbones for head in HEADS]
-        yield Step(heads_step(way), (*words, "--out", str(runs)), needs, (runs / "split.csv", *found))
+        yield Step(heads_step(way), (*words, "--out", str(runs)), needs, (runs / SPLIT_FILE, *found))
 
 
 def _whole_networks(settings: ArticleSettings) -> Iterator[Step]:

@@ -264,6 +264,22 @@ def test_a_broken_record_does_not_count(store: Store, content: bytes, capsys: py
     assert "is no record" in capsys.readouterr().err
 
 
+def test_a_name_that_is_withdrawn_counts_no_more_and_others_do(store: Store) -> None:
+    fill_all(store)
+    view = store.views[0]
+    before = store.records.read(view, 0)
+    assert before is not None
+    n_rows = len(store.keys(view))
+    other = FeatureRows([0, *[-1] * (n_rows - 1)], [""] * n_rows, "ab")
+    store.records.write(view, 0, Record(before.facts, {**before.features, "other": other}))
+    assert store.records.withdraw(view, "net") == n_rows
+    after = store.records.read(view, 0)
+    assert after == Record(before.facts, {"other": other})
+    assert (after.n_rows("net"), after.n_rows("other")) == (0, 1)
+    assert not store.ledger(view).counts("net", (0,)).any()
+    assert store.records.withdraw(view, "net") == 0
+
+
 def test_records_round_trip() -> None:
     record = Record(
         [None, Fact("ü", "s", "failed", "why", 3, 4, {}), fact("b")],
