@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 
@@ -165,7 +165,9 @@ def on_cluster(units: Sequence[Unit], source: Source, address: str) -> Iterator[
 
         if not client.nthreads():
             raise StoreError("Dask workers", "a scheduler without any", "Start workers.")
-        unit_of = {client.submit(attempt_elsewhere, unit, source, pure=False): unit for unit in units}
+        # Workers were started in folders of their own.
+        there = replace(source, out=source.out.absolute())
+        unit_of = {client.submit(attempt_elsewhere, unit, there, pure=False): unit for unit in units}
         for future in as_completed(list(unit_of), loop=client.loop):
             try:
                 yield future.result()

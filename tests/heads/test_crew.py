@@ -27,8 +27,12 @@ GRID = CompareSettings(("net_a", "net_b"), ("ridge", "lda", "lightgbm:rounds=30"
 
 
 @pytest.mark.slow
-def test_a_cluster_finds_what_one_process_finds(make_store: MakeStore, tmp_path: Path, scheduler: str) -> None:
-    store, one, many = make_store(), tmp_path / "one", tmp_path / "many"
+def test_a_cluster_finds_what_one_process_finds(
+    make_store: MakeStore, tmp_path: Path, scheduler: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The workers were started in another folder.
+    monkeypatch.chdir(tmp_path)
+    store, one, many = make_store(), Path("one"), Path("many")
     serial = compare_heads(store, GRID, one)
     spread = compare_heads(store, GRID, many, crew=Crew(scheduler=scheduler))
     assert [entry.trial.name for entry in spread.entries] == [entry.trial.name for entry in serial.entries]

@@ -3,39 +3,34 @@
 from __future__ import annotations
 
 import csv
-import importlib
-import importlib.util
 import json
-import re
+import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import redirect_stdout
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
 import pytest
 
-from featstore.backbones import BACKBONES
-from featstore.backbones.table import Backbone
+from evaluation.predictions import Predictions
 from featstore.build import specs
+from featstore.store import Store
 from featstore.system import software
+from featstore.table import load_table
+from finetune.study import runner, work
 
+from . import documented, machines, pages
+from .installing import make_checkout
+from .own_parts import ADDED, follow_pages
+from .small_world import make_networks_small, run
+from .terminal import Shared, Terminal
 
-def _beside(path: str) -> object:
-    """A module of the tests, which are no package."""
-    file = Path(__file__).parent / path
-    found = importlib.util.spec_from_file_location(f"documented_tests.{file.stem}", file)
-    assert found is not None
-    assert found.loader is not None
-    module = sys.modules[found.name] = importlib.util.module_from_spec(found)
-    found.loader.exec_module(module)
-    return module
-
-
-documented = _beside("documented.py")
-HELP = documented.in_help()
-PAGES = {**documented.in_pages(), **HELP}
+HELP = pages.in_help()
+PAGES = {**pages.in_pages(), "make help": pages.in_make(), **HELP}
 
 
 @pytest.fixture(scope="module")
@@ -44,15 +39,16 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
     The networks have two convolutions each, so that a page costs seconds.
     """
-    network = _beside("../finetune/small_backbone.py")
     # Networks stay loaded by name; other tests of this process have had real ones under these.
     specs._loaded.cache_clear()
     folder = tmp_path_factory.mktemp("world")
     with pytest.MonkeyPatch.context() as patch:
-        for name in ("mobilenet", "mobilenet_v2"):
-            patch.setitem(BACKBONES, name, Backbone(name, "small", network.__name__, 32, 8, 24, "small.h5"))
+        make_networks_small(patch)
         # Keras starts in a process of its own to be asked for its devices; once is enough.
         patch.setattr(software, "engine", cache(software.engine))
+        # Steps of whole studies run in this process, too: another would not know the small networks.
+        for module in (runner, work):
+            patch.setattr(module, "call", call_here)
         patch.chdir(folder)
         patch.setenv("COLUMNS", "120")
         networks, build = documented.NETWORKS, "--weights random --side 32 --workers 0"
@@ -69,17 +65,37 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         here("featstore export features.zarr dino.npz --backbone mobilenet")
         here("featstore export features.zarr bioclip.parquet --backbone mobilenet")
         (folder / "mine.toml").write_text('[Flower]\nchannel = "a_star"\n')
+        options = pages.block("docs/commands.md", "# phytobench.toml")
+        (folder / "phytobench.toml").write_text(documented.text_here(options))
+        (folder / "list.csv").write_text("image_id\n11\n")
         (folder / "recipe.toml").write_text("epochs = 1\nbatch_size = 8\n")
         write_tables(folder)
+        write_scores(folder)
+        write_lines(folder / "my-photos", folder / "photos")
         for name, photograph in zip("abc", sorted((folder / "photos").rglob("*.jpg"))[:3], strict=True):
             shutil.copy(photograph, folder / f"{name}.jpg")
         yield folder
     specs._loaded.cache_clear()
 
 
-def write_tables(folder: Path) -> None:
-    from featstore.store import Store
+def write_lines(folder: Path, photos: Path) -> None:
+    """A data set of JSON lines, the form that a page adds."""
+    folder.mkdir()
+    paths = sorted(photos.rglob("*.jpg"))
+    lines = [{"path": str(path), "class_id": f"c{number % 2}", "view": "Leaf"} for number, path in enumerate(paths)]
+    (folder / "photos.jsonl").write_text("\n".join(map(json.dumps, lines)), encoding="utf-8")
 
+
+def write_scores(folder: Path) -> None:
+    """Scores of two networks, one per organ, of train and test."""
+    for organ, network in (("leaf", "mobilenet"), ("flower", "mobilenet_v2")):
+        (folder / organ).mkdir()
+        for split, taken in (("train", "valid"), ("test", "test")):
+            scores = Predictions.read(folder / "runs" / f"{network}-mlp" / f"{taken}.predictions.h5")
+            replace(scores, split=split, model=organ).write(folder / organ / f"{split}.predictions.h5")
+
+
+def write_tables(folder: Path) -> None:
     with (folder / "photos.csv").open("w", newline="") as file:
         table = csv.writer(file)
         table.writerow(["image_id", "path", "class_id", "view", "observation_id"])
@@ -97,20 +113,30 @@ def here(command: str) -> None:
     assert ended == 0, f"the world of the tests cannot be made: `{command}` ended with {ended}"
 
 
-def run(words: list[str]) -> int:
-    """Run a command in this process as its program would, and give its exit code."""
-    main = importlib.import_module(documented.APPS[words[0]]).main
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "argv", words)
-        with pytest.raises(SystemExit) as ended:
-            main(words[1:])
-    return int(ended.value.code or 0)
+def call_here(arguments: list[str], log: Path) -> tuple[int, str]:
+    """Run a step of a study as `finetune.study.runner.call` does, in this process."""
+    with redirect_stdout(sys.stderr):
+        return run(arguments), "in this process"
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shared]:
+    cluster = machines.Cluster(tmp_path_factory.mktemp("cluster"))
+    copy = machines.Copy(lambda: follow_pages(tmp_path_factory.mktemp("house")))
+    yield Shared(make_checkout(tmp_path_factory.mktemp("checkout")), cluster, copy)
+    cluster.stop()
+    copy.stop()
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("page", PAGES)
 def test_what_a_page_tells_to_type_runs(
-    world: Path, tmp_path: Path, page: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    world: Path,
+    shared: Shared,
+    tmp_path: Path,
+    page: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
     """The commands of a page in their order, in a copy of the world; all that do not run are told at once.
 
@@ -118,41 +144,54 @@ def test_what_a_page_tells_to_type_runs(
     """
     shutil.copytree(world, tmp_path / "world")
     monkeypatch.chdir(tmp_path / "world")
-    faults = []
-    for command in PAGES[page]:
-        if command.tool == "make":
-            continue
-        try:
-            words = documented.words_here(command)
-            documented.parse(words)
-        except (documented.NotUnderstood, KeyError) as error:
-            faults.append(f"{command.where} is not understood: {error}")
-            continue
-        if command.only_parsed:
-            continue
-        as_json = page in HELP and "--json" in documented.option_names(words)
-        capfd.readouterr()
-        code = run([*words, "--json"] if as_json else words)
-        expected = documented.ENDS.get(command.text, 0)
-        told = capfd.readouterr()
-        if as_json and not re.fullmatch(r"[a-z0-9-]+/\d+", str(json.loads(told.out).get("schema"))):
-            faults.append(f"{command.where} --json has no schema: {told.out[:300]}")
-        if code != expected:
-            last = told.err.strip()[-600:]
-            faults.append(f"{command.where} needs an entry in documented.py: it ended with {code} as "
-                          f"`{' '.join(words)}`: {last}")  # fmt: skip
+    monkeypatch.setenv("HOME", str(tmp_path))
+    # Only the copy has the parts that these pages add.
+    runner = shared.copy.run if Path(page).stem in ADDED else run
+    terminal = Terminal(shared, monkeypatch, capfd, runner, shows_json=page in HELP)
+    faults = terminal.type_all(PAGES[page])
     assert not faults, "\n\n".join(faults)
+    if terminal.lacking:
+        pytest.skip(f"the rest of the page needs {', '.join(sorted(terminal.lacking))}")
 
 
-@pytest.mark.parametrize("command", [command for page in PAGES.values() for command in page if command.tool == "make"])
-def test_make_knows_its_documented_targets(command: object) -> None:
-    words = ["make", "--dry-run", *command.text.split()[1:]]
-    asked = subprocess.run(words, cwd=documented.ROOT, capture_output=True, text=True, check=False)
-    assert asked.returncode == 0, f"{command.where}: {asked.stderr}"
+def test_an_added_reader_is_found_and_an_added_backbone_makes_features(
+    shared: Shared, tmp_path: Path, write_photo: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(6):
+        write_photo(tmp_path / "photos" / f"{number}.jpg", seed=number)
+    write_lines(tmp_path / "mine", tmp_path / "photos")
+    monkeypatch.chdir(tmp_path)
+    words = ["featstore", "build", "mine", "--store", "f.zarr", "--backbone", "leafnet", "--weights", "random"]
+    assert shared.copy.run(words) == 0
+    table = load_table(Store.open(tmp_path / "f.zarr"), ["leafnet"])
+    assert table.features.shape == (6, 64)
+    assert set(table.papers["view"]) == {"Leaf"}
+    assert table.features.std(axis=0).max() > 0
+
+
+@pytest.mark.slow
+@pytest.mark.exhaustive
+def test_the_demo_with_the_networks_of_the_article(tmp_path: Path) -> None:
+    """The one line that asks for other networks than are small above, by itself: real ones, each step in a process."""
+    [line] = {command.text for page in PAGES.values() for command in page if command.text.startswith("make demo NETW")}
+    sizes = ["SPECIES=3", "OBSERVATIONS=6", "EPOCHS=1", f"DEMO={tmp_path}", f"BIN={Path(sys.executable).parent}"]
+    done = subprocess.run(
+        [*line.split(), *sizes, "--old-file", ".venv/.ready"],
+        cwd=pages.ROOT, env={**os.environ, "PYTHONPATH": str(pages.ROOT)}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert (tmp_path / "report.html").is_file()
+
+
+def test_no_line_is_of_an_unknown_program() -> None:
+    """Blocks hold commands alone, or say by their language that they hold none."""
+    assert pages.strange_lines() == []
 
 
 def test_no_entry_is_left_over() -> None:
     """Entries of commands that no page tells any more go with them."""
     told = {command.text for page in PAGES.values() for command in page}
     assert set(documented.ENDS) <= told
-    assert all(any(part in text for text in told) for part in documented.ONLY_PARSED)
+    recipes = (pages.ROOT / "Makefile").read_text(encoding="utf-8").replace("$(BIN)", ".venv/bin").splitlines()
+    for entry in documented.LEFT:
+        assert any(line.strip().startswith(entry) for line in [*told, *recipes]), entry
