@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from .pages import ROOT
@@ -94,13 +95,18 @@ class Cluster:
             time.sleep(0.05)
 
     def _is_there(self, name: str) -> bool:
-        from distributed import Client
-
         try:
             address = self.address()
         except (OSError, ValueError):
             return False
-        if name == "scheduler":
-            return True
-        with Client(address, set_as_default=False) as client:
-            return bool(client.nthreads())
+        return name == "scheduler" or _has_workers(address)
+
+
+def _has_workers(address: str) -> bool:
+    """Whether a scheduler has a worker, or gets one within seconds."""
+    from distributed import Client
+
+    with Client(address, set_as_default=False) as client, suppress(TimeoutError):
+        client.wait_for_workers(1, timeout=5)
+        return True
+    return False
