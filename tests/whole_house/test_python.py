@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -15,8 +16,10 @@ import pytest
 from evaluation import identify_plant
 from featstore.errors import PredictionsError, SettingsError
 from featstore.shown import Shown, rounded
+from featstore.synth import SynthSettings, synthesise
 
 NOTEBOOK = Path(__file__).parents[2] / "docs" / "example.ipynb"
+README = Path(__file__).parents[2] / "README.md"
 
 
 def cells() -> list[str]:
@@ -60,6 +63,24 @@ def test_notebook_runs_and_shows_its_results(tmp_path: Path, monkeypatch: pytest
     assert identified.table["probability"].between(0, 1).all()
     assert len(answered.table) == len(answered.details.fused.observation_id)
     assert (tmp_path / str(page.table["page"].item())).is_file()
+
+
+@pytest.mark.slow
+def test_the_lines_of_the_readme_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As they stand, but for weights that are not downloaded and one head instead of all."""
+    monkeypatch.chdir(tmp_path)
+    synthesise(Path("photos"), SynthSettings(n_species=3, n_observations=6, side_px=64, n_corrupt=0))
+    shutil.copy(next(Path("photos").rglob("*.jpg")), "flower.jpg")
+    (block,) = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+    for documented, cheap in (
+        ('["mobilenet"]', '["mobilenet"], weights="random", side_px=32'),
+        ('"features.zarr", "runs"', '"features.zarr", "runs", heads=["logistic"]'),
+    ):
+        assert documented in block
+        block = block.replace(documented, cheap)
+    found = execute(block, {})
+    assert isinstance(found, Shown)
+    assert set(found.table["species"]) == set(pd.read_csv("runs/classes.csv")["species"])
 
 
 def test_a_model_that_is_none_is_told_as_everywhere(tmp_path: Path) -> None:
