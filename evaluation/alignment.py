@@ -17,7 +17,8 @@ from featstore.errors import PredictionsError, SettingsError, listed
 
 MatrixT = TypeVar("MatrixT", bound=Matrix)
 
-SAME_RUN = "Fuse predictions of one data set and split."
+GROWN = "Runs from before photographs were added are made anew: `heads compare`, `finetune run --restart`."
+SAME_RUN = f"Fuse predictions of one data set and split. {GROWN}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,7 +109,7 @@ def _align_images(members: Sequence[Predictions[Matrix]]) -> Aligned[Matrix]:
             # Images of their own are one thing, other plants another: no alignment helps these.
             plants_of_both = np.unique(first.observation_id), np.unique(other.observation_id)
             require_same_set("observations", plants_of_both, names, SAME_RUN)
-        require_same_set("images", (first.image_id, other.image_id), names, remedy)
+        require_same_set("images", (first.image_id, other.image_id), names, f"{remedy} {GROWN}")
         in_order = np.array_equal(first.image_id, other.image_id)
         moved = other if in_order else other.take(np.argsort(other.image_id)[home])
         for paper in ("observation_id", "true_class", "author", "view"):

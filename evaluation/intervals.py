@@ -40,6 +40,8 @@ FEW = 20
 """With fewer observations an interval is said to say little."""
 FEW_AUTHORS = 10
 """With fewer authors an interval is said to hold the truth too rarely: of four in 87-90 % of cases, of two in half."""
+LEAST_AUTHORS = 4
+"""With fewer authors runs are not told apart."""
 _SEED = 2014
 _BLOCK = 250
 _CELLS = 500_000
@@ -55,7 +57,7 @@ class Difference:
     value
         First less second.
     low, high
-        Ends of its interval, both drawn with the same authors; NaN with fewer than two authors.
+        Ends of its interval, both drawn with the same authors; NaN with fewer than `LEAST_AUTHORS`.
     """
 
     value: float
@@ -88,14 +90,14 @@ def few_among(split: str, author: Users) -> list[str]:
 
 
 def _few_remark(split: str, n_observations: int, n_authors: int) -> str:
+    if n_authors == 1:
+        return f"One author has all observations of {split}: nothing is known of others, so there are no intervals."
     if 0 < n_observations < FEW:
         scored = counted(n_observations, "observation")
         return (
             f"Only {scored} of {split} {'is' if n_observations == 1 else 'are'} scored: "
             f"with fewer than {FEW} an interval says little, even where it is narrow."
         )
-    if n_authors == 1:
-        return f"One author has all observations of {split}: nothing is known of others, so there are no intervals."
     if 1 < n_authors < FEW_AUTHORS:
         return (
             f"The observations of {split} are of {n_authors} authors: with fewer than {FEW_AUTHORS} an interval holds "
@@ -128,10 +130,12 @@ def difference(first: PerAuthor, second: PerAuthor) -> Difference:
     """Compare two runs on the same authors; both are drawn with the same ones.
 
     The ends are percentiles, for errors too: what noise adds to both of them it does not add to their difference.
+    Two or three authors tell no difference: of two equal runs every second or fourth would seem better.
     """
     drawn = _centred([first, second])
     less = first.value - second.value
-    ends = _ends(drawn[:, 0] - drawn[:, 1], first.n_authors)
+    few = first.n_authors < LEAST_AUTHORS
+    ends = (math.nan, math.nan) if few else _ends(drawn[:, 0] - drawn[:, 1], first.n_authors)
     return Difference(0.0 if abs(less) <= EQUAL else less, *ends)
 
 

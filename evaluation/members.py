@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
 
-from evaluation.alignment import require_same_set
+from evaluation.alignment import GROWN, require_same_set
 from evaluation.predictions import Predictions, peek_classes
 from evaluation.rows import StoredRows, same_rows
 from evaluation.runs import CARD, RunCard, choose_split, find_predictions, read_run_card, split_and_variant
@@ -87,7 +87,7 @@ def require_same_classes(runs: Sequence[Path]) -> None:
     # Of equally many the first.
     usual = kinds.index(Counter(kinds).most_common(1)[0][0])
     other = next(number for number, kind in enumerate(kinds) if kind != kinds[usual])
-    remedy = "Runs of different classes do not belong together: name runs of one data set."
+    remedy = f"Runs of different classes do not belong together: name runs of one data set. {GROWN}"
     require_same_set("classes", (classes[usual], classes[other]), (str(runs[usual]), str(runs[other])), remedy)
 
 

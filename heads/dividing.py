@@ -79,7 +79,8 @@ def _added(added: pd.DataFrame, rows: pd.DataFrame, path: Path) -> str:
         )
         if (plants := added.loc[some, "observation_id"].nunique())
     ]
-    return f"{path.name} was completed by {' and '.join(told)}; nothing that it had was moved"
+    again = "networks fine-tuned before and fusions are to be made again: finetune run --restart, evaluate fuse"
+    return f"{path.name} was completed by {' and '.join(told)}; nothing that it had was moved; {again}"
 
 
 def _by_side(rows: pd.DataFrame) -> str:

@@ -52,6 +52,8 @@ def withdraw_decoded_otherwise(store: Store, catalog: Catalog) -> None:
             "photographs with palettes or in black and white are",
         )
         shell.say(f"{told} decoded anew: reducing them, an earlier version left pixels out")
+        if len(store.backbones) > 1:
+            shell.say(f"their rows of every network are made again when it is built: {', '.join(store.backbones)}")
     store.update_attrs(decoder=DECODER)
 
 

@@ -30,7 +30,7 @@ DEFAULT_NAMES = ("catalog", "metadata", "images")
 _NAMED = {",": "a comma", ";": "a semicolon", "\t": "a tab", "|": "a bar"}
 """What may separate the cells of a text: programs write semicolons where the decimal sign is a comma."""
 
-_SPLIT_OF = {"val": "valid", "validation": "valid", "training": "train"}
+_SPLIT_OF = {"val": "valid", "validation": "valid", "training": "train", "testing": "test"}
 
 
 def read(root: Path) -> Catalog:

@@ -116,7 +116,8 @@ _OS_FAULTS = {
 
 def _wrong_usage(error: TyperException) -> Fault:
     context = getattr(error, "ctx", None)
-    got = error.format_message().strip()
+    # Typer's own word for it stands in ours already.
+    got = error.format_message().strip().removeprefix("Got ")
     if context is None:
         return Fault("a command line that can be read", got, "`--help` explains every option.", error.exit_code)
     usage = " ".join(context.get_usage().removeprefix("Usage: ").split())

@@ -114,6 +114,8 @@ def test_few_authors_are_told_where_plants_are_many() -> None:
     assert told.startswith("One author has all observations of valid")
     (told,) = few_among("valid", author[:4])
     assert told.startswith("Only 4 observations of valid are scored")
+    (told,) = few_among("valid", np.full(4, "anna"))
+    assert told.startswith("One author has all observations of valid")
     # Of unknown author each is by itself.
     assert few_among("valid", np.full(37, "")) == []
 
@@ -128,6 +130,14 @@ def test_no_author_is_drawn_more_often_than_can_be_counted() -> None:
     times = module._times_drawn(1000)
     assert (times.sum(axis=1) == 1000).all()
     assert times.max() < 255
+
+
+def test_two_or_three_authors_tell_no_difference() -> None:
+    """Every plant is better in the first run, and that may be these authors' alone."""
+    for n_authors, told in ((2, False), (3, False), (4, True)):
+        author = np.array([f"a{row % n_authors}" for row in range(36)])
+        found = difference(observation_score(np.full(36, 0.9), author), observation_score(np.full(36, 0.5), author))
+        assert (found.distinguishable, math.isnan(found.low)) == (told, not told)
 
 
 @st.composite

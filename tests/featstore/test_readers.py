@@ -371,7 +371,7 @@ def test_two_columns_that_become_one_are_refused(tmp_path: Path, suffix: str) ->
     ("columns", "message"),
     [
         ({"path": ["", "b"], "class_id": [1, 2]}, "none in line 2"),
-        ({"path": ["a", "b"], "class_id": [1, 2], "split": ["train", "Testing"]}, "'Testing' in line 3"),
+        ({"path": ["a", "b"], "class_id": [1, 2], "split": ["train", "Tset"]}, "'Tset' in line 3"),
     ],
 )
 def test_bad_rows_name_their_line(tmp_path: Path, columns: dict[str, list[object]], message: str) -> None:
