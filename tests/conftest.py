@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import io
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,6 +15,9 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 from PIL import Image
+
+# A script's background has interrupts ignored, by all processes in it; tests send them.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # A busy machine is no failure: no test is timed.
 hypothesis.settings.register_profile("untimed", deadline=None)
