@@ -145,6 +145,8 @@ def test_what_a_page_tells_to_type_runs(
     shutil.copytree(world, tmp_path / "world")
     monkeypatch.chdir(tmp_path / "world")
     monkeypatch.setenv("HOME", str(tmp_path))
+    # Completion is installed for the shell above this process, which has none in a script's background.
+    monkeypatch.setattr("shellingham.detect_shell", lambda: ("bash", "/bin/bash"))
     # Only the copy has the parts that these pages add.
     runner = shared.copy.run if Path(page).stem in ADDED else run
     terminal = Terminal(shared, monkeypatch, capfd, runner, shows_json=page in HELP)
