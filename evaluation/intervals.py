@@ -130,7 +130,7 @@ def difference(first: PerAuthor, second: PerAuthor) -> Difference:
     """Compare two runs on the same authors; both are drawn with the same ones.
 
     The ends are percentiles, for errors too: what noise adds to both of them it does not add to their difference.
-    Two or three authors tell no difference: of two equal runs every second or fourth would seem better.
+    Two or three authors tell no difference: of two equal runs one would seem better in 33 and 13 % of cases.
     """
     drawn = _centred([first, second])
     less = first.value - second.value

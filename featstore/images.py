@@ -167,7 +167,7 @@ def is_indexed_and_reduced(path: Path) -> bool:
             Image.open(file) as image,
         ):
             return image.mode in _INDEXED and max(image.size) > WORKING_SIDE_PX
-    except Exception:  # noqa: BLE001  # as in `decode`, which will say what is wrong
+    except Exception:  # noqa: BLE001  # damaged bytes raise almost anything, and `decode` says what is wrong with them
         return False
 
 

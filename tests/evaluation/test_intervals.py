@@ -140,6 +140,24 @@ def test_two_or_three_authors_tell_no_difference() -> None:
         assert (found.distinguishable, math.isnan(found.low)) == (told, not told)
 
 
+def test_equal_runs_are_told_apart_about_as_rarely_as_an_interval_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of two authors a third of the pairs would be, without the rule."""
+
+    def share(n_authors: int) -> float:
+        rng, apart = np.random.default_rng(1), 0
+        for _ in range(300):
+            author = np.repeat(np.arange(n_authors), 10)
+            skill = rng.beta(4, 2, n_authors)[author]
+            first, second = (observation_score((rng.random(len(author)) < skill).astype(float), author) for _ in "ab")
+            apart += difference(first, second).distinguishable
+        return apart / 300
+
+    assert share(2) == share(3) == 0
+    assert 0 < share(4) < 0.09
+    monkeypatch.setattr(module, "LEAST_AUTHORS", 2)
+    assert share(2) > 0.25
+
+
 @st.composite
 def contests(draw: st.DrawFn) -> Ranked:
     """Draw a few plants, some of unknown author, some of a species that is not listed."""

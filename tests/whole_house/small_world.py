@@ -10,7 +10,6 @@ import io
 import json
 import os
 import sys
-import traceback
 from collections.abc import Callable
 from contextlib import redirect_stderr, redirect_stdout
 from functools import wraps
@@ -58,11 +57,7 @@ def _execute(code: str, patch: pytest.MonkeyPatch) -> None:
     for name, one in vars(keras.applications).items():
         if callable(one):
             patch.setattr(keras.applications, name, _asked_for(one))
-    try:
-        exec(code, {"__name__": "__main__"})
-    except Exception:  # noqa: BLE001  # whatever it is, Python tells it and ends with 1
-        traceback.print_exc()
-        sys.exit(1)
+    exec(code, {"__name__": "__main__"})
 
 
 def _asked_for(constructor: Callable[..., Any]) -> Callable[..., None]:
